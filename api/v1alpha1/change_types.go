@@ -1,0 +1,490 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// Change is a request to alter workloads: which exact pod templates may go in, and who agreed to that.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=chg,categories=itil
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
+// +kubebuilder:printcolumn:name="Type",type=string,JSONPath=`.spec.type`
+// +kubebuilder:printcolumn:name="Risk",type=string,JSONPath=`.status.risk.level`
+// +kubebuilder:printcolumn:name="Approvals",type=string,JSONPath=`.status.approvals.summary`
+// +kubebuilder:printcolumn:name="Window-Start",type=string,JSONPath=`.status.window.start`
+// +kubebuilder:printcolumn:name="Outcome",type=string,JSONPath=`.status.outcome`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Summary",type=string,JSONPath=`.spec.summary`,priority=1
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.implementations) || size(oldSelf.status.implementations) == 0 || (self.spec.type == oldSelf.spec.type && self.spec.targets == oldSelf.spec.targets && has(self.spec.window) == has(oldSelf.spec.window) && (!has(self.spec.window) || self.spec.window == oldSelf.spec.window) && has(self.spec.backout) == has(oldSelf.spec.backout) && (!has(self.spec.backout) || self.spec.backout == oldSelf.spec.backout) && has(self.spec.expectedDowntimeSeconds) == has(oldSelf.spec.expectedDowntimeSeconds) && (!has(self.spec.expectedDowntimeSeconds) || self.spec.expectedDowntimeSeconds == oldSelf.spec.expectedDowntimeSeconds))",message="this Change is being implemented: only cancel and review can still be set; file another Change"
+type Change struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	// spec is what is asked for.
+	// +required
+	Spec ChangeSpec `json:"spec"`
+	// status is what became of it.
+	// +optional
+	Status ChangeStatus `json:"status,omitempty,omitzero"`
+}
+
+// ChangeList is a list of Changes.
+//
+// +kubebuilder:object:root=true
+type ChangeList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Change `json:"items"`
+}
+
+// ChangeType is the way a change is authorised.
+//
+// +kubebuilder:validation:Enum=Standard;Normal;Emergency
+type ChangeType string
+
+const (
+	// ChangeStandard is pre-authorised by policy.
+	ChangeStandard ChangeType = "Standard"
+	// ChangeNormal is assessed and authorised one by one.
+	ChangeNormal ChangeType = "Normal"
+	// ChangeEmergency must go in at once and is reviewed afterwards.
+	ChangeEmergency ChangeType = "Emergency"
+)
+
+// ChangeSpec is what is asked for.
+//
+// +kubebuilder:validation:XValidation:rule="self.type != 'Emergency' || has(self.incidentRef)",message="an Emergency change needs incidentRef: the Incident that it is to end"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Standard' || has(self.standardChange)",message="a Standard change needs standardChange: the pre-authorised change of the ChangePolicy that it claims to be"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.cancel) || !oldSelf.cancel || (has(self.cancel) && self.cancel)",message="a canceled Change stays canceled: file another one"
+type ChangeSpec struct {
+	// type is Standard, Normal or Emergency.
+	// +optional
+	// +kubebuilder:default=Normal
+	Type ChangeType `json:"type,omitempty"`
+	// summary in one line.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	Summary string `json:"summary"`
+	// justification says why it is needed.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	Justification string `json:"justification,omitempty"`
+	// requester is the authenticated user who asks for it; stamped by the API server where it can, and
+	// unchangeable.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="requester cannot be changed"
+	Requester UserName `json:"requester"`
+	// targets say what may change, and to what.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=50
+	// +kubebuilder:validation:XValidation:rule="self.all(t, self.exists_one(u, u.workload.kind == t.workload.kind && u.workload.name == t.workload.name))",message="each workload may be a target once"
+	Targets []ChangeTarget `json:"targets"`
+	// window in which it may go in; omitted: the first 24 open hours after approval.
+	// +optional
+	Window *Window `json:"window,omitempty"`
+	// backout says how it is undone.
+	// +optional
+	Backout *Backout `json:"backout,omitempty"`
+	// expectedDowntimeSeconds is the planned downtime declared before approval; at most so much is excused.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=604800
+	ExpectedDowntimeSeconds int32 `json:"expectedDowntimeSeconds,omitempty"`
+	// questionnaire answers can only raise the risk.
+	// +optional
+	Questionnaire *Questionnaire `json:"questionnaire,omitempty"`
+	// standardChange is the pre-authorised change of a ChangePolicy that a Standard change claims to be.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	StandardChange string `json:"standardChange,omitempty"`
+	// incidentRef is the Incident that it is to end; an Emergency change needs one.
+	// +optional
+	IncidentRef *LocalReference `json:"incidentRef,omitempty"`
+	// problemRef is the Problem that it is to fix.
+	// +optional
+	ProblemRef *LocalReference `json:"problemRef,omitempty"`
+	// cancel withdraws it, for good.
+	// +optional
+	Cancel bool `json:"cancel,omitempty"`
+	// review is the post-implementation review.
+	// +optional
+	Review *Review `json:"review,omitempty"`
+}
+
+// Operation is what a change does to a workload.
+//
+// +kubebuilder:validation:Enum=Create;Template;Delete
+type Operation string
+
+const (
+	// OperationCreate makes the workload.
+	OperationCreate Operation = "Create"
+	// OperationTemplate alters its pod template, or releases a held one.
+	OperationTemplate Operation = "Template"
+	// OperationDelete removes it.
+	OperationDelete Operation = "Delete"
+)
+
+// ChangeTarget says what may change in one workload, and to what.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.images) && size(self.images) > 0) || has(self.templateHash) || self.operations == ['Delete']",message="a target that creates or alters a template needs images or templateHash: exactly what may go in"
+type ChangeTarget struct {
+	// workload of the Change's namespace.
+	// +required
+	Workload WorkloadReference `json:"workload"`
+	// operations that are asked for; default Template.
+	// +optional
+	// +listType=set
+	// +kubebuilder:default={Template}
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=3
+	Operations []Operation `json:"operations,omitempty"`
+	// images is the exact image of each named container. It covers a template that is the current baseline
+	// but for these images.
+	// +optional
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=50
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 63)",message="container names have at most 63 characters"
+	Images map[string]Image `json:"images,omitempty"`
+	// templateHash is exactly this template; needed for anything but images.
+	// +optional
+	TemplateHash TemplateHash `json:"templateHash,omitempty"`
+}
+
+// Backout says how a change is undone.
+type Backout struct {
+	// plan in words.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	Plan string `json:"plan,omitempty"`
+	// automatic lets the operator restore the last proven template, once, when the change fails.
+	// +optional
+	Automatic bool `json:"automatic,omitempty"`
+}
+
+// Answer to a question of the questionnaire.
+//
+// +kubebuilder:validation:Enum=Confirmed;NotConfirmed
+type Answer string
+
+const (
+	// AnswerConfirmed: it is so.
+	AnswerConfirmed Answer = "Confirmed"
+	// AnswerNotConfirmed: it is not, or nobody knows.
+	AnswerNotConfirmed Answer = "NotConfirmed"
+)
+
+// Questionnaire is what the requester says of a change. Answers can only raise its risk.
+type Questionnaire struct {
+	// tested outside production.
+	// +optional
+	Tested Answer `json:"tested,omitempty"`
+	// reversible without loss of data.
+	// +optional
+	Reversible Answer `json:"reversible,omitempty"`
+	// customerVisible: customers will notice.
+	// +optional
+	CustomerVisible Answer `json:"customerVisible,omitempty"`
+}
+
+// Outcome of a change.
+//
+// +kubebuilder:validation:Enum=Successful;SuccessfulWithIssues;Unsuccessful;RolledBack;Partial;NotImplemented;Inconclusive
+type Outcome string
+
+const (
+	// OutcomeSuccessful: all went in and nothing was seen to break.
+	OutcomeSuccessful Outcome = "Successful"
+	// OutcomeSuccessfulWithIssues: it is in, with lesser trouble.
+	OutcomeSuccessfulWithIssues Outcome = "SuccessfulWithIssues"
+	// OutcomeUnsuccessful: it did not roll out, or broke something.
+	OutcomeUnsuccessful Outcome = "Unsuccessful"
+	// OutcomeRolledBack: it was undone.
+	OutcomeRolledBack Outcome = "RolledBack"
+	// OutcomePartial: some of its targets went in before its window ended.
+	OutcomePartial Outcome = "Partial"
+	// OutcomeNotImplemented: none did.
+	OutcomeNotImplemented Outcome = "NotImplemented"
+	// OutcomeInconclusive: nothing could be observed.
+	OutcomeInconclusive Outcome = "Inconclusive"
+)
+
+// Review is a post-implementation review.
+type Review struct {
+	// outcome as the reviewers see it.
+	// +required
+	Outcome Outcome `json:"outcome"`
+	// notes for the next time.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	Notes string `json:"notes,omitempty"`
+}
+
+// ChangeState is where a change is in its life.
+//
+// +kubebuilder:validation:Enum=Assess;Authorize;Scheduled;Implement;Review;Closed;Rejected;Canceled
+type ChangeState string
+
+const (
+	// ChangeAssess: risk, conflicts and votes needed are not computed yet.
+	ChangeAssess ChangeState = "Assess"
+	// ChangeAuthorize: votes are awaited.
+	ChangeAuthorize ChangeState = "Authorize"
+	// ChangeScheduled: it is approved and waits for its window.
+	ChangeScheduled ChangeState = "Scheduled"
+	// ChangeImplement: the gate is open for it.
+	ChangeImplement ChangeState = "Implement"
+	// ChangeReview: a post-implementation review is awaited.
+	ChangeReview ChangeState = "Review"
+	// ChangeClosed: it has ended.
+	ChangeClosed ChangeState = "Closed"
+	// ChangeRejected: an approver said no.
+	ChangeRejected ChangeState = "Rejected"
+	// ChangeCanceled: it was withdrawn.
+	ChangeCanceled ChangeState = "Canceled"
+)
+
+// RiskLevel of a change: below 26 points Low, below 51 Medium, else High.
+//
+// +kubebuilder:validation:Enum=Low;Medium;High
+type RiskLevel string
+
+const (
+	// RiskLow: below 26 points.
+	RiskLow RiskLevel = "Low"
+	// RiskMedium: from 26 points.
+	RiskMedium RiskLevel = "Medium"
+	// RiskHigh: from 51 points.
+	RiskHigh RiskLevel = "High"
+)
+
+// ChangeStatus is what became of a change.
+type ChangeStatus struct {
+	// observedGeneration is the generation that this status is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// state of the change.
+	// +optional
+	State ChangeState `json:"state,omitempty"`
+	// digest of all in spec that an approval is about; an edit makes a new one.
+	// +optional
+	// +kubebuilder:validation:MaxLength=70
+	Digest string `json:"digest,omitempty"`
+	// risk with its reasons.
+	// +optional
+	Risk *Risk `json:"risk,omitempty"`
+	// diff against the baseline; at most 30. Values of env and args are hidden.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=30
+	Diff []FieldDiff `json:"diff,omitempty"`
+	// approvals needed and given.
+	// +optional
+	Approvals *Approvals `json:"approvals,omitempty"`
+	// rejectedDigests are digests that an eligible approver rejected; they stay rejected though the
+	// ChangeApproval is deleted. The last 10.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=10
+	RejectedDigests []RejectedDigest `json:"rejectedDigests,omitempty"`
+	// approvedAt is when the last needed vote was cast, or when it was found to need none.
+	// +optional
+	ApprovedAt *metav1.Time `json:"approvedAt,omitempty"`
+	// conflicts with other changes; at most 20.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	Conflicts []Conflict `json:"conflicts,omitempty"`
+	// window is the effective one.
+	// +optional
+	Window *EffectiveWindow `json:"window,omitempty"`
+	// implementations are the templates of this change that went in.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=100
+	Implementations []Implementation `json:"implementations,omitempty"`
+	// causedIncidents are the Incidents that suspect it; at most 50.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	CausedIncidents []NamespacedReference `json:"causedIncidents,omitempty"`
+	// outcome of a change that has ended.
+	// +optional
+	Outcome Outcome `json:"outcome,omitempty"`
+	// closedAt is when it ended.
+	// +optional
+	ClosedAt *metav1.Time `json:"closedAt,omitempty"`
+	// nextStep says what a person should do.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	NextStep string `json:"nextStep,omitempty"`
+	// conditions: RiskAssessed, Approved, ConflictFree, Frozen, GateOpen, Implemented, Reviewed.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// Risk of a change.
+type Risk struct {
+	// level by score.
+	Level RiskLevel `json:"level"`
+	// score is the sum of the factors' points, from 0 to 100.
+	Score int32 `json:"score"`
+	// factors that make it up.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=30
+	Factors []RiskFactor `json:"factors,omitempty"`
+}
+
+// RiskFactor is one reason for a change's risk.
+type RiskFactor struct {
+	// name of the factor.
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+	// points that it adds.
+	Points int32 `json:"points"`
+	// why, in words.
+	// +kubebuilder:validation:MaxLength=256
+	Why string `json:"why"`
+}
+
+// FieldDiff is a difference between the baseline and what is asked for.
+type FieldDiff struct {
+	// path of the field, beginning with the workload.
+	// +kubebuilder:validation:MaxLength=512
+	Path string `json:"path"`
+	// from what; empty where it is new.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	From string `json:"from,omitempty"`
+	// to what; empty where it goes away.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	To string `json:"to,omitempty"`
+}
+
+// Approvals are the votes on a change.
+type Approvals struct {
+	// required votes.
+	Required int32 `json:"required"`
+	// granted votes that count.
+	Granted int32 `json:"granted"`
+	// summary is granted/required, for people.
+	// +kubebuilder:validation:MaxLength=32
+	Summary string `json:"summary"`
+	// from which groups they must come; empty: from any holder of the verb approve.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	From []string `json:"from,omitempty"`
+	// votes cast, with why one does not count.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	Votes []Vote `json:"votes,omitempty"`
+}
+
+// Vote is one ChangeApproval as it counts.
+type Vote struct {
+	// approver who cast it.
+	Approver UserName `json:"approver"`
+	// group that the approver voted for.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Group string `json:"group,omitempty"`
+	// decision is Approve or Reject.
+	Decision Decision `json:"decision"`
+	// digest that was voted on.
+	// +kubebuilder:validation:MaxLength=70
+	Digest string `json:"digest"`
+	// at which time.
+	At metav1.Time `json:"at"`
+	// ignored says why the vote does not count; empty where it does.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Ignored string `json:"ignored,omitempty"`
+}
+
+// RejectedDigest is a version of a change that was rejected.
+type RejectedDigest struct {
+	// digest that was rejected.
+	// +kubebuilder:validation:MaxLength=70
+	Digest string `json:"digest"`
+	// by whom.
+	By UserName `json:"by"`
+	// at which time.
+	At metav1.Time `json:"at"`
+	// comment of the approver.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Comment string `json:"comment,omitempty"`
+}
+
+// Conflict is another change that stands in the way, or should be known of.
+type Conflict struct {
+	// with which Change.
+	With NamespacedReference `json:"with"`
+	// why.
+	// +kubebuilder:validation:MaxLength=512
+	Why string `json:"why"`
+	// blocking conflicts keep the gate closed.
+	Blocking bool `json:"blocking"`
+}
+
+// EffectiveWindow is when a change may go in. Strings, since it often lies in the future.
+type EffectiveWindow struct {
+	// start of the window.
+	Start Timestamp `json:"start"`
+	// end of the window.
+	End Timestamp `json:"end"`
+}
+
+// RolloutState says how far a template is rolled out.
+//
+// +kubebuilder:validation:Enum=InProgress;Complete;Failed;RolledBack
+type RolloutState string
+
+const (
+	// RolloutInProgress: not all pods run it yet.
+	RolloutInProgress RolloutState = "InProgress"
+	// RolloutComplete: all pods run it and are ready.
+	RolloutComplete RolloutState = "Complete"
+	// RolloutFailed: it makes no progress.
+	RolloutFailed RolloutState = "Failed"
+	// RolloutRolledBack: an earlier template came back.
+	RolloutRolledBack RolloutState = "RolledBack"
+)
+
+// Implementation is a template of a change that went in.
+type Implementation struct {
+	// workload that it went into.
+	Workload WorkloadReference `json:"workload"`
+	// operation that was done.
+	Operation Operation `json:"operation"`
+	// templateHash that went in.
+	// +optional
+	// +kubebuilder:validation:MaxLength=70
+	TemplateHash string `json:"templateHash,omitempty"`
+	// by whom, as the API server authenticated; empty where it was not recorded.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	By string `json:"by,omitempty"`
+	// at which time.
+	At metav1.Time `json:"at"`
+	// rollout says how far it is.
+	Rollout RolloutState `json:"rollout"`
+	// rolledOutAt is since when it is Complete, Failed or RolledBack.
+	// +optional
+	RolledOutAt *metav1.Time `json:"rolledOutAt,omitempty"`
+}

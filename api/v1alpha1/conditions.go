@@ -1,0 +1,60 @@
+package v1alpha1
+
+// Conditions of a Service. Polarity: True is well.
+const (
+	// ConditionHealthy is True while the service is Operational; reasons are the healths, and NoWorkloads.
+	ConditionHealthy = "Healthy"
+	// ConditionCapacityMet is True while spec.resources can be had; reasons Sufficient, Shortfall, NotDeclared.
+	ConditionCapacityMet = "CapacityMet"
+	// ConditionDependenciesHealthy is True while no dependency is out or unknown; reasons AllHealthy,
+	// DependencyDown, DependencyNotFound, NoDependencies; Cycle is added to the message.
+	ConditionDependenciesHealthy = "DependenciesHealthy"
+	// ConditionGoverned is True while the gate's webhook lists the namespace in the mode that applies; reasons
+	// Enforced, Warned, Audited, Disabled, WebhookPending.
+	ConditionGoverned = "Governed"
+)
+
+// Conditions of an Incident.
+const (
+	// ConditionAcknowledged is True when a person took notice.
+	ConditionAcknowledged = "Acknowledged"
+	// ConditionPaused is True while the resolution clock stands still.
+	ConditionPaused = "Paused"
+	// ConditionResponseBreached is True when nobody took notice in time. Polarity: True is bad.
+	ConditionResponseBreached = "ResponseBreached"
+	// ConditionResolutionBreached is True when it was not resolved in time. Polarity: True is bad.
+	ConditionResolutionBreached = "ResolutionBreached"
+	// ConditionMajor is True for a major incident, or one that should be made one (reason Proposed).
+	ConditionMajor = "Major"
+	// ConditionRecovered is True when all signals are clear; reasons Recovered, HoldDown, SignalsActive, NoSignals.
+	ConditionRecovered = "Recovered"
+)
+
+// Conditions of a Change. Polarity: True is well, but for Frozen.
+const (
+	// ConditionRiskAssessed is True when the risk is computed; reasons Assessed, Pending.
+	ConditionRiskAssessed = "RiskAssessed"
+	// ConditionApproved is True when the votes needed are granted for the present digest; reasons Granted,
+	// NotRequired, VotesMissing, Rejected, VotesVoided.
+	ConditionApproved = "Approved"
+	// ConditionConflictFree is True when nothing blocks it; reasons NoConflict, Conflict.
+	ConditionConflictFree = "ConflictFree"
+	// ConditionFrozen is True while a freeze is on. Polarity: True is bad.
+	ConditionFrozen = "Frozen"
+	// ConditionGateOpen is True while the gate lets its templates in; reasons Open, or what keeps it closed.
+	ConditionGateOpen = "GateOpen"
+	// ConditionImplemented is True when all targets are rolled out; reasons Complete, InProgress, NotStarted, Failed.
+	ConditionImplemented = "Implemented"
+	// ConditionReviewed is True when the review is written or none is needed; reasons Written, NotRequired, Awaited.
+	ConditionReviewed = "Reviewed"
+)
+
+// Condition of ChangeApproval, ConfigurationItem, ChangePolicy and Calendar.
+const (
+	// ConditionCounted on a ChangeApproval is True when the vote counts; the message says why not.
+	ConditionCounted = "Counted"
+	// ConditionDrifted on a ConfigurationItem is True when what runs is not what was agreed. Polarity: True is bad.
+	ConditionDrifted = "Drifted"
+	// ConditionValid on a ChangePolicy or Calendar is True when all of it can be understood.
+	ConditionValid = "Valid"
+)

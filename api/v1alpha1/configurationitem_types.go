@@ -1,0 +1,198 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// ConfigurationItem is the CMDB row of one workload that a Service claims or a ChangePolicy covers. The
+// operator alone writes it.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=ci,categories=itil
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
+// +kubebuilder:printcolumn:name="Kind",type=string,JSONPath=`.spec.workloadRef.kind`
+// +kubebuilder:printcolumn:name="Workload",type=string,JSONPath=`.spec.workloadRef.name`
+// +kubebuilder:printcolumn:name="Owner",type=string,JSONPath=`.status.owner`
+// +kubebuilder:printcolumn:name="Tier",type=integer,JSONPath=`.status.tier`
+// +kubebuilder:printcolumn:name="Drift",type=string,JSONPath=`.status.drift`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type ConfigurationItem struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	// spec names the workload.
+	// +required
+	Spec ConfigurationItemSpec `json:"spec"`
+	// status is what is known of it.
+	// +optional
+	Status ConfigurationItemStatus `json:"status,omitempty,omitzero"`
+}
+
+// ConfigurationItemList is a list of ConfigurationItems.
+//
+// +kubebuilder:object:root=true
+type ConfigurationItemList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ConfigurationItem `json:"items"`
+}
+
+// ConfigurationItemSpec names a workload.
+type ConfigurationItemSpec struct {
+	// workloadRef is the workload, in the same namespace.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="workloadRef cannot be changed"
+	WorkloadRef WorkloadReference `json:"workloadRef"`
+}
+
+// ConfigurationItemState is where a workload is in its life.
+//
+// +kubebuilder:validation:Enum=InUse;Missing;Unclaimed
+type ConfigurationItemState string
+
+const (
+	// ConfigurationItemInUse: it exists and is claimed or covered.
+	ConfigurationItemInUse ConfigurationItemState = "InUse"
+	// ConfigurationItemMissing: it is claimed by name, or was, and does not exist.
+	ConfigurationItemMissing ConfigurationItemState = "Missing"
+	// ConfigurationItemUnclaimed: nobody claims or covers it; it is deleted after the retention time.
+	ConfigurationItemUnclaimed ConfigurationItemState = "Unclaimed"
+)
+
+// BaselineSource says how a template came in.
+//
+// +kubebuilder:validation:Enum=Adopted;Change;PreAuthorised;Rollback;BreakGlass;Audited;Unauthorized
+type BaselineSource string
+
+const (
+	// BaselineAdopted ran before it was governed.
+	BaselineAdopted BaselineSource = "Adopted"
+	// BaselineChange came in by an approved Change.
+	BaselineChange BaselineSource = "Change"
+	// BaselinePreAuthorised needed no vote.
+	BaselinePreAuthorised BaselineSource = "PreAuthorised"
+	// BaselineRollback was proven earlier.
+	BaselineRollback BaselineSource = "Rollback"
+	// BaselineBreakGlass was forced in by someone who may.
+	BaselineBreakGlass BaselineSource = "BreakGlass"
+	// BaselineAudited came in where the gate only watches.
+	BaselineAudited BaselineSource = "Audited"
+	// BaselineUnauthorized came in past the gate.
+	BaselineUnauthorized BaselineSource = "Unauthorized"
+)
+
+// DriftState says whether what runs is what was agreed.
+//
+// +kubebuilder:validation:Enum=None;Drifted;Unknown
+type DriftState string
+
+const (
+	// DriftNone: it is.
+	DriftNone DriftState = "None"
+	// DriftDrifted: it is not.
+	DriftDrifted DriftState = "Drifted"
+	// DriftUnknown: it could not be compared.
+	DriftUnknown DriftState = "Unknown"
+)
+
+// ConfigurationItemStatus is what is known of a workload.
+type ConfigurationItemStatus struct {
+	// observedGeneration is the generation that this status is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// state is InUse, Missing or Unclaimed.
+	// +optional
+	State ConfigurationItemState `json:"state,omitempty"`
+	// services that claim it; at most 20.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	Services []LocalReference `json:"services,omitempty"`
+	// owner is the team of the claiming service of the lowest tier number.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Owner string `json:"owner,omitempty"`
+	// tier is the lowest of the claiming services' tiers.
+	// +optional
+	Tier int32 `json:"tier,omitempty"`
+	// images that it asks for, by container.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=50
+	Images map[string]string `json:"images,omitempty"`
+	// templateHash of what it is now.
+	// +optional
+	// +kubebuilder:validation:MaxLength=70
+	TemplateHash string `json:"templateHash,omitempty"`
+	// workloadUID of what it is now.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	WorkloadUID string `json:"workloadUID,omitempty"`
+	// workloadGeneration of the newest baseline.
+	// +optional
+	WorkloadGeneration int64 `json:"workloadGeneration,omitempty"`
+	// baselines are the agreed templates, the newest first; the last 10.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=10
+	Baselines []Baseline `json:"baselines,omitempty"`
+	// drift says whether what runs is what was agreed.
+	// +optional
+	Drift DriftState `json:"drift,omitempty"`
+	// unclaimedSince is since when nobody claims it.
+	// +optional
+	UnclaimedSince *metav1.Time `json:"unclaimedSince,omitempty"`
+	// nextStep says what a person should do.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	NextStep string `json:"nextStep,omitempty"`
+	// conditions: Drifted.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// Baseline is a template that ran, and how it came in.
+type Baseline struct {
+	// templateHash of the template.
+	// +kubebuilder:validation:MaxLength=70
+	TemplateHash string `json:"templateHash"`
+	// imagelessHash of the template with its images left out: two baselines that share it differ in images
+	// only.
+	// +optional
+	// +kubebuilder:validation:MaxLength=70
+	ImagelessHash string `json:"imagelessHash,omitempty"`
+	// workloadUID that it was seen at.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	WorkloadUID string `json:"workloadUID,omitempty"`
+	// generation that it was seen at.
+	Generation int64 `json:"generation"`
+	// images by container.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=50
+	Images map[string]string `json:"images,omitempty"`
+	// imageIDs that ran, by container: what a tag meant then.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=50
+	ImageIDs map[string]string `json:"imageIDs,omitempty"`
+	// change that it came in by.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Change string `json:"change,omitempty"`
+	// source says how it came in.
+	Source BaselineSource `json:"source"`
+	// by whom, as the API server authenticated; empty where it was not recorded.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	By string `json:"by,omitempty"`
+	// from when.
+	From metav1.Time `json:"from"`
+	// until when; empty: now.
+	// +optional
+	Until *metav1.Time `json:"until,omitempty"`
+	// proven: it was completely rolled out and ready long enough, or ready when adopted.
+	// +optional
+	Proven bool `json:"proven"`
+}

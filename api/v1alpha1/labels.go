@@ -1,0 +1,37 @@
+package v1alpha1
+
+const (
+	// AnnotationChange on a workload names the Change (name, in the workload's namespace) that its author
+	// means, where several cover it.
+	AnnotationChange = "itil.dev/change"
+	// AnnotationBreakGlass on a workload admits it without an approved Change. Its value is the reason. It
+	// works only in the request that adds or alters it, and only for people who hold the verb "breakglass".
+	AnnotationBreakGlass = "itil.dev/break-glass"
+	// AnnotationBreakGlassBy is the authenticated user who broke the glass.
+	AnnotationBreakGlassBy = "itil.dev/break-glass-by"
+	// AnnotationRestartedAt is what `kubectl rollout restart` writes on a pod template.
+	AnnotationRestartedAt = "kubectl.kubernetes.io/restartedAt"
+
+	// LabelIncidents on a namespace or workload with the value "disabled" switches detection off there.
+	LabelIncidents = "itil.dev/incidents"
+	// LabelIncidentsDisabled is that value.
+	LabelIncidentsDisabled = "disabled"
+	// LabelWorkloadKind on what the operator creates is the kind of the workload that it is about.
+	LabelWorkloadKind = "itil.dev/workload-kind"
+	// LabelWorkload on what the operator creates is a hash of the workload's name, which may be too long for
+	// a label value.
+	LabelWorkload = "itil.dev/workload"
+	// LabelManagedBy marks what the operator created.
+	LabelManagedBy = "app.kubernetes.io/managed-by"
+	// ManagedBy is the value of LabelManagedBy.
+	ManagedBy = "itil-operator"
+)
+
+const (
+	// VerbApprove on a Change permits voting on it by a ChangeApproval.
+	VerbApprove = "approve"
+	// VerbBreakGlass on changes of a namespace permits letting a workload in with AnnotationBreakGlass.
+	VerbBreakGlass = "breakglass"
+	// VerbRetire permits what lessens governance or removes records.
+	VerbRetire = "retire"
+)

@@ -1,0 +1,264 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// Release brings a version of one or more workloads in together, in phases, or takes it back.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=rel,categories=itil
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
+// +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.spec.version`
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Change",type=string,JSONPath=`.status.changeRef.name`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Release struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	// spec is what is released, and how.
+	// +required
+	Spec ReleaseSpec `json:"spec"`
+	// status is how far it is.
+	// +optional
+	Status ReleaseStatus `json:"status,omitempty,omitzero"`
+}
+
+// ReleaseList is a list of Releases.
+//
+// +kubebuilder:object:root=true
+type ReleaseList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Release `json:"items"`
+}
+
+// ReleaseStrategy says who sets the images.
+//
+// +kubebuilder:validation:Enum=Apply;Observe
+type ReleaseStrategy string
+
+const (
+	// ReleaseApply: the operator sets the images.
+	ReleaseApply ReleaseStrategy = "Apply"
+	// ReleaseObserve: someone else does (GitOps), and the operator watches.
+	ReleaseObserve ReleaseStrategy = "Observe"
+)
+
+// BackoutMode says who takes a failed release back.
+//
+// +kubebuilder:validation:Enum=Automatic;Manual
+type BackoutMode string
+
+const (
+	// BackoutAutomatic: the operator does.
+	BackoutAutomatic BackoutMode = "Automatic"
+	// BackoutManual: a person does.
+	BackoutManual BackoutMode = "Manual"
+)
+
+// ReleaseSpec is what is released, and how.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.change) != has(self.changeRef)",message="set either change (the Change that the release raises) or changeRef (an existing one)"
+// +kubebuilder:validation:XValidation:rule="self.phases.all(p, p.units.all(n, n == '*' || self.units.exists(u, u.name == n)))",message="a phase names a unit that spec.units does not have"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.cancel) || !oldSelf.cancel || (has(self.cancel) && self.cancel)",message="a canceled Release stays canceled: make another one"
+type ReleaseSpec struct {
+	// version that is released.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Version string `json:"version"`
+	// requester is the authenticated user who asks for it; stamped by the API server where it can, and
+	// unchangeable.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="requester cannot be changed"
+	Requester UserName `json:"requester"`
+	// serviceRefs are the services that it is about.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=20
+	ServiceRefs []LocalReference `json:"serviceRefs,omitempty"`
+	// units are what is released together, in this namespace.
+	// +required
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=50
+	Units []ReleaseUnit `json:"units"`
+	// strategy is Apply where the operator sets the images, Observe where someone else does.
+	// +optional
+	// +kubebuilder:default=Apply
+	Strategy ReleaseStrategy `json:"strategy,omitempty"`
+	// phases run in order.
+	// +required
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=10
+	Phases []ReleasePhase `json:"phases"`
+	// earlyLifeSupport is how long incidents carry the release after its last phase; default 24h.
+	// +optional
+	// +kubebuilder:default="24h"
+	EarlyLifeSupport Duration `json:"earlyLifeSupport,omitempty"`
+	// backout is Automatic or Manual.
+	// +optional
+	// +kubebuilder:default=Automatic
+	Backout BackoutMode `json:"backout,omitempty"`
+	// change is the Change that it raises.
+	// +optional
+	Change *ReleaseChange `json:"change,omitempty"`
+	// changeRef is an existing Change that it goes in under.
+	// +optional
+	ChangeRef *LocalReference `json:"changeRef,omitempty"`
+	// paused holds it between phases.
+	// +optional
+	Paused bool `json:"paused,omitempty"`
+	// cancel stops it and leaves what is, for good.
+	// +optional
+	Cancel bool `json:"cancel,omitempty"`
+}
+
+// ReleaseUnit is one workload of a release.
+type ReleaseUnit struct {
+	// name of the unit.
+	// +required
+	Name ContainerName `json:"name"`
+	// workload of the Release's namespace.
+	// +required
+	Workload WorkloadReference `json:"workload"`
+	// images to run, by container.
+	// +required
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=50
+	Images map[string]Image `json:"images"`
+}
+
+// ReleasePhase is a step of a release.
+type ReleasePhase struct {
+	// name of the phase.
+	// +required
+	Name ContainerName `json:"name"`
+	// units that it brings in; "*" is all that are left.
+	// +required
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=50
+	// +kubebuilder:validation:items:MaxLength=63
+	Units []string `json:"units"`
+	// soak is how long the units must run without trouble before the next phase.
+	// +optional
+	Soak Duration `json:"soak,omitempty"`
+	// timeout after which the phase has failed; omitted: the workloads' own progress deadlines.
+	// +optional
+	Timeout Duration `json:"timeout,omitempty"`
+}
+
+// ReleaseChange is what a release says of the Change that it raises.
+type ReleaseChange struct {
+	// type of the Change.
+	// +optional
+	// +kubebuilder:default=Normal
+	Type ChangeType `json:"type,omitempty"`
+	// window of the Change.
+	// +optional
+	Window *Window `json:"window,omitempty"`
+	// summary of the Change.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	Summary string `json:"summary,omitempty"`
+}
+
+// ReleaseState is where a release is in its life.
+//
+// +kubebuilder:validation:Enum=Planning;Ready;Deploying;EarlyLifeSupport;Completed;RolledBack;Failed;Canceled
+type ReleaseState string
+
+const (
+	// ReleasePlanning: its Change is not approved yet.
+	ReleasePlanning ReleaseState = "Planning"
+	// ReleaseReady: its Change is approved.
+	ReleaseReady ReleaseState = "Ready"
+	// ReleaseDeploying: a phase runs.
+	ReleaseDeploying ReleaseState = "Deploying"
+	// ReleaseEarlyLifeSupport: all phases are done; incidents still carry it.
+	ReleaseEarlyLifeSupport ReleaseState = "EarlyLifeSupport"
+	// ReleaseCompleted: it has ended well.
+	ReleaseCompleted ReleaseState = "Completed"
+	// ReleaseRolledBack: it failed and was taken back.
+	ReleaseRolledBack ReleaseState = "RolledBack"
+	// ReleaseFailed: it failed and was not taken back.
+	ReleaseFailed ReleaseState = "Failed"
+	// ReleaseCanceled: it was withdrawn.
+	ReleaseCanceled ReleaseState = "Canceled"
+)
+
+// ReleaseStatus is how far a release is.
+type ReleaseStatus struct {
+	// observedGeneration is the generation that this status is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// state of the release.
+	// +optional
+	State ReleaseState `json:"state,omitempty"`
+	// changeRef is the Change that it goes in under.
+	// +optional
+	ChangeRef *LocalReference `json:"changeRef,omitempty"`
+	// phase that runs.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Phase string `json:"phase,omitempty"`
+	// units and how far they are.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	Units []ReleaseUnitStatus `json:"units,omitempty"`
+	// nextStep says what a person should do.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	NextStep string `json:"nextStep,omitempty"`
+	// conditions: Approved, Progressing, Stable, ManagedByGitOps, BackoutPossible, RolledBack.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// ReleaseUnitState is how far a unit is.
+//
+// +kubebuilder:validation:Enum=Waiting;Deploying;Soaking;Done;Failed;RolledBack
+type ReleaseUnitState string
+
+const (
+	// ReleaseUnitWaiting: its phase has not begun.
+	ReleaseUnitWaiting ReleaseUnitState = "Waiting"
+	// ReleaseUnitDeploying: it rolls out.
+	ReleaseUnitDeploying ReleaseUnitState = "Deploying"
+	// ReleaseUnitSoaking: it runs and is watched.
+	ReleaseUnitSoaking ReleaseUnitState = "Soaking"
+	// ReleaseUnitDone: it has soaked.
+	ReleaseUnitDone ReleaseUnitState = "Done"
+	// ReleaseUnitFailed: it did not roll out, or broke.
+	ReleaseUnitFailed ReleaseUnitState = "Failed"
+	// ReleaseUnitRolledBack: it was taken back.
+	ReleaseUnitRolledBack ReleaseUnitState = "RolledBack"
+)
+
+// ReleaseUnitStatus is how far a unit is.
+type ReleaseUnitStatus struct {
+	// workload of the unit.
+	Workload WorkloadReference `json:"workload"`
+	// state of the unit.
+	State ReleaseUnitState `json:"state"`
+	// previousImages are what it ran before.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=50
+	PreviousImages map[string]string `json:"previousImages,omitempty"`
+	// ready pods.
+	Ready int32 `json:"ready"`
+	// desired pods.
+	Desired int32 `json:"desired"`
+}

@@ -1,0 +1,369 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// Service is what a team provides to its customers: who owns it, which workloads it runs on, what it depends
+// on and how well it is. It governs workloads of its own namespace only.
+//
+// `kubectl explain services.itil.dev` prints the core Service; use `kubectl explain itsvc`.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=itsvc,categories=itil
+// +kubebuilder:printcolumn:name="Health",type=string,JSONPath=`.status.health`
+// +kubebuilder:printcolumn:name="Tier",type=integer,JSONPath=`.spec.tier`
+// +kubebuilder:printcolumn:name="Owner",type=string,JSONPath=`.spec.owner.team`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.ready`
+// +kubebuilder:printcolumn:name="Incidents",type=integer,JSONPath=`.status.openIncidents`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Service struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	// spec is what people declare about the service.
+	// +required
+	Spec ServiceSpec `json:"spec"`
+	// status is what the operator observed.
+	// +optional
+	Status ServiceStatus `json:"status,omitempty,omitzero"`
+}
+
+// ServiceList is a list of Services.
+//
+// +kubebuilder:object:root=true
+type ServiceList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Service `json:"items"`
+}
+
+// Lifecycle is a service's place in the service portfolio.
+//
+// +kubebuilder:validation:Enum=Pipeline;Live;Retired
+type Lifecycle string
+
+const (
+	// LifecyclePipeline services are being built; they open no incidents.
+	LifecyclePipeline Lifecycle = "Pipeline"
+	// LifecycleLive services are offered to customers.
+	LifecycleLive Lifecycle = "Live"
+	// LifecycleRetired services should no longer run anything.
+	LifecycleRetired Lifecycle = "Retired"
+)
+
+// Enforcement says what the gate does with a change that nobody approved.
+//
+// +kubebuilder:validation:Enum=Enforce;Warn;Audit;Disabled
+type Enforcement string
+
+const (
+	// EnforcementEnforce refuses it.
+	EnforcementEnforce Enforcement = "Enforce"
+	// EnforcementWarn lets it in with an admission warning.
+	EnforcementWarn Enforcement = "Warn"
+	// EnforcementAudit lets it in and counts it.
+	EnforcementAudit Enforcement = "Audit"
+	// EnforcementDisabled does not look at it.
+	EnforcementDisabled Enforcement = "Disabled"
+)
+
+// ServiceSpec declares a service.
+type ServiceSpec struct {
+	// displayName is the name that customers know.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	DisplayName string `json:"displayName,omitempty"`
+	// description says what the service does for its customers.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	Description string `json:"description,omitempty"`
+	// owner answers for the service.
+	// +required
+	Owner Contact `json:"owner"`
+	// supportGroup handles its incidents.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	SupportGroup string `json:"supportGroup,omitempty"`
+	// lifecycle is the service's place in the portfolio.
+	// +optional
+	// +kubebuilder:default=Live
+	Lifecycle Lifecycle `json:"lifecycle,omitempty"`
+	// tier is how much a failure harms the organisation: 1 seriously, 4 not at all.
+	// +optional
+	// +kubebuilder:default=4
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4
+	Tier int32 `json:"tier,omitempty"`
+	// workloads are what the service runs on, in its own namespace.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=100
+	Workloads []WorkloadClaim `json:"workloads,omitempty"`
+	// dependsOn are the services that it needs.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=100
+	DependsOn []Dependency `json:"dependsOn,omitempty"`
+	// changeControl says how changes of its workloads are gated. Omitted: as the ChangePolicy of the
+	// namespace says, else Audit.
+	// +optional
+	ChangeControl *ChangeControl `json:"changeControl,omitempty"`
+	// detection tunes how incidents are opened from its workloads.
+	// +optional
+	Detection *Detection `json:"detection,omitempty"`
+	// goals are what the service is for and how that is measured.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=20
+	Goals []Goal `json:"goals,omitempty"`
+	// resources are the capacity that the service must be able to have.
+	// +optional
+	Resources *RequiredResources `json:"resources,omitempty"`
+	// runbook is the URL of the instructions for whoever handles an incident.
+	// +optional
+	// +kubebuilder:validation:Pattern=`^https?://[^\s]+$`
+	// +kubebuilder:validation:MinLength=8
+	// +kubebuilder:validation:MaxLength=1024
+	Runbook string `json:"runbook,omitempty"`
+}
+
+// WorkloadClaim says that some workloads of the namespace belong to the service.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.name) != has(self.selector)",message="set either name or selector"
+// +kubebuilder:validation:XValidation:rule="!has(self.name) || has(self.kind)",message="a claim by name needs a kind"
+type WorkloadClaim struct {
+	// kind of the workloads; omitted: all of them.
+	// +optional
+	Kind WorkloadKind `json:"kind,omitempty"`
+	// name of one workload.
+	// +optional
+	Name ObjectName `json:"name,omitempty"`
+	// selector is matched against the labels of the workloads' pod templates.
+	// +optional
+	Selector *LabelSelector `json:"selector,omitempty"`
+	// minimumReady is the share (rounded up) or count of ready pods below which the service is out. 0 exempts
+	// the workload.
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 && self <= 100000 : self.matches('^(100|[1-9]?[0-9])%$')",message="minimumReady is a count from 0 to 100000 or a share from 0% to 100%"
+	MinimumReady *intstr.IntOrString `json:"minimumReady,omitempty"`
+	// scaleToZero says whether no replicas at all is a way to run it (Allowed) or an outage (Forbidden).
+	// +optional
+	// +kubebuilder:default=Forbidden
+	ScaleToZero ScaleToZero `json:"scaleToZero,omitempty"`
+}
+
+// ScaleToZero says whether a workload may have no replicas.
+//
+// +kubebuilder:validation:Enum=Forbidden;Allowed
+type ScaleToZero string
+
+const (
+	// ScaleToZeroForbidden makes zero replicas an outage.
+	ScaleToZeroForbidden ScaleToZero = "Forbidden"
+	// ScaleToZeroAllowed makes zero replicas a way to run.
+	ScaleToZeroAllowed ScaleToZero = "Allowed"
+)
+
+// DependencyStrength says what a failed dependency does to the service.
+//
+// +kubebuilder:validation:Enum=Hard;Soft
+type DependencyStrength string
+
+const (
+	// DependencyHard takes the service down with it.
+	DependencyHard DependencyStrength = "Hard"
+	// DependencySoft degrades the service.
+	DependencySoft DependencyStrength = "Soft"
+)
+
+// Dependency is a service that this one needs.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.minimum) || has(self.group)",message="minimum needs a group"
+type Dependency struct {
+	// name of the service.
+	// +required
+	Name ObjectName `json:"name"`
+	// namespace of the service; omitted: this one.
+	// +optional
+	Namespace NamespaceName `json:"namespace,omitempty"`
+	// strength is Hard where the service is out without it, Soft where it is degraded.
+	// +optional
+	// +kubebuilder:default=Hard
+	Strength DependencyStrength `json:"strength,omitempty"`
+	// group joins dependencies that stand in for each other.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Group string `json:"group,omitempty"`
+	// minimum is how many members of the group must work; default 1.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	Minimum int32 `json:"minimum,omitempty"`
+}
+
+// ChangeControl says how a service's workloads are gated.
+type ChangeControl struct {
+	// enforcement is Enforce, Warn, Audit or Disabled; a ChangePolicy in scope is the floor.
+	// +optional
+	Enforcement Enforcement `json:"enforcement,omitempty"`
+}
+
+// Detection tunes how incidents are opened. Times in seconds.
+type Detection struct {
+	// ignore lists reasons for which no incident is opened.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=25
+	Ignore []SignalReason `json:"ignore,omitempty"`
+	// notReadySeconds is how long a running pod may be unready; default 300.
+	// +optional
+	// +kubebuilder:validation:Minimum=10
+	// +kubebuilder:validation:Maximum=86400
+	NotReadySeconds int32 `json:"notReadySeconds,omitempty"`
+	// imagePullSeconds is how long an image may fail to be pulled; default 30.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=86400
+	ImagePullSeconds int32 `json:"imagePullSeconds,omitempty"`
+	// unschedulableSeconds is how long a pod may wait for a node; default 120.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=86400
+	UnschedulableSeconds int32 `json:"unschedulableSeconds,omitempty"`
+	// crashLoopRestarts is how many restarts within ten minutes are a crash loop; default 3.
+	// +optional
+	// +kubebuilder:validation:Minimum=2
+	// +kubebuilder:validation:Maximum=100
+	CrashLoopRestarts int32 `json:"crashLoopRestarts,omitempty"`
+	// jobOverdueSeconds is how long a Job may run; omitted: without limit.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=2592000
+	JobOverdueSeconds int32 `json:"jobOverdueSeconds,omitempty"`
+	// captureLogs puts the last 20 lines of a failed container's log on its Incident. Logs may hold secrets.
+	// +optional
+	CaptureLogs bool `json:"captureLogs,omitempty"`
+}
+
+// Goal is what a service is for.
+type Goal struct {
+	// name of the goal.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+	// description of the goal.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Description string `json:"description"`
+	// measure is how one sees whether it is met; it may name a ServiceLevelAgreement.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	Measure string `json:"measure,omitempty"`
+}
+
+// RequiredResources is the capacity that a service must be able to have.
+type RequiredResources struct {
+	// cpu in cores.
+	// +optional
+	CPU Quantity `json:"cpu,omitempty"`
+	// memory in bytes.
+	// +optional
+	Memory Quantity `json:"memory,omitempty"`
+}
+
+// Health of a service.
+//
+// +kubebuilder:validation:Enum=Operational;Degraded;Outage;Maintenance;Unknown
+type Health string
+
+const (
+	// HealthOperational: all is ready.
+	HealthOperational Health = "Operational"
+	// HealthDegraded: less than wished, enough to serve.
+	HealthDegraded Health = "Degraded"
+	// HealthOutage: less than enough to serve.
+	HealthOutage Health = "Outage"
+	// HealthMaintenance: out as declared and approved beforehand.
+	HealthMaintenance Health = "Maintenance"
+	// HealthUnknown: not observed, or nothing to observe.
+	HealthUnknown Health = "Unknown"
+)
+
+// ServiceStatus is what the operator observed of a service.
+type ServiceStatus struct {
+	// observedGeneration is the generation that this status is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// health of the service.
+	// +optional
+	Health Health `json:"health,omitempty"`
+	// healthSince is when it became so.
+	// +optional
+	HealthSince *metav1.Time `json:"healthSince,omitempty"`
+	// ready is ready/desired pods over all workloads, for people.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Ready string `json:"ready,omitempty"`
+	// workloads that the service claims; at most 100 are shown.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=100
+	Workloads []ServiceWorkload `json:"workloads,omitempty"`
+	// workloadCount is how many it claims.
+	// +optional
+	WorkloadCount int32 `json:"workloadCount,omitempty"`
+	// dependents are the services that depend on this one; at most 100 are shown.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=100
+	Dependents []NamespacedReference `json:"dependents,omitempty"`
+	// openIncidents is how many Incidents on the service are not resolved.
+	// +optional
+	OpenIncidents int32 `json:"openIncidents"`
+	// openChanges is how many Changes of its workloads are not ended.
+	// +optional
+	OpenChanges int32 `json:"openChanges"`
+	// nextStep says what to do, where somebody must.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	NextStep string `json:"nextStep,omitempty"`
+	// conditions: Healthy, CapacityMet, DependenciesHealthy, Governed.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// ServiceWorkload is a workload that a service claims.
+type ServiceWorkload struct {
+	// kind of the workload.
+	Kind WorkloadKind `json:"kind"`
+	// name of the workload.
+	Name ObjectName `json:"name"`
+	// ready pods (of a CronJob or Job: 1 if its last run did not fail).
+	Ready int32 `json:"ready"`
+	// desired pods.
+	Desired int32 `json:"desired"`
+	// images of its containers, by container name.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=50
+	Images map[string]string `json:"images,omitempty"`
+	// configurationItem is the name of its ConfigurationItem.
+	// +optional
+	ConfigurationItem ObjectName `json:"configurationItem,omitempty"`
+}

@@ -1,0 +1,254 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// ServiceLevelAgreement says what was promised about a service, and what was kept.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=sla,categories=itil
+// +kubebuilder:printcolumn:name="Compliance",type=string,JSONPath=`.status.compliance`
+// +kubebuilder:printcolumn:name="Service",type=string,JSONPath=`.spec.serviceRef.name`
+// +kubebuilder:printcolumn:name="Target",type=string,JSONPath=`.spec.availability.target`
+// +kubebuilder:printcolumn:name="Availability",type=string,JSONPath=`.status.currentPeriod.availability`
+// +kubebuilder:printcolumn:name="Budget",type=string,JSONPath=`.status.currentPeriod.errorBudgetRemaining`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type ServiceLevelAgreement struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	// spec is what was agreed.
+	// +required
+	Spec ServiceLevelAgreementSpec `json:"spec"`
+	// status is what was kept.
+	// +optional
+	Status ServiceLevelAgreementStatus `json:"status,omitempty,omitzero"`
+}
+
+// ServiceLevelAgreementList is a list of ServiceLevelAgreements.
+//
+// +kubebuilder:object:root=true
+type ServiceLevelAgreementList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ServiceLevelAgreement `json:"items"`
+}
+
+// AgreementType says between whom an agreement is.
+//
+// +kubebuilder:validation:Enum=SLA;OLA;UC
+type AgreementType string
+
+const (
+	// AgreementSLA is with a customer.
+	AgreementSLA AgreementType = "SLA"
+	// AgreementOLA is an operational level agreement, inside the organisation.
+	AgreementOLA AgreementType = "OLA"
+	// AgreementUC is an underpinning contract, with a supplier.
+	AgreementUC AgreementType = "UC"
+)
+
+// ServiceLevelAgreementSpec declares an agreement.
+type ServiceLevelAgreementSpec struct {
+	// type is SLA, OLA (inside the organisation) or UC (underpinning contract with a supplier).
+	// +optional
+	// +kubebuilder:default=SLA
+	Type AgreementType `json:"type,omitempty"`
+	// serviceRef is the service that it is about.
+	// +required
+	ServiceRef LocalReference `json:"serviceRef"`
+	// customer whom it was promised to.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Customer string `json:"customer,omitempty"`
+	// validFrom is when it begins to count; omitted: with its creation.
+	// +optional
+	ValidFrom Timestamp `json:"validFrom,omitempty"`
+	// calendarRef is the agreed service time; omitted: always.
+	// +optional
+	CalendarRef *LocalReference `json:"calendarRef,omitempty"`
+	// period over which it is measured; omitted: the calendar month in UTC.
+	// +optional
+	// +kubebuilder:default={type: CalendarMonth}
+	Period AgreementPeriod `json:"period,omitempty,omitzero"`
+	// availability that was promised.
+	// +optional
+	Availability *AvailabilityTarget `json:"availability,omitempty"`
+	// response is the agreed service time until somebody works on an incident, by priority.
+	// +optional
+	Response *PriorityTimes `json:"response,omitempty"`
+	// resolution is the agreed service time until an incident is resolved, by priority.
+	// +optional
+	Resolution *PriorityTimes `json:"resolution,omitempty"`
+	// excludePlannedMaintenance leaves out downtime that a Change declared before it was approved.
+	// +optional
+	ExcludePlannedMaintenance bool `json:"excludePlannedMaintenance,omitempty"`
+	// credits are what the customer gets back, by how far the target was missed.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=10
+	Credits []Credit `json:"credits,omitempty"`
+}
+
+// PeriodType is a kind of measuring period.
+//
+// +kubebuilder:validation:Enum=CalendarMonth;CalendarQuarter;Rolling
+type PeriodType string
+
+const (
+	// PeriodCalendarMonth is a month of the calendar.
+	PeriodCalendarMonth PeriodType = "CalendarMonth"
+	// PeriodCalendarQuarter is a quarter of the calendar.
+	PeriodCalendarQuarter PeriodType = "CalendarQuarter"
+	// PeriodRolling is the last so many days.
+	PeriodRolling PeriodType = "Rolling"
+)
+
+// AgreementPeriod is the period over which an agreement is measured.
+//
+// +kubebuilder:validation:XValidation:rule="self.type == 'Rolling' ? has(self.days) : !has(self.days)",message="days is for period.type Rolling, which needs it"
+type AgreementPeriod struct {
+	// type is CalendarMonth, CalendarQuarter or Rolling.
+	// +required
+	Type PeriodType `json:"type"`
+	// timeZone in which the period begins and ends; default UTC.
+	// +optional
+	// +kubebuilder:default=UTC
+	TimeZone TimeZone `json:"timeZone,omitempty"`
+	// days of a Rolling period.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=366
+	Days int32 `json:"days,omitempty"`
+}
+
+// AvailabilityTarget is the promised availability.
+type AvailabilityTarget struct {
+	// target in percent of the agreed service time, for example "99.9".
+	// +required
+	// +kubebuilder:validation:XValidation:rule="double(self) > 0.0",message="availability.target must be above 0"
+	Target Percentage `json:"target"`
+}
+
+// PriorityTimes are durations of agreed service time by priority. P5 has none.
+type PriorityTimes struct {
+	// P1 incidents.
+	// +optional
+	P1 ServiceTime `json:"P1,omitempty"`
+	// P2 incidents.
+	// +optional
+	P2 ServiceTime `json:"P2,omitempty"`
+	// P3 incidents.
+	// +optional
+	P3 ServiceTime `json:"P3,omitempty"`
+	// P4 incidents.
+	// +optional
+	P4 ServiceTime `json:"P4,omitempty"`
+}
+
+// Credit is what a customer gets back.
+type Credit struct {
+	// below this availability in percent.
+	// +required
+	Below Percentage `json:"below"`
+	// percent of the fee that is given back.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	Percent int32 `json:"percent"`
+}
+
+// Compliance with an agreement.
+//
+// +kubebuilder:validation:Enum=Met;AtRisk;Breached;Unknown
+type Compliance string
+
+const (
+	// ComplianceMet: what was promised is kept.
+	ComplianceMet Compliance = "Met"
+	// ComplianceAtRisk: it will be broken if things go on so.
+	ComplianceAtRisk Compliance = "AtRisk"
+	// ComplianceBreached: it is broken.
+	ComplianceBreached Compliance = "Breached"
+	// ComplianceUnknown: there is not enough data to say.
+	ComplianceUnknown Compliance = "Unknown"
+)
+
+// ServiceLevelAgreementStatus is what was kept of an agreement.
+type ServiceLevelAgreementStatus struct {
+	// observedGeneration is the generation that this status is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// compliance with the agreement in the current period.
+	// +optional
+	Compliance Compliance `json:"compliance,omitempty"`
+	// currentPeriod is what is known of the running period, true at its asOf.
+	// +optional
+	CurrentPeriod *PeriodFigures `json:"currentPeriod,omitempty"`
+	// incidents counted against the agreement in the running period.
+	// +optional
+	Incidents *AgreementIncidents `json:"incidents,omitempty"`
+	// history is the last 12 periods, the newest first.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=12
+	History []PeriodFigures `json:"history,omitempty"`
+	// nextStep says what to do, where somebody must.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	NextStep string `json:"nextStep,omitempty"`
+	// conditions: Met, AtRisk, BudgetExhausted, DataAvailable.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// PeriodFigures are the sums of one period.
+type PeriodFigures struct {
+	// start of the period.
+	Start metav1.Time `json:"start"`
+	// end of the period.
+	End metav1.Time `json:"end"`
+	// asOf is the time up to which the sums count.
+	AsOf metav1.Time `json:"asOf"`
+	// agreedSeconds of service time elapsed.
+	AgreedSeconds int64 `json:"agreedSeconds"`
+	// downtimeSeconds within them.
+	DowntimeSeconds int64 `json:"downtimeSeconds"`
+	// plannedSeconds of downtime that were excused.
+	PlannedSeconds int64 `json:"plannedSeconds"`
+	// unobservedSeconds of which it is not known whether the service was up.
+	UnobservedSeconds int64 `json:"unobservedSeconds"`
+	// openOutageSince is the beginning of the outage that goes on.
+	// +optional
+	OpenOutageSince *metav1.Time `json:"openOutageSince,omitempty"`
+	// outages counted.
+	Outages int32 `json:"outages"`
+	// availability in percent.
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	Availability string `json:"availability,omitempty"`
+	// errorBudgetRemaining in percent of the whole period's budget.
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	ErrorBudgetRemaining string `json:"errorBudgetRemaining,omitempty"`
+	// creditPercent due for a period that has ended.
+	// +optional
+	CreditPercent int32 `json:"creditPercent,omitempty"`
+}
+
+// AgreementIncidents counts the incidents of a period by whether their times were kept.
+type AgreementIncidents struct {
+	// responseMet is how many were answered in time.
+	ResponseMet int32 `json:"responseMet"`
+	// responseBreached is how many were not.
+	ResponseBreached int32 `json:"responseBreached"`
+	// resolutionMet is how many were resolved in time.
+	ResolutionMet int32 `json:"resolutionMet"`
+	// resolutionBreached is how many were not.
+	ResolutionBreached int32 `json:"resolutionBreached"`
+}
