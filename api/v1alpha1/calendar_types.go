@@ -137,7 +137,7 @@ type CalendarStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	NextStep string `json:"nextStep,omitempty"`
-	// conditions: Valid.
+	// conditions are Valid.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -189,7 +189,7 @@ type Questionnaire struct {
 	// reversible without loss of data.
 	// +optional
 	Reversible Answer `json:"reversible,omitempty"`
-	// customerVisible: customers will notice.
+	// customerVisible says whether customers will notice.
 	// +optional
 	CustomerVisible Answer `json:"customerVisible,omitempty"`
 }
@@ -326,7 +326,7 @@ type ChangeStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	NextStep string `json:"nextStep,omitempty"`
-	// conditions: RiskAssessed, Approved, ConflictFree, Frozen, GateOpen, Implemented, Reviewed.
+	// conditions are RiskAssessed, Approved, ConflictFree, Frozen, GateOpen, Implemented, Reviewed.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -337,8 +337,10 @@ type ChangeStatus struct {
 // Risk of a change.
 type Risk struct {
 	// level by score.
+	// +required
 	Level RiskLevel `json:"level"`
 	// score is the sum of the factors' points, from 0 to 100.
+	// +required
 	Score int32 `json:"score"`
 	// factors that make it up.
 	// +optional
@@ -350,11 +352,14 @@ type Risk struct {
 // RiskFactor is one reason for a change's risk.
 type RiskFactor struct {
 	// name of the factor.
+	// +required
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name"`
 	// points that it adds.
+	// +required
 	Points int32 `json:"points"`
-	// why, in words.
+	// why is the reason, in words.
+	// +required
 	// +kubebuilder:validation:MaxLength=256
 	Why string `json:"why"`
 }
@@ -362,6 +367,7 @@ type RiskFactor struct {
 // FieldDiff is a difference between the baseline and what is asked for.
 type FieldDiff struct {
 	// path of the field, beginning with the workload.
+	// +required
 	// +kubebuilder:validation:MaxLength=512
 	Path string `json:"path"`
 	// from what; empty where it is new.
@@ -377,16 +383,20 @@ type FieldDiff struct {
 // Approvals are the votes on a change.
 type Approvals struct {
 	// required votes.
+	// +required
 	Required int32 `json:"required"`
 	// granted votes that count.
+	// +required
 	Granted int32 `json:"granted"`
 	// summary is granted/required, for people.
+	// +required
 	// +kubebuilder:validation:MaxLength=32
 	Summary string `json:"summary"`
 	// from which groups they must come; empty: from any holder of the verb approve.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=50
+	// +kubebuilder:validation:items:MaxLength=253
 	From []string `json:"from,omitempty"`
 	// votes cast, with why one does not count.
 	// +optional
@@ -398,17 +408,21 @@ type Approvals struct {
 // Vote is one ChangeApproval as it counts.
 type Vote struct {
 	// approver who cast it.
+	// +required
 	Approver UserName `json:"approver"`
 	// group that the approver voted for.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Group string `json:"group,omitempty"`
 	// decision is Approve or Reject.
+	// +required
 	Decision Decision `json:"decision"`
 	// digest that was voted on.
+	// +required
 	// +kubebuilder:validation:MaxLength=70
 	Digest string `json:"digest"`
 	// at which time.
+	// +required
 	At metav1.Time `json:"at"`
 	// ignored says why the vote does not count; empty where it does.
 	// +optional
@@ -419,11 +433,14 @@ type Vote struct {
 // RejectedDigest is a version of a change that was rejected.
 type RejectedDigest struct {
 	// digest that was rejected.
+	// +required
 	// +kubebuilder:validation:MaxLength=70
 	Digest string `json:"digest"`
 	// by whom.
+	// +required
 	By UserName `json:"by"`
 	// at which time.
+	// +required
 	At metav1.Time `json:"at"`
 	// comment of the approver.
 	// +optional
@@ -434,19 +451,24 @@ type RejectedDigest struct {
 // Conflict is another change that stands in the way, or should be known of.
 type Conflict struct {
 	// with which Change.
+	// +required
 	With NamespacedReference `json:"with"`
-	// why.
+	// why is the reason, in words.
+	// +required
 	// +kubebuilder:validation:MaxLength=512
 	Why string `json:"why"`
 	// blocking conflicts keep the gate closed.
+	// +required
 	Blocking bool `json:"blocking"`
 }
 
 // EffectiveWindow is when a change may go in. Strings, since it often lies in the future.
 type EffectiveWindow struct {
 	// start of the window.
+	// +required
 	Start Timestamp `json:"start"`
 	// end of the window.
+	// +required
 	End Timestamp `json:"end"`
 }
 
@@ -469,8 +491,10 @@ const (
 // Implementation is a template of a change that went in.
 type Implementation struct {
 	// workload that it went into.
+	// +required
 	Workload WorkloadReference `json:"workload"`
 	// operation that was done.
+	// +required
 	Operation Operation `json:"operation"`
 	// templateHash that went in.
 	// +optional
@@ -481,8 +505,10 @@ type Implementation struct {
 	// +kubebuilder:validation:MaxLength=512
 	By string `json:"by,omitempty"`
 	// at which time.
+	// +required
 	At metav1.Time `json:"at"`
 	// rollout says how far it is.
+	// +required
 	Rollout RolloutState `json:"rollout"`
 	// rolledOutAt is since when it is Complete, Failed or RolledBack.
 	// +optional

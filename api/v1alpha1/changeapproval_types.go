@@ -104,7 +104,7 @@ type ChangeApprovalStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	NextStep string `json:"nextStep,omitempty"`
-	// conditions: Counted.
+	// conditions are Counted.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

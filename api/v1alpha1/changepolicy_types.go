@@ -351,7 +351,7 @@ type ChangePolicyStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	NextStep string `json:"nextStep,omitempty"`
-	// conditions: Valid.
+	// conditions are Valid.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -362,11 +362,13 @@ type ChangePolicyStatus struct {
 // WouldDeny is what Enforce would have refused.
 type WouldDeny struct {
 	// count of requests.
+	// +required
 	Count int32 `json:"count"`
 	// workloads concerned, as kind/namespace/name; at most 50.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=50
+	// +kubebuilder:validation:items:MaxLength=400
 	Workloads []string `json:"workloads,omitempty"`
 	// reasons and how often; at most 20.
 	// +optional
@@ -377,21 +379,28 @@ type WouldDeny struct {
 
 // ReasonCount is how often something was so.
 type ReasonCount struct {
-	// reason.
+	// reason that was given.
+	// +required
 	// +kubebuilder:validation:MaxLength=128
 	Reason string `json:"reason"`
 	// count of it.
+	// +required
 	Count int32 `json:"count"`
 }
 
 // StandardChangeStatus is how a standard change went.
 type StandardChangeStatus struct {
 	// name of it.
+	// +required
+	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name"`
 	// used is how often.
+	// +required
 	Used int32 `json:"used"`
 	// failed is how often it failed in a row.
+	// +required
 	Failed int32 `json:"failed"`
-	// suspended: it needs votes again.
+	// suspended means that it needs votes again.
+	// +required
 	Suspended bool `json:"suspended"`
 }

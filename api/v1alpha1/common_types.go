@@ -136,7 +136,7 @@ type AnyWorkloadReference struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Group string `json:"group,omitempty"`
-	// kind, for example Deployment, StatefulSet, DaemonSet, CronJob, Job, ReplicaSet, Pod or Node.
+	// kind of the object, for example Deployment, StatefulSet, DaemonSet, CronJob, Job, ReplicaSet, Pod or Node.
 	// +required
 	// +kubebuilder:validation:Pattern=`^[A-Z][A-Za-z0-9]*$`
 	// +kubebuilder:validation:MinLength=1

@@ -145,7 +145,7 @@ type ConfigurationItemStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	NextStep string `json:"nextStep,omitempty"`
-	// conditions: Drifted.
+	// conditions are Drifted.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -156,6 +156,7 @@ type ConfigurationItemStatus struct {
 // Baseline is a template that ran, and how it came in.
 type Baseline struct {
 	// templateHash of the template.
+	// +required
 	// +kubebuilder:validation:MaxLength=70
 	TemplateHash string `json:"templateHash"`
 	// imagelessHash of the template with its images left out: two baselines that share it differ in images
@@ -168,6 +169,7 @@ type Baseline struct {
 	// +kubebuilder:validation:MaxLength=64
 	WorkloadUID string `json:"workloadUID,omitempty"`
 	// generation that it was seen at.
+	// +required
 	Generation int64 `json:"generation"`
 	// images by container.
 	// +optional
@@ -182,17 +184,19 @@ type Baseline struct {
 	// +kubebuilder:validation:MaxLength=253
 	Change string `json:"change,omitempty"`
 	// source says how it came in.
+	// +required
 	Source BaselineSource `json:"source"`
 	// by whom, as the API server authenticated; empty where it was not recorded.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	By string `json:"by,omitempty"`
 	// from when.
+	// +required
 	From metav1.Time `json:"from"`
 	// until when; empty: now.
 	// +optional
 	Until *metav1.Time `json:"until,omitempty"`
-	// proven: it was completely rolled out and ready long enough, or ready when adopted.
+	// proven means that it was completely rolled out and ready long enough, or ready when adopted.
 	// +optional
 	Proven bool `json:"proven"`
 }

@@ -435,7 +435,7 @@ type IncidentStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	NextStep string `json:"nextStep,omitempty"`
-	// conditions: Acknowledged, Paused, ResponseBreached, ResolutionBreached, Major, Recovered.
+	// conditions are Acknowledged, Paused, ResponseBreached, ResolutionBreached, Major, Recovered.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -446,19 +446,23 @@ type IncidentStatus struct {
 // Signal is one way in which a workload fails.
 type Signal struct {
 	// reason names it.
+	// +required
 	Reason SignalReason `json:"reason"`
 	// container that fails, where it is one.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	Container string `json:"container,omitempty"`
 	// since when, by the timestamps of what failed.
+	// +required
 	Since metav1.Time `json:"since"`
 	// lastSeen is when it was last observed.
+	// +required
 	LastSeen metav1.Time `json:"lastSeen"`
 	// clearedAt is when it was seen to be gone.
 	// +optional
 	ClearedAt *metav1.Time `json:"clearedAt,omitempty"`
 	// count of what is counted: restarts for crashes, pods otherwise.
+	// +required
 	Count int32 `json:"count"`
 	// exitCode of the container that failed.
 	// +optional
@@ -471,6 +475,7 @@ type Signal struct {
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=5
+	// +kubebuilder:validation:items:MaxLength=253
 	Pods []string `json:"pods,omitempty"`
 	// affectedPods is how many show it.
 	// +optional
@@ -484,8 +489,10 @@ type SuspectedChange struct {
 	Namespace NamespaceName `json:"namespace,omitempty"`
 	// name of the Change; empty where a template went in without one.
 	// +optional
+	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name,omitempty"`
 	// confidence in the suspicion.
+	// +required
 	Confidence Confidence `json:"confidence"`
 	// reason for it.
 	// +optional
@@ -496,6 +503,7 @@ type SuspectedChange struct {
 // KnownError is a Problem whose cause or workaround is known.
 type KnownError struct {
 	// problem is the name of the Problem.
+	// +required
 	Problem ObjectName `json:"problem"`
 	// workaround until it is fixed.
 	// +optional
@@ -522,19 +530,23 @@ type Clock struct {
 	// +optional
 	DueAt *metav1.Time `json:"dueAt,omitempty"`
 	// state of the clock.
+	// +required
 	State ClockState `json:"state"`
 	// pausedSince is since when it stands still.
 	// +optional
 	PausedSince *metav1.Time `json:"pausedSince,omitempty"`
 	// pausedSeconds of agreed service time that did not count.
+	// +required
 	PausedSeconds int64 `json:"pausedSeconds"`
 }
 
 // Evidence is something seen beside the signals.
 type Evidence struct {
 	// at which time.
+	// +required
 	At metav1.Time `json:"at"`
 	// object that it was seen on, as kind/name.
+	// +required
 	// +kubebuilder:validation:MaxLength=320
 	Object string `json:"object"`
 	// reason of the event.
@@ -542,6 +554,7 @@ type Evidence struct {
 	// +kubebuilder:validation:MaxLength=128
 	Reason string `json:"reason,omitempty"`
 	// message of the event.
+	// +required
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message"`
 }
@@ -549,8 +562,10 @@ type Evidence struct {
 // TimelineEntry is something that happened to a record.
 type TimelineEntry struct {
 	// at which time.
+	// +required
 	At metav1.Time `json:"at"`
 	// what happened.
+	// +required
 	// +kubebuilder:validation:MaxLength=512
 	What string `json:"what"`
 	// by whom.

@@ -163,7 +163,7 @@ type ProblemStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	NextStep string `json:"nextStep,omitempty"`
-	// conditions: Confirmed, KnownError, WorkaroundPublished, FixDeployed, Recurring.
+	// conditions are Confirmed, KnownError, WorkaroundPublished, FixDeployed, Recurring.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -174,12 +174,16 @@ type ProblemStatus struct {
 // ProblemIncidents are the incidents of a problem.
 type ProblemIncidents struct {
 	// total ever.
+	// +required
 	Total int32 `json:"total"`
 	// open now.
+	// +required
 	Open int32 `json:"open"`
 	// last30Days is how many began in the last 30 days.
+	// +required
 	Last30Days int32 `json:"last30Days"`
 	// downtimeSeconds that they caused.
+	// +required
 	DowntimeSeconds int64 `json:"downtimeSeconds"`
 	// first began.
 	// +optional
@@ -191,5 +195,6 @@ type ProblemIncidents struct {
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10
+	// +kubebuilder:validation:items:MaxLength=253
 	Names []string `json:"names,omitempty"`
 }

@@ -219,7 +219,7 @@ type ReleaseStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	NextStep string `json:"nextStep,omitempty"`
-	// conditions: Approved, Progressing, Stable, ManagedByGitOps, BackoutPossible, RolledBack.
+	// conditions are Approved, Progressing, Stable, ManagedByGitOps, BackoutPossible, RolledBack.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -250,15 +250,19 @@ const (
 // ReleaseUnitStatus is how far a unit is.
 type ReleaseUnitStatus struct {
 	// workload of the unit.
+	// +required
 	Workload WorkloadReference `json:"workload"`
 	// state of the unit.
+	// +required
 	State ReleaseUnitState `json:"state"`
 	// previousImages are what it ran before.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=50
 	PreviousImages map[string]string `json:"previousImages,omitempty"`
 	// ready pods.
+	// +required
 	Ready int32 `json:"ready"`
 	// desired pods.
+	// +required
 	Desired int32 `json:"desired"`
 }

@@ -341,7 +341,7 @@ type ServiceStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	NextStep string `json:"nextStep,omitempty"`
-	// conditions: Healthy, CapacityMet, DependenciesHealthy, Governed.
+	// conditions are Healthy, CapacityMet, DependenciesHealthy, Governed.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -352,12 +352,16 @@ type ServiceStatus struct {
 // ServiceWorkload is a workload that a service claims.
 type ServiceWorkload struct {
 	// kind of the workload.
+	// +required
 	Kind WorkloadKind `json:"kind"`
 	// name of the workload.
+	// +required
 	Name ObjectName `json:"name"`
 	// ready pods (of a CronJob or Job: 1 if its last run did not fail).
+	// +required
 	Ready int32 `json:"ready"`
 	// desired pods.
+	// +required
 	Desired int32 `json:"desired"`
 	// images of its containers, by container name.
 	// +optional

@@ -199,7 +199,7 @@ type ServiceLevelAgreementStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	NextStep string `json:"nextStep,omitempty"`
-	// conditions: Met, AtRisk, BudgetExhausted, DataAvailable.
+	// conditions are Met, AtRisk, BudgetExhausted, DataAvailable.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -210,23 +210,31 @@ type ServiceLevelAgreementStatus struct {
 // PeriodFigures are the sums of one period.
 type PeriodFigures struct {
 	// start of the period.
+	// +required
 	Start metav1.Time `json:"start"`
 	// end of the period.
+	// +required
 	End metav1.Time `json:"end"`
 	// asOf is the time up to which the sums count.
+	// +required
 	AsOf metav1.Time `json:"asOf"`
 	// agreedSeconds of service time elapsed.
+	// +required
 	AgreedSeconds int64 `json:"agreedSeconds"`
 	// downtimeSeconds within them.
+	// +required
 	DowntimeSeconds int64 `json:"downtimeSeconds"`
 	// plannedSeconds of downtime that were excused.
+	// +required
 	PlannedSeconds int64 `json:"plannedSeconds"`
 	// unobservedSeconds of which it is not known whether the service was up.
+	// +required
 	UnobservedSeconds int64 `json:"unobservedSeconds"`
 	// openOutageSince is the beginning of the outage that goes on.
 	// +optional
 	OpenOutageSince *metav1.Time `json:"openOutageSince,omitempty"`
 	// outages counted.
+	// +required
 	Outages int32 `json:"outages"`
 	// availability in percent.
 	// +optional
@@ -244,11 +252,15 @@ type PeriodFigures struct {
 // AgreementIncidents counts the incidents of a period by whether their times were kept.
 type AgreementIncidents struct {
 	// responseMet is how many were answered in time.
+	// +required
 	ResponseMet int32 `json:"responseMet"`
 	// responseBreached is how many were not.
+	// +required
 	ResponseBreached int32 `json:"responseBreached"`
 	// resolutionMet is how many were resolved in time.
+	// +required
 	ResolutionMet int32 `json:"resolutionMet"`
 	// resolutionBreached is how many were not.
+	// +required
 	ResolutionBreached int32 `json:"resolutionBreached"`
 }
