@@ -154,6 +154,7 @@ type WorkloadClaim struct {
 	// +optional
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 && self <= 100000 : self.matches('^(100|[1-9]?[0-9])%$')",message="minimumReady is a count from 0 to 100000 or a share from 0% to 100%"
 	MinimumReady *intstr.IntOrString `json:"minimumReady,omitempty"`
 	// scaleToZero says whether no replicas at all is a way to run it (Allowed) or an outage (Forbidden).

@@ -1,0 +1,109 @@
+package apiserver
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+)
+
+// One server after the other: this is the only package that needs more than one.
+
+func TestUsersAndNamespaces(t *testing.T) {
+	env := Start(t)
+	namespace := env.Namespace(t, map[string]string{"env": "production"})
+	if other := env.Namespace(t, nil); other == namespace {
+		t.Errorf("two namespaces have the name %s", other)
+	}
+
+	alice := env.Client(t, "alice", "developers")
+	calendars := &v1alpha1.CalendarList{}
+	if err := alice.List(t.Context(), calendars); !apierrors.IsForbidden(err) {
+		t.Errorf("alice may list calendars before it was granted: %v", err)
+	}
+	env.Grant(t, "", Group("developers"), Allow("itil.dev", "calendars", "list"))
+	if err := alice.List(t.Context(), calendars); err != nil {
+		t.Errorf("alice may not list calendars although her group may: %v", err)
+	}
+	if err := env.Client(t, "alice").List(t.Context(), calendars); !apierrors.IsForbidden(err) {
+		t.Errorf("alice without her group may list calendars: %v", err)
+	}
+
+	env.Grant(t, namespace, User("bob"), Allow("", "configmaps", "create"))
+	configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "made-by-bob"}}
+	if err := env.Client(t, "bob").Create(t.Context(), configMap); err != nil {
+		t.Errorf("bob may not create a ConfigMap although he was granted it: %v", err)
+	}
+	env.Bind(t, namespace, User("carol"), "system:aggregate-to-view")
+	if err := env.Client(t, "carol").Get(t.Context(), client.ObjectKeyFromObject(configMap), configMap); err != nil {
+		t.Errorf("carol may not read a ConfigMap although she is bound to a role that may: %v", err)
+	}
+	if !strings.Contains(string(env.Kubeconfig(t, "dave")), "client-certificate-data") {
+		t.Error("the kubeconfig of dave has no certificate")
+	}
+	if _, err := Launch(); err == nil {
+		t.Error("a second API server was started beside the first")
+	}
+}
+
+func TestWithoutMutatingAdmissionPolicy(t *testing.T) {
+	dir := t.TempDir()
+	manifests := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one, namespace: shop}\n---\n" +
+		"apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\n" +
+		"apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
+	if err := os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(manifests), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := Start(t, WithMutatingAdmissionPolicy(false), WithObjects(dir))
+
+	kind := schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "MutatingAdmissionPolicy"}
+	if _, err := env.Admin().RESTMapper().RESTMapping(kind); !meta.IsNoMatchError(err) {
+		t.Errorf("MutatingAdmissionPolicy is served although it is switched off: %v", err)
+	}
+	if err := env.Admin().Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "one"}, &corev1.ConfigMap{}); err != nil {
+		t.Errorf("the folder's object was not applied: %v", err)
+	}
+	if err := env.awaitPolicies(t.Context(), false); err != nil {
+		t.Errorf("validating policies do not come into force: %v", err)
+	}
+}
+
+func TestPoliciesComeIntoForce(t *testing.T) {
+	env := Start(t)
+	if err := env.awaitPolicies(t.Context(), true); err != nil {
+		t.Errorf("policies do not come into force: %v", err)
+	}
+}
+
+func TestMissingAssets(t *testing.T) {
+	for name, test := range map[string]struct{ value, want string }{
+		"variable not set": {"", "KUBEBUILDER_ASSETS is not set"},
+		"empty folder":     {t.TempDir(), "names a folder without etcd"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(assetsVariable, test.value)
+			_, err := Launch()
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Fatalf("got error %v, want one with %q", err, test.want)
+			}
+			if !strings.Contains(err.Error(), "make test") {
+				t.Errorf("the error does not say what to do: %v", err)
+			}
+		})
+	}
+}
+
+func TestParseManifestsRefusesADuplicateKey(t *testing.T) {
+	if _, err := ParseManifests([]byte("kind: A\nkind: B\n")); err == nil {
+		t.Error("a document with the same key twice was read")
+	}
+}

@@ -1,0 +1,62 @@
+package apiserver
+
+import "path/filepath"
+
+// Option alters what Start starts.
+type Option func(*options)
+
+type options struct {
+	// mutatingPolicies: MutatingAdmissionPolicy is served, as from Kubernetes 1.36.
+	mutatingPolicies bool
+	// policies: the manifests of config/policies are applied.
+	policies bool
+	// objects are folders of manifests to apply, in this order.
+	objects []string
+	// apiServerArgs are further flags of kube-apiserver, without the leading dashes.
+	apiServerArgs map[string][]string
+}
+
+// WithMutatingAdmissionPolicy says whether the API server serves and runs MutatingAdmissionPolicies; default true.
+// Without them it is as Kubernetes 1.30 to 1.35 are by default.
+func WithMutatingAdmissionPolicy(served bool) Option {
+	return func(o *options) { o.mutatingPolicies = served }
+}
+
+// WithPolicies applies the admission policies of config/policies and waits until the API server follows them.
+// Documents of kinds that are not served are left out.
+func WithPolicies() Option {
+	return func(o *options) { o.policies = true }
+}
+
+// WithObjects applies every manifest in a folder, after the policies. A relative folder is one of the repository,
+// for example "config/rbac".
+func WithObjects(dir string) Option {
+	return func(o *options) { o.objects = append(o.objects, dir) }
+}
+
+// WithAPIServerFlag sets a flag of kube-apiserver, without the leading dashes. The same flag given twice has both
+// values.
+func WithAPIServerFlag(name string, values ...string) Option {
+	return func(o *options) {
+		if o.apiServerArgs == nil {
+			o.apiServerArgs = map[string][]string{}
+		}
+		o.apiServerArgs[name] = append(o.apiServerArgs[name], values...)
+	}
+}
+
+func newOptions(list []Option) options {
+	o := options{mutatingPolicies: true}
+	for _, option := range list {
+		option(&o)
+	}
+	return o
+}
+
+// inRepository is a path of the repository, or an absolute one as it is.
+func inRepository(root, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(root, path)
+}
