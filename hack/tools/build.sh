@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds one of the tools that develop this project and prints where it is:
 #
-#   build.sh TOOL     TOOL is controller-gen, golangci-lint, govulncheck or shfmt
+#   build.sh TOOL     TOOL is controller-gen, golangci-lint or govulncheck
 #
 # The versions are those of go.mod (lint/go.mod for the linter, whose dependencies would otherwise decide those of
 # the generator). Binaries lie in the user's cache, in a folder named by the hash of all that decides what is built:
@@ -21,10 +21,9 @@ tool="${1:-}"
 case "$tool" in
   controller-gen) module=. package=sigs.k8s.io/controller-tools/cmd/controller-gen ;;
   govulncheck) module=. package=golang.org/x/vuln/cmd/govulncheck ;;
-  shfmt) module=. package=mvdan.cc/sh/v3/cmd/shfmt ;;
   golangci-lint) module=lint package=sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter ;;
   *)
-    say "unknown tool '$tool': controller-gen, golangci-lint, govulncheck or shfmt"
+    say "unknown tool '$tool': controller-gen, golangci-lint or govulncheck"
     exit 2
     ;;
 esac
