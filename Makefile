@@ -85,7 +85,7 @@ generate: ## Write the DeepCopy methods of the API.
 .PHONY: manifests
 manifests: ## Write CRDs, the operator's role and the webhook configurations into config/, from the markers in the code.
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
-	$(CONTROLLER_GEN) rbac:roleName=manager webhook paths=./cmd/... paths=./controllers/... paths=./internal/... \
+	$(CONTROLLER_GEN) rbac:roleName=itil-operator webhook paths=./... \
 	  output:rbac:artifacts:config=config/rbac output:webhook:artifacts:config=config/webhook
 
 .PHONY: fmt
@@ -184,7 +184,7 @@ uninstall: kubectl ## Remove the CRDs, and with them every object of itil.dev.
 
 .PHONY: deploy
 deploy: kubectl ## Install everything, with the image IMG.
-	KUBECTL=$(KUBECTL) hack/render.sh $(IMG) | $(KUBECTL) apply --server-side -f -
+	KUBECTL=$(KUBECTL) hack/deploy.sh $(IMG)
 
 .PHONY: undeploy
 undeploy: kubectl ## Remove everything: webhooks, then operator, then CRDs. KEEP_CRDS=1 leaves the CRDs and the objects.

@@ -17,18 +17,18 @@ fi
 
 folder="$(mktemp -d config/.render.XXXXXX)"
 trap 'rm -rf "$folder"' EXIT
-{
-  printf 'resources: [../%s]\nimages:\n- name: controller\n' "$overlay"
-  case "$image" in
-    *@*) printf '  newName: %s\n  digest: %s\n' "${image%%@*}" "${image#*@}" ;;
-    *:*) # the colon of a tag, not of a registry's port
-      if [[ "${image##*:}" == */* ]]; then
-        printf '  newName: %s\n' "$image"
-      else
-        printf '  newName: %s\n  newTag: "%s"\n' "${image%:*}" "${image##*:}"
-      fi
-      ;;
-    *) printf '  newName: %s\n' "$image" ;;
-  esac
-} >"$folder/kustomization.yaml"
+if [[ "$image" == *@* ]]; then
+  new="newName: \"${image%%@*}\", digest: \"${image#*@}\""
+elif [[ "${image##*/}" == *:* ]]; then # in the last part it is a tag's colon, before that a port's
+  new="newName: \"${image%:*}\", newTag: \"${image##*:}\""
+else
+  new="newName: \"$image\""
+fi
+# The names that the image has before and after config/manager.
+cat >"$folder/kustomization.yaml" <<END
+resources: [../$overlay]
+images:
+- {name: controller, $new}
+- {name: ghcr.io/itil-dev/itil-operator, $new}
+END
 "$kubectl" kustomize "$folder"

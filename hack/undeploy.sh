@@ -12,6 +12,10 @@ kubectl="${KUBECTL:-kubectl}"
 rendered="$(mktemp)"
 trap 'rm -f "$rendered"' EXIT
 hack/render.sh none >"$rendered"
+{
+  echo ---
+  hack/render.sh none stamping
+} >>"$rendered"
 
 # documents REGEX: the manifests whose kind matches.
 documents() {
