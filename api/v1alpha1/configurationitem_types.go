@@ -164,6 +164,15 @@ type Baseline struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=70
 	ImagelessHash string `json:"imagelessHash,omitempty"`
+	// fullHash of the template where a policy leaves annotations out of templateHash.
+	// +optional
+	// +kubebuilder:validation:MaxLength=70
+	FullHash string `json:"fullHash,omitempty"`
+	// fingerprint has 32 bits of a hash for each field of the template, in base64; on the newest baseline only.
+	// It tells a default that the API server added from an edit.
+	// +optional
+	// +kubebuilder:validation:MaxLength=8192
+	Fingerprint string `json:"fingerprint,omitempty"`
 	// workloadUID that it was seen at.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
@@ -196,6 +205,9 @@ type Baseline struct {
 	// until when; empty: now.
 	// +optional
 	Until *metav1.Time `json:"until,omitempty"`
+	// rolledOutSince is since when it has been completely rolled out and ready, while it is not proven yet.
+	// +optional
+	RolledOutSince *metav1.Time `json:"rolledOutSince,omitempty"`
 	// proven means that it was completely rolled out and ready long enough, or ready when adopted.
 	// +optional
 	Proven bool `json:"proven"`

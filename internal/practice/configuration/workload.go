@@ -43,8 +43,11 @@ type Workload struct {
 	// Hold says why an admitted template may be held back; empty where it is not.
 	Hold Hold
 	// Schedule of a CronJob with its time zone, and when it last ran.
-	Schedule, ScheduleZone  string
-	LastScheduled           time.Time
+	Schedule, ScheduleZone string
+	LastScheduled          time.Time
+	// LastSuccessful is when the last successful run of a CronJob ended; Active is how many run now.
+	LastSuccessful          time.Time
+	Active                  int32
 	StartingDeadlineSeconds int64
 	// ProgressDeadlineSeconds of a Deployment, 0 where it has none.
 	ProgressDeadlineSeconds int32

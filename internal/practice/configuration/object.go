@@ -1,0 +1,312 @@
+package configuration
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+)
+
+// The kinds that make pods. The first five are those that a Service can claim; the others are gated because they
+// make pods as well, whoever owns them.
+const (
+	KindDeployment            = string(v1alpha1.WorkloadDeployment)
+	KindStatefulSet           = string(v1alpha1.WorkloadStatefulSet)
+	KindDaemonSet             = string(v1alpha1.WorkloadDaemonSet)
+	KindCronJob               = string(v1alpha1.WorkloadCronJob)
+	KindJob                   = string(v1alpha1.WorkloadJob)
+	KindReplicaSet            = "ReplicaSet"
+	KindReplicationController = "ReplicationController"
+	KindPod                   = "Pod"
+)
+
+const (
+	maxConditions       = 32
+	maxConditionMessage = 512
+	annotationDomain    = "itil.dev/"
+	defaultPartition    = 0
+)
+
+// kind is all that differs between the kinds that make pods.
+type kind struct {
+	group string
+	// template is the path of the pod template; empty where the object is the pod.
+	template []string
+	// selector of its pods.
+	selector func(obj map[string]any) Selector
+	// observe reads counts, holds and times into the workload; ObservedGeneration is preset.
+	observe func(spec, status map[string]any, w *Workload)
+	// observes generations in its status.
+	observes bool
+}
+
+var kinds = map[string]kind{
+	KindDeployment:            {"apps", templatePath, labelSelector, observeDeployment, true},
+	KindStatefulSet:           {"apps", templatePath, labelSelector, observeStatefulSet, true},
+	KindDaemonSet:             {"apps", templatePath, labelSelector, observeDaemonSet, true},
+	KindReplicaSet:            {"apps", templatePath, labelSelector, observeReplicaSet, true},
+	KindReplicationController: {"", templatePath, mapSelector, observeReplicaSet, true},
+	KindJob:                   {"batch", templatePath, labelSelector, observeJob, false},
+	KindCronJob:               {"batch", []string{"spec", "jobTemplate", "spec", "template"}, noSelector, observeCronJob, false},
+	KindPod:                   {"", nil, noSelector, observePod, false},
+}
+
+var templatePath = []string{"spec", "template"}
+
+// GroupOf is the API group of a kind that makes pods, and whether it is one.
+func GroupOf(kindName string) (string, bool) {
+	k, ok := kinds[kindName]
+	return k.group, ok
+}
+
+// Claimable reports whether a Service can claim workloads of that kind, and so whether they have a
+// ConfigurationItem.
+func Claimable(kindName string) bool {
+	switch v1alpha1.WorkloadKind(kindName) {
+	case v1alpha1.WorkloadDeployment, v1alpha1.WorkloadStatefulSet, v1alpha1.WorkloadDaemonSet,
+		v1alpha1.WorkloadCronJob, v1alpha1.WorkloadJob:
+		return true
+	default:
+		return false
+	}
+}
+
+// ErrUnknownKind is returned by FromObject for what is none of the kinds that make pods.
+var ErrUnknownKind = errors.New("not a kind that makes pods")
+
+// FromObject reads a workload from its decoded JSON, as an unstructured.Unstructured holds it. It does not keep
+// or alter obj. Missing or nonsensical fields are read as absent; the error is ErrUnknownKind, or that the object
+// has no name.
+func FromObject(obj map[string]any) (Workload, error) {
+	name, k, err := kindOf(obj)
+	if err != nil {
+		return Workload{}, err
+	}
+	metadata := mapAt(obj, "metadata")
+	w := Workload{
+		Key:         Key{Group: k.group, Kind: name, Namespace: stringAt(metadata, "namespace"), Name: stringAt(metadata, "name")},
+		UID:         types.UID(stringAt(metadata, "uid")),
+		CreatedAt:   timeAt(metadata, "creationTimestamp"),
+		Deleting:    metadata["deletionTimestamp"] != nil,
+		Labels:      stringMap(metadata, "labels"),
+		Annotations: ownAnnotations(metadata),
+		Template:    ParseTemplate(name, RawTemplate(obj)),
+		Selector:    k.selector(obj),
+	}
+	if w.Key.Name == "" {
+		return Workload{}, fmt.Errorf("read %s: it has no name", name)
+	}
+	w.Generation, _ = intAt(metadata, "generation")
+	w.Owner = controllerOf(metadata, w.Key.Namespace)
+	spec, status := mapAt(obj, "spec"), mapAt(obj, "status")
+	w.ObservedGeneration = w.Generation
+	if k.observes {
+		w.ObservedGeneration, _ = intAt(status, "observedGeneration")
+	}
+	w.Conditions = conditionsOf(status)
+	k.observe(spec, status, &w)
+	return w, nil
+}
+
+// RawTemplate is the pod template within an object of a kind that makes pods: for a Pod, the Pod itself. It is
+// nil where there is none.
+func RawTemplate(obj map[string]any) map[string]any {
+	k, ok := kinds[stringAt(obj, "kind")]
+	if !ok {
+		return nil
+	}
+	return mapAt(obj, k.template...)
+}
+
+func kindOf(obj map[string]any) (string, kind, error) {
+	name := stringAt(obj, "kind")
+	k, ok := kinds[name]
+	if !ok || groupOf(stringAt(obj, "apiVersion")) != k.group {
+		return "", kind{}, fmt.Errorf("%s %.64q: %w", stringAt(obj, "apiVersion"), name, ErrUnknownKind)
+	}
+	return name, k, nil
+}
+
+func groupOf(apiVersion string) string {
+	group, _, found := strings.Cut(apiVersion, "/")
+	if !found {
+		return ""
+	}
+	return group
+}
+
+func ownAnnotations(metadata map[string]any) map[string]string {
+	var out map[string]string
+	for key, value := range mapAt(metadata, "annotations") {
+		s, ok := value.(string)
+		if !ok || !strings.HasPrefix(key, annotationDomain) {
+			continue
+		}
+		if out == nil {
+			out = map[string]string{}
+		}
+		out[key] = s
+	}
+	return out
+}
+
+func controllerOf(metadata map[string]any, namespace string) *Owner {
+	for _, item := range listAt(metadata, "ownerReferences") {
+		ref, _ := item.(map[string]any)
+		if !boolAt(ref, "controller") {
+			continue
+		}
+		return &Owner{
+			Key: Key{
+				Group: groupOf(stringAt(ref, "apiVersion")), Kind: stringAt(ref, "kind"),
+				Namespace: namespace, Name: stringAt(ref, "name"),
+			},
+			UID: types.UID(stringAt(ref, "uid")),
+		}
+	}
+	return nil
+}
+
+func conditionsOf(status map[string]any) map[string]Condition {
+	var out map[string]Condition
+	for _, item := range listAt(status, "conditions") {
+		c, _ := item.(map[string]any)
+		name := stringAt(c, "type")
+		if name == "" || len(out) >= maxConditions {
+			continue
+		}
+		if out == nil {
+			out = map[string]Condition{}
+		}
+		out[name] = Condition{
+			Status:    stringAt(c, "status"),
+			Reason:    stringAt(c, "reason"),
+			Message:   truncate(stringAt(c, "message"), maxConditionMessage),
+			Since:     timeAt(c, "lastTransitionTime"),
+			UpdatedAt: timeAt(c, "lastUpdateTime"),
+		}
+	}
+	return out
+}
+
+func labelSelector(obj map[string]any) Selector {
+	raw, ok := mapAt(obj, "spec")["selector"].(map[string]any)
+	if !ok {
+		return Selector{}
+	}
+	s := Selector{Defined: true, MatchLabels: stringMap(raw, "matchLabels")}
+	for _, item := range listAt(raw, "matchExpressions") {
+		e, _ := item.(map[string]any)
+		r := Requirement{Key: stringAt(e, "key"), Operator: stringAt(e, "operator")}
+		for _, v := range listAt(e, "values") {
+			if value, isString := v.(string); isString {
+				r.Values = append(r.Values, value)
+			}
+		}
+		s.Expressions = append(s.Expressions, r)
+	}
+	return s
+}
+
+// mapSelector is a ReplicationController's: a plain map, and the template's labels where it is empty.
+func mapSelector(obj map[string]any) Selector {
+	match := stringMap(obj, "spec", "selector")
+	if len(match) == 0 {
+		match = stringMap(obj, "spec", "template", "metadata", "labels")
+	}
+	return Selector{Defined: len(match) > 0, MatchLabels: match}
+}
+
+func noSelector(map[string]any) Selector { return Selector{} }
+
+func observeReplicas(spec, status map[string]any, w *Workload) {
+	w.Desired = countAt(spec, "replicas", 1)
+	w.Ready = countAt(status, "readyReplicas", 0)
+	w.Current = countAt(status, "replicas", 0)
+}
+
+func observeDeployment(spec, status map[string]any, w *Workload) {
+	observeReplicas(spec, status, w)
+	w.Updated = countAt(status, "updatedReplicas", 0)
+	w.Hold.Paused = boolAt(spec, "paused")
+	w.ProgressDeadlineSeconds = countAt(spec, "progressDeadlineSeconds", 0)
+}
+
+func observeStatefulSet(spec, status map[string]any, w *Workload) {
+	observeReplicas(spec, status, w)
+	w.Updated = countAt(status, "updatedReplicas", 0)
+	strategy := mapAt(spec, "updateStrategy")
+	w.Hold.OnDelete = stringAt(strategy, "type") == "OnDelete"
+	w.Hold.Partition = countAt(mapAt(strategy, "rollingUpdate"), "partition", defaultPartition)
+}
+
+func observeDaemonSet(spec, status map[string]any, w *Workload) {
+	w.Desired = countAt(status, "desiredNumberScheduled", 0)
+	w.Ready = countAt(status, "numberReady", 0)
+	w.Updated = countAt(status, "updatedNumberScheduled", 0)
+	w.Current = countAt(status, "currentNumberScheduled", 0)
+	w.Hold.OnDelete = stringAt(mapAt(spec, "updateStrategy"), "type") == "OnDelete"
+}
+
+// observeReplicaSet: all pods of a ReplicaSet or ReplicationController count as updated; it has no way to replace
+// them.
+func observeReplicaSet(spec, status map[string]any, w *Workload) {
+	observeReplicas(spec, status, w)
+	w.Updated = w.Current
+}
+
+func observeJob(spec, status map[string]any, w *Workload) {
+	w.Desired, w.Ready = 1, 1
+	w.Active = countAt(status, "active", 0)
+	w.Current, w.Updated = w.Active, w.Active
+	w.Hold.Suspended = boolAt(spec, "suspend")
+	w.StartedAt = timeAt(status, "startTime")
+	if c := w.Conditions["Failed"]; c.Status == conditionTrue {
+		w.Ready, w.FailedAt = 0, c.Since
+	}
+	if c := w.Conditions["Complete"]; c.Status == conditionTrue {
+		w.CompletedAt = firstOf(timeAt(status, "completionTime"), c.Since)
+	}
+}
+
+// observeCronJob: the last run failed if nothing runs any more and no success came after it was scheduled.
+func observeCronJob(spec, status map[string]any, w *Workload) {
+	w.Desired, w.Ready = 1, 1
+	w.Active = int32(min(len(listAt(status, "active")), 1<<16)) //nolint:gosec // bounded in the same line
+	w.Current, w.Updated = w.Active, w.Active
+	w.Hold.Suspended = boolAt(spec, "suspend")
+	w.Schedule, w.ScheduleZone = stringAt(spec, "schedule"), stringAt(spec, "timeZone")
+	w.StartingDeadlineSeconds, _ = intAt(spec, "startingDeadlineSeconds")
+	w.LastScheduled = timeAt(status, "lastScheduleTime")
+	w.LastSuccessful = timeAt(status, "lastSuccessfulTime")
+	if w.Active == 0 && !w.LastScheduled.IsZero() && w.LastSuccessful.Before(w.LastScheduled) {
+		w.Ready = 0
+	}
+}
+
+func observePod(_, status map[string]any, w *Workload) {
+	w.Desired = 1
+	switch stringAt(status, "phase") {
+	case "Succeeded", "Failed":
+	default:
+		w.Current, w.Updated = 1, 1
+	}
+	if w.Conditions["Ready"].Status == conditionTrue {
+		w.Ready = 1
+	}
+}
+
+const conditionTrue = "True"
+
+func firstOf(times ...time.Time) time.Time {
+	for _, t := range times {
+		if !t.IsZero() {
+			return t
+		}
+	}
+	return time.Time{}
+}
