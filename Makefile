@@ -103,7 +103,7 @@ vet: ## go vet.
 .PHONY: lint
 lint: ## golangci-lint with kube-api-linter; LINTFLAGS=--fix repairs what can be repaired.
 	$(GOLANGCI_LINT) config verify
-	$(GOLANGCI_LINT) run $(LINTFLAGS) ./...
+	$(GOLANGCI_LINT) run $(LINTFLAGS) $(PKG)
 
 .PHONY: build
 build: ## Build the operator and the kubectl plugin into bin/.
