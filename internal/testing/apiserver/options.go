@@ -22,7 +22,7 @@ func WithMutatingAdmissionPolicy(served bool) Option {
 	return func(o *options) { o.mutatingPolicies = served }
 }
 
-// WithPolicies applies the admission policies of config/policies and waits until the API server follows them.
+// WithPolicies applies the admission policies of config/policies and config/stamping and waits until the API server follows them.
 // Documents of kinds that are not served are left out.
 func WithPolicies() Option {
 	return func(o *options) { o.policies = true }

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -54,12 +55,16 @@ spec: {policyName: test-probe}
 `
 
 func (e *Env) applyPolicies(ctx context.Context, mutating bool) error {
-	objects, err := ReadManifests(filepath.Join(e.root, "config", "policies"))
-	if err != nil {
-		return err
-	}
-	if len(objects) == 0 {
-		return fmt.Errorf("config/policies has no manifests")
+	var objects []*unstructured.Unstructured
+	for _, folder := range []string{"policies", "stamping"} {
+		read, err := ReadManifests(filepath.Join(e.root, "config", folder))
+		if err != nil {
+			return err
+		}
+		if len(read) == 0 {
+			return fmt.Errorf("config/%s has no manifests", folder)
+		}
+		objects = append(objects, read...)
 	}
 	for _, object := range objects {
 		served, err := e.served(object)
