@@ -174,20 +174,26 @@ vuln: ## govulncheck: known vulnerabilities in what the operator calls. Needs ac
 kubectl:
 	@[[ -x "$(KUBECTL)" ]] || hack/controlplane/build.sh >/dev/null
 
+.PHONY: cluster
+cluster: kubectl
+	@$(KUBECTL) get --raw /version >/dev/null 2>&1 || { \
+	  echo "No cluster answers. Name one with KUBECONFIG or 'kubectl config use-context'; or for a local one:" >&2; \
+	  echo "  make up && export KUBECONFIG=$(CURDIR)/.local/kubeconfig" >&2; exit 1; }
+
 .PHONY: install
-install: kubectl ## Install the CRDs.
+install: cluster ## Install the CRDs.
 	$(KUBECTL) apply --server-side -f config/crd/bases
 
 .PHONY: uninstall
-uninstall: kubectl ## Remove the CRDs, and with them every object of itil.dev.
+uninstall: cluster ## Remove the CRDs, and with them every object of itil.dev.
 	$(KUBECTL) delete --ignore-not-found -f config/crd/bases
 
 .PHONY: deploy
-deploy: kubectl ## Install everything, with the image IMG.
+deploy: cluster ## Install everything, with the image IMG.
 	KUBECTL=$(KUBECTL) hack/deploy.sh $(IMG)
 
 .PHONY: undeploy
-undeploy: kubectl ## Remove everything: webhooks, then operator, then CRDs. KEEP_CRDS=1 leaves the CRDs and the objects.
+undeploy: cluster ## Remove everything: webhooks, then operator, then CRDs. KEEP_CRDS=1 leaves the CRDs and the objects.
 	KUBECTL=$(KUBECTL) KEEP_CRDS=$(KEEP_CRDS) hack/undeploy.sh
 
 .PHONY: build-installer

@@ -3,15 +3,37 @@
 #
 #   deploy.sh IMAGE
 #
-# It may be run again at any time: server-side apply changes only what differs.
+# It may be run again at any time, for another version too: server-side apply changes only what differs, and the
+# namespaces that the gate is for, which the operator keeps in its webhooks, stay as they are.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 image="${1:?usage: deploy.sh IMAGE}"
 kubectl="${KUBECTL:-kubectl}"
+gate=itil-operator-gate
+
+patches="$(mktemp)"
+trap 'rm -f "$patches"' EXIT
+
+# live_selectors prints a kustomize patch with the gate's namespace selectors as they are now. Without it, applying
+# the manifest would be a conflict with the operator, or, forced, would open the gate until the operator mends it.
+live_selectors() {
+  local selectors name selector
+  selectors="$("$kubectl" get validatingwebhookconfiguration "$gate" --ignore-not-found \
+    -o jsonpath='{range .webhooks[*]}{.name}{" "}{.namespaceSelector}{"\n"}{end}')"
+  [[ -n "$selectors" ]] || return 0
+  printf 'patches:\n- patch: |\n    apiVersion: admissionregistration.k8s.io/v1\n    kind: ValidatingWebhookConfiguration\n'
+  printf '    metadata: {name: %s}\n    webhooks:\n' "$gate"
+  while read -r name selector; do
+    # A webhook that this version no longer has is not brought back.
+    grep -q "name: $name\$" config/webhook/*.yaml || continue
+    printf '    - {name: %s, namespaceSelector: %s}\n' "$name" "$selector"
+  done <<<"$selectors"
+}
 
 echo "installing $image on $("$kubectl" config current-context)"
-hack/render.sh "$image" | "$kubectl" apply --server-side -f -
+live_selectors >"$patches"
+hack/render.sh "$image" default "$patches" | "$kubectl" apply --server-side -f -
 
 # Stamps who asks, reports and votes; Kubernetes 1.36 and newer.
 if "$kubectl" get --raw /apis/admissionregistration.k8s.io/v1 | grep -q '"mutatingadmissionpolicies"'; then
