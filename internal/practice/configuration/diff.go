@@ -16,7 +16,9 @@ const (
 	// maxDiffPath leaves room in a FieldDiff for the workload that a caller puts before the path.
 	maxDiffPath  = 400
 	maxDiffValue = 256
-	hidden       = "(hidden)"
+	// maxDepth is as deep as differences are told apart; pod templates are less than half as deep.
+	maxDepth = 40
+	hidden   = "(hidden)"
 )
 
 // Diff names what differs in meaning between two raw templates (RawTemplate), ordered by path; at most MaxDiff,
@@ -74,77 +76,96 @@ func (l leaf) shown(present bool) string {
 	}
 }
 
-func flatten(raw map[string]any) map[string]leaf {
-	out := map[string]leaf{}
-	flattenValue(out, raw, templateRulesV1, "", false)
-	// Annotations are hashed apart, and so are not under the rules.
-	for key, value := range mapAt(raw, "metadata", "annotations") {
-		flattenValue(out, value, nil, "metadata.annotations["+key+"]", false)
-	}
-	return out
+// flattening takes down the leaves of a template by path.
+type flattening map[string]leaf
+
+// place is where in a template a value is, and what holds there.
+type place struct {
+	path   string
+	rule   *rule
+	secret bool
+	depth  int
 }
 
-func flattenValue(out map[string]leaf, v any, r *rule, path string, secret bool) {
+func flatten(raw map[string]any) map[string]leaf {
+	f := flattening{}
+	f.value(raw, place{rule: templateRulesV1})
+	// Annotations are hashed apart, and so are not under the rules.
+	for key, value := range mapAt(raw, "metadata", "annotations") {
+		f.value(value, place{path: "metadata.annotations[" + key + "]"})
+	}
+	return f
+}
+
+func (f flattening) value(v any, at place) {
+	if at.depth > maxDepth {
+		f.leaf(v, at)
+		return
+	}
 	switch v := v.(type) {
 	case nil:
 	case map[string]any:
-		flattenObject(out, v, r, path, secret)
+		f.object(v, at)
 	case []any:
-		named := allNamed(v)
-		for i, item := range v {
-			at := path + "[" + strconv.Itoa(i) + "]"
-			if named {
-				at = path + "[" + itemName(item) + "]"
-			}
-			flattenItem(out, item, r.item(), at, secret)
-		}
+		f.list(v, at)
 	default:
-		c := canonical{}
-		if !c.value(v, r, pathRoot) {
-			return
-		}
-		text := string(c.buf)
-		if s, ok := v.(string); ok {
-			text = s
-		}
-		out[path] = leaf{text: text, secret: secret}
+		f.leaf(v, at)
 	}
 }
 
-func flattenObject(out map[string]leaf, m map[string]any, r *rule, path string, secret bool) {
-	for key, value := range m {
-		child := r.field(key)
-		if child != nil && child.drop || r != nil && r.dropGenerated && isGeneratedLabel(key) {
-			continue
-		}
-		at := key
-		switch {
-		case path != "" && strings.ContainsAny(key, "./[]"):
-			at = path + "[" + key + "]"
-		case path != "":
-			at = path + "." + key
-		}
-		if isEmpty(value, child) {
-			if keepsEmpty(value, key, child) {
-				out[at] = leaf{text: "{}", secret: secret}
-			}
-			continue
-		}
-		flattenValue(out, value, child, at, secret || isSecret(key, path))
-	}
-}
-
-// flattenItem takes down an element of a list also where it is empty or null: it has a place.
-func flattenItem(out map[string]leaf, item any, r *rule, at string, secret bool) {
-	if !isEmpty(item, r) {
-		flattenValue(out, item, r, at, secret)
+func (f flattening) leaf(v any, at place) {
+	c := canonical{}
+	if !c.value(v, at.rule, pathRoot) {
 		return
 	}
-	text := "{}"
-	if item == nil {
-		text = "null"
+	text := string(c.buf)
+	if s, ok := v.(string); ok {
+		text = s
 	}
-	out[at] = leaf{text: text, secret: secret}
+	f[at.path] = leaf{text: text, secret: at.secret}
+}
+
+func (f flattening) object(m map[string]any, at place) {
+	for key, value := range m {
+		child := at.rule.field(key)
+		if child != nil && child.drop || at.rule != nil && at.rule.dropGenerated && isGeneratedLabel(key) {
+			continue
+		}
+		path := key
+		switch {
+		case at.path != "" && strings.ContainsAny(key, "./[]"):
+			path = at.path + "[" + key + "]"
+		case at.path != "":
+			path = at.path + "." + key
+		}
+		inner := place{path: path, rule: child, secret: at.secret || isSecret(key, at.path), depth: at.depth + 1}
+		switch {
+		case !isEmpty(value, child):
+			f.value(value, inner)
+		case keepsEmpty(value, key, child):
+			f[path] = leaf{text: "{}", secret: inner.secret}
+		}
+	}
+}
+
+// list takes down elements also where they are empty or null: they have a place.
+func (f flattening) list(items []any, at place) {
+	named := allNamed(items)
+	for i, item := range items {
+		name := strconv.Itoa(i)
+		if named {
+			name = itemName(item)
+		}
+		inner := place{path: at.path + "[" + name + "]", rule: at.rule.item(), secret: at.secret, depth: at.depth + 1}
+		switch {
+		case !isEmpty(item, inner.rule):
+			f.value(item, inner)
+		case item == nil:
+			f[inner.path] = leaf{text: "null", secret: at.secret}
+		default:
+			f[inner.path] = leaf{text: "{}", secret: at.secret}
+		}
+	}
 }
 
 func isEmpty(v any, r *rule) bool {

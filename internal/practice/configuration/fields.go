@@ -75,7 +75,7 @@ func countAt(obj map[string]any, key string, def int32) int32 {
 	if !ok {
 		return def
 	}
-	return int32(min(max(v, 0), math.MaxInt32)) //nolint:gosec // bounded in the same line
+	return int32(min(max(v, 0), math.MaxInt32))
 }
 
 func timeAt(obj map[string]any, key string) time.Time {

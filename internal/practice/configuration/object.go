@@ -276,7 +276,7 @@ func observeJob(spec, status map[string]any, w *Workload) {
 // observeCronJob: the last run failed if nothing runs any more and no success came after it was scheduled.
 func observeCronJob(spec, status map[string]any, w *Workload) {
 	w.Desired, w.Ready = 1, 1
-	w.Active = int32(min(len(listAt(status, "active")), 1<<16)) //nolint:gosec // bounded in the same line
+	w.Active = int32(min(len(listAt(status, "active")), 1<<16))
 	w.Current, w.Updated = w.Active, w.Active
 	w.Hold.Suspended = boolAt(spec, "suspend")
 	w.Schedule, w.ScheduleZone = stringAt(spec, "schedule"), stringAt(spec, "timeZone")
