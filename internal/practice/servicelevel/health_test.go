@@ -186,7 +186,7 @@ func TestParseMinimumReady(t *testing.T) {
 		"over 100%":       {intstr.FromString("150%"), 7, 7, `minimumReady "150%" is neither a count nor a share from 0% to 100%`},
 		"text":            {intstr.FromString("half"), 7, 7, `minimumReady "half" is neither a count nor a share from 0% to 100%`},
 		"count as string": {intstr.FromString("3"), 7, 7, `minimumReady "3" is neither a count nor a share from 0% to 100%`},
-		"empty":           {intstr.FromString(""), 7, 7, `minimumReady "" is neither a count nor a share from 0% to 100%`},
+		"empty":           {intstr.FromString(""), 7, 7, `minimumReady is neither a count nor a share from 0% to 100%`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			minimum, err := ParseMinimumReady("minimumReady", &test.value)

@@ -14,13 +14,18 @@ import (
 type FieldError struct {
 	// Field is its path, for example "spec.window.start".
 	Field string
-	// Value as it was written, shortened.
+	// Value as it was written, shortened; empty where there is none.
 	Value string
 	// Problem completes the sentence "<field> <value> …".
 	Problem string
 }
 
-func (e *FieldError) Error() string { return fmt.Sprintf("%s %q %s", e.Field, e.Value, e.Problem) }
+func (e *FieldError) Error() string {
+	if e.Value == "" {
+		return e.Field + " " + e.Problem
+	}
+	return fmt.Sprintf("%s %q %s", e.Field, e.Value, e.Problem)
+}
 
 func invalid(field, value, problem string) error {
 	const shown = 64
@@ -168,12 +173,12 @@ func parseDate(field string, value v1alpha1.Date) (int64, error) {
 }
 
 // parseClockTime reads a time of day as seconds since midnight; 24:00 is the end of the day.
-func parseClockTime(field string, value v1alpha1.ClockTime) (int32, error) {
+func parseClockTime(field string, value v1alpha1.ClockTime) (int64, error) {
 	hours, minutes, found := strings.Cut(string(value), ":")
 	h, hoursOK := parseDigits(hours, 2)
 	m, minutesOK := parseDigits(minutes, 2)
 	if !found || !hoursOK || !minutesOK || len(value) != 5 || m > 59 || h*60+m > 24*60 {
 		return 0, invalid(field, string(value), `is not a time of day from "00:00" to "24:00"`)
 	}
-	return int32((h*60 + m) * 60), nil //nolint:gosec // at most 86,400
+	return (h*60 + m) * 60, nil
 }
