@@ -1,10 +1,247 @@
 package change
 
-import "time"
+import (
+	"slices"
+	"time"
 
-// Decide says whether a request may go in, and why. It is a function of its arguments alone. It allocates next to
-// nothing for what goes in as NotGoverned, Unchanged, Rollback or Covered.
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+)
+
+// Decide says whether a request may go in, and why. It is a function of its arguments alone, and asks in this order:
+// is it governed, does it change what is agreed, does it go back to what was, does a Change cover it, would the
+// Change that it needs need no vote, was the glass broken, and at last what the enforcement says. It allocates next
+// to nothing for what goes in before the Change that it needs must be thought up.
 func Decide(r *Request, w *World, now time.Time) Decision {
-	_, _, _ = r, w, now
-	return Decision{Verdict: Denied}
+	rules := w.Rules
+	if rules == nil {
+		rules = defaultRules
+	}
+	d := Decision{Enforcement: w.Enforcement, Allowed: true}
+	if !governed(r, w) {
+		d.Verdict = NotGoverned
+		return d
+	}
+	if unchanged(r, w, rules) {
+		d.Verdict = Unchanged
+		d.Reasons = restart(r)
+		return d
+	}
+	if i := rollback(r, w, rules, nil); i >= 0 {
+		d.Verdict = Rollback
+		if left := &w.Baselines[0]; left.Source != v1alpha1.BaselineRollback {
+			d.Change = left.Change
+		}
+		return d
+	}
+	g := gate{rules: rules, candidates: w.Candidates, rollouts: w.Concurrency.Rollouts, exhausted: w.ExhaustedBudgets, now: now}
+	if c := g.covering(r, w); c != nil {
+		d.Verdict, d.Change = Covered, c.Name
+		return d
+	}
+	g.uncovered(&d, r, w)
+	return d
+}
+
+// governed says whether the gate has a say. Of what is governed only because its pods would pass for those of a
+// governed workload, and of single pods and what makes them on behalf of others, deletion is nobody's business: it
+// takes away nothing that was agreed to run.
+func governed(r *Request, w *World) bool {
+	if w.Enforcement == "" || w.Enforcement == v1alpha1.EnforcementDisabled {
+		return false
+	}
+	return r.Operation != Delete || !standIn(r, w)
+}
+
+// standIn says whether something is governed for the sake of another workload, or is of a kind that no Change can
+// name.
+func standIn(r *Request, w *World) bool {
+	if !configuration.Claimable(r.Key.Kind) {
+		return true
+	}
+	return len(w.Claims) > 0 && !slices.ContainsFunc(w.Claims, func(c Claim) bool { return c.Through == configuration.Key{} })
+}
+
+// unchanged says whether the template means what it meant before, or what is agreed to run.
+func unchanged(r *Request, w *World, rules *Rules) bool {
+	if r.Operation == Delete || r.New == nil {
+		return false
+	}
+	if r.Operation == Template && r.Old != nil && sameMeaning(r.Old, r.New, rules.IgnoredAnnotationPrefixes) {
+		return true
+	}
+	if base := agreed(w.Baselines); base != nil {
+		return isAgreed(r, base, rules)
+	}
+	for i := range w.Twins {
+		if base := agreed(w.Twins[i].Baselines); base != nil && isAgreed(r, base, rules) {
+			return true
+		}
+	}
+	return false
+}
+
+func sameMeaning(a, b *configuration.Template, ignoredAnnotationPrefixes []string) bool {
+	if a.Hash == b.Hash {
+		return true
+	}
+	return len(ignoredAnnotationPrefixes) > 0 && a.Ignoring(ignoredAnnotationPrefixes).Hash == b.Ignoring(ignoredAnnotationPrefixes).Hash
+}
+
+// isAgreed says whether a request's template is that of a baseline. Single pods are compared by their images: the
+// rest of a pod is filled in by admission plugins and controllers.
+func isAgreed(r *Request, base *v1alpha1.Baseline, rules *Rules) bool {
+	if r.Key.Kind == configuration.KindPod {
+		return r.New.SameImages(base.Images)
+	}
+	return r.New.IsBaseline(*base, rules.IgnoredAnnotationPrefixes)
+}
+
+// restart names the containers that a restart deploys anew, since their tag may mean something else by now. It is
+// let in, and said.
+func restart(r *Request) []Cause {
+	if r.Old == nil || r.New == nil || r.Old.RestartedAt == r.New.RestartedAt || len(r.New.AlwaysPulled) == 0 {
+		return nil
+	}
+	return []Cause{{Type: CauseRestart, Field: "spec.template.metadata.annotations", Message: brief(plain(
+		"the restart pulls what the tags of "+list(r.New.AlwaysPulled)+" mean now; pin images by digest to restart what was approved"), maxCause)}}
+}
+
+// covering returns the Change that covers a request; nil: none does. Of several it is the one that the request's
+// annotation names, else the one whose window ends first.
+func (g *gate) covering(r *Request, w *World) *Candidate {
+	var found *Candidate
+	for _, c := range w.Candidates {
+		if found != nil && c.Name != r.Change && !endsBefore(c, found) || !g.covers(c, r, w, nil) {
+			continue
+		}
+		if c.Name == r.Change {
+			return c
+		}
+		found = c
+	}
+	return found
+}
+
+// endsBefore orders by the end of the window, then by name.
+func endsBefore(a, b *Candidate) bool {
+	if a.Window.To.Equal(b.Window.To) {
+		return a.Name < b.Name
+	}
+	return endsAfter(b.Window.To, a.Window.To)
+}
+
+// uncovered decides about what no Change covers.
+func (g *gate) uncovered(d *Decision, r *Request, w *World) {
+	f := newDraft(g, r, w)
+	if !f.standIn {
+		d.Risk = &f.risk
+	}
+	if f.preauthorised(nil) {
+		d.Verdict, d.StandardChange = PreAuthorised, f.standard
+		if !r.DryRun && w.Enforcement == v1alpha1.EnforcementEnforce {
+			d.File = f.filing(true)
+			d.Change = d.File.Name()
+		}
+		return
+	}
+	if r.BreakGlass != "" && r.BreakGlassPermitted && !r.User.ServiceAccount && r.Operation != Delete {
+		d.Verdict = BreakGlass
+		return
+	}
+	switch w.Enforcement {
+	case v1alpha1.EnforcementAudit:
+		d.Verdict = Audited
+	case v1alpha1.EnforcementWarn:
+		d.Verdict = Warned
+	case v1alpha1.EnforcementEnforce, v1alpha1.EnforcementDisabled:
+		d.Verdict, d.Allowed = Denied, r.DryRun
+	default:
+		d.Verdict, d.Allowed = Denied, r.DryRun
+	}
+	g.point(d, r, w, f)
+}
+
+// point collects why no Change covers a request, and finds the Change that a user should look at.
+func (g *gate) point(d *Decision, r *Request, w *World, f *draft) {
+	rep := &report{}
+	rollback(r, w, g.rules, rep)
+	var nearest *Candidate
+	for _, c := range w.Candidates {
+		g.covers(c, r, w, rep)
+		if f.meant(c) && (nearest == nil || nearer(c, nearest)) {
+			nearest = c
+		}
+	}
+	if len(w.Candidates) == 0 {
+		rep.fail(CauseNoChange, "", "", "no Change has %s as a target", nameOf(r.Key))
+	}
+	g.annotations(r, w, rep)
+	f.explain(rep)
+	d.Reasons = rep.causes
+
+	switch {
+	case f.standIn:
+	case nearest != nil:
+		d.Change = nearest.Name
+		if nearest.Ended == NotEnded {
+			d.Votes = Quorum{Required: nearest.Approval.Required - nearest.Approval.Granted, Groups: nearest.Approval.From}
+			d.Next = g.nextFor(nearest)
+		}
+	case d.Verdict == Denied && g.rules.OnDenied == v1alpha1.OnDeniedFileChange && !f.limited():
+		file := f.filing(false)
+		d.Change = file.Name()
+		d.Votes = f.votes()
+		d.Next = g.nextFor(nil)
+		if !r.DryRun {
+			d.File = file
+		}
+	default:
+		d.Votes = f.votes()
+		d.Next = g.nextFor(nil)
+	}
+	d.Next.Step = f.step(d, nearest)
+}
+
+// annotations says what is wrong with the annotations of a request that mean something to the gate.
+func (g *gate) annotations(r *Request, w *World, rep *report) {
+	const field = "metadata.annotations"
+	if r.Change != "" && !slices.ContainsFunc(w.Candidates, func(c *Candidate) bool { return c.Name == r.Change }) {
+		rep.fail(CauseAnnotation, "", field+"["+v1alpha1.AnnotationChange+"]",
+			"it names Change %s, which does not exist, has ended or does not have %s as a target", brief(plain(r.Change), maxShownName), nameOf(r.Key))
+	}
+	if r.BreakGlass != "" {
+		rep.fail(CauseBreakGlass, "", field+"["+v1alpha1.AnnotationBreakGlass+"]",
+			"only people who hold the verb %s on changes in the namespace may break the glass, and not to delete", v1alpha1.VerbBreakGlass)
+	}
+}
+
+// nearer prefers, of two Changes for exactly what was asked, the one that may still go in, then the approved one,
+// then the later.
+func nearer(a, b *Candidate) bool {
+	if (a.Ended == NotEnded) != (b.Ended == NotEnded) {
+		return a.Ended == NotEnded
+	}
+	if a.Approval.Approved != b.Approval.Approved {
+		return a.Approval.Approved
+	}
+	return a.CreatedAt.After(b.CreatedAt)
+}
+
+// nextFor returns when a retry may pass: for an approved Change when its window opens, for others when the change
+// window does, as far as that is known now.
+func (g *gate) nextFor(c *Candidate) Next {
+	t, window := v1alpha1.ChangeNormal, Interval{}
+	if c != nil {
+		t, window = c.Type, c.Window
+	}
+	at, ok := g.rules.nextChance(t, window, g.now)
+	if !ok {
+		return Next{}
+	}
+	next := Next{At: at}
+	if c != nil && c.Approval.Approved && c.Ended == NotEnded && at.After(g.now) {
+		next.RetryAfter = at.Sub(g.now)
+	}
+	return next
 }

@@ -1,9 +1,199 @@
 package change
 
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	maxMessage    = 4096
+	maxRiskWords  = 5
+	shownReasons  = 5
+	maxRetryAfter = 24 * time.Hour
+)
+
 // Explain tells a client why a request was denied, or would have been (Warned, Audited, dry run): the rule, the
 // reason, the next step. It never contains words that make a GitOps controller delete and re-create, nor control
-// characters.
+// characters other than the ends of its lines.
 func Explain(r *Request, w *World, d *Decision) Denial {
-	_, _ = r, w
-	return Denial{Message: string(d.Verdict)}
+	lines := []string{ruleLine(r, w)}
+	if line := changeLine(r, d); line != "" {
+		lines = append(lines, line)
+	}
+	lines = append(lines, reasonLines(d)...)
+	if line := nextLine(w, d); line != "" {
+		lines = append(lines, line)
+	}
+	for i := range lines {
+		lines[i] = plain(lines[i])
+	}
+	out := Denial{Message: brief(strings.Join(lines, "\n"), maxMessage)}
+	for _, c := range d.Reasons {
+		cause := metav1.StatusCause{Type: metav1.CauseType(c.Type), Message: plain(c.Message), Field: c.Field}
+		if c.Change != "" {
+			cause.Message = "Change " + c.Change + ": " + cause.Message
+		}
+		out.Causes = append(out.Causes, cause)
+	}
+	if d.Next.RetryAfter > 0 {
+		const second = time.Second
+		wait := min(d.Next.RetryAfter, maxRetryAfter)
+		out.RetryAfterSeconds = int32((wait + second - 1) / second) //nolint:gosec // at most a day
+	}
+	return out
+}
+
+func ruleLine(r *Request, w *World) string {
+	return fmt.Sprintf("%s %s/%s is governed by %s: no approved Change covers %s.",
+		strings.ToLower(r.Key.Kind), r.Key.Namespace, r.Key.Name, governedBy(w), whatOf(r, w))
+}
+
+func governedBy(w *World) string {
+	var names []string
+	for i := range w.Claims {
+		c := &w.Claims[i]
+		name := fmt.Sprintf("Service %s (tier %d)", c.Service, c.Tier)
+		if c.Through.Kind != "" {
+			name += " through " + nameOf(c.Through)
+		}
+		names = append(names, name)
+	}
+	const shown = 3
+	if len(names) > shown {
+		names = append(names[:shown], plural(len(names)-shown, "other"))
+	}
+	if len(names) == 0 && w.Rules != nil {
+		return "ChangePolicy " + list(w.Rules.Policies)
+	}
+	return list(names)
+}
+
+func whatOf(r *Request, w *World) string {
+	if r.Operation == Delete || r.New == nil {
+		return "its deletion"
+	}
+	f := draft{request: r, baseline: agreed(w.Baselines)}
+	what := f.whatChanges()
+	switch r.Operation {
+	case Create:
+		what = "its creation with " + what
+	case Release:
+		what = "the release of " + what
+	case Template, Delete:
+	}
+	return what + " (template " + shortDigest(r.New.Hash) + ")"
+}
+
+// changeLine names the Change to look at and what it waits for.
+func changeLine(r *Request, d *Decision) string {
+	if d.Change == "" {
+		return ""
+	}
+	name := r.Key.Namespace + "/" + d.Change
+	filed := !slices.ContainsFunc(d.Reasons, func(c Cause) bool { return c.Change == d.Change })
+	var line string
+	switch {
+	case filed && r.DryRun:
+		line = "Change " + name + " would be filed for you"
+	case filed:
+		line = "Change " + name + " was filed for you"
+	default:
+		line = "Change " + name + " is for exactly this"
+	}
+	if d.Votes.Required > 0 {
+		line += "; it needs " + plural(int(d.Votes.Required), "approval") + fromGroups(d.Votes.Groups) + riskWords(d)
+	}
+	return line + "."
+}
+
+func riskWords(d *Decision) string {
+	if d.Risk == nil {
+		return ""
+	}
+	var why []string
+	for i := range d.Risk.Factors[:min(len(d.Risk.Factors), maxRiskWords)] {
+		why = append(why, d.Risk.Factors[i].Why)
+	}
+	if len(why) == 0 {
+		return fmt.Sprintf(" (risk %s)", d.Risk.Level)
+	}
+	return fmt.Sprintf(" (risk %s: %s)", d.Risk.Level, strings.Join(why, ", "))
+}
+
+// reasonLines name what else keeps it out, a line for each Change, the one to look at first.
+func reasonLines(d *Decision) []string {
+	var order []string
+	reasons := map[string][]string{}
+	for _, c := range d.Reasons {
+		if c.Type == CauseNoChange || c.Type == CauseNotApproved && c.Change == d.Change {
+			continue
+		}
+		if _, seen := reasons[c.Change]; !seen {
+			order = append(order, c.Change)
+		}
+		reasons[c.Change] = append(reasons[c.Change], c.Message)
+	}
+	slices.SortStableFunc(order, func(a, b string) int { return nearness(a, d) - nearness(b, d) })
+	var lines []string
+	for i, change := range order {
+		if i == shownReasons {
+			lines = append(lines, "And "+plural(len(order)-i, "more Change")+" that do not cover it.")
+			break
+		}
+		prefix := ""
+		if change != "" {
+			prefix = "Change " + change + ": "
+		}
+		lines = append(lines, prefix+strings.Join(reasons[change], "; ")+".")
+	}
+	return lines
+}
+
+func nearness(change string, d *Decision) int {
+	switch change {
+	case d.Change:
+		return 0
+	case "":
+		return 1
+	}
+	return 2
+}
+
+func nextLine(w *World, d *Decision) string {
+	line := d.Next.Step
+	if d.Next.At.IsZero() {
+		return line
+	}
+	rules := w.Rules
+	if rules == nil {
+		rules = defaultRules
+	}
+	if len(rules.Windows) > 0 || len(rules.Freezes) > 0 || d.Next.RetryAfter > 0 {
+		line += "    Next window: " + rules.show(d.Next.At)
+	}
+	return strings.TrimSpace(line)
+}
+
+// step says what the user should do about a denial.
+func (f *draft) step(d *Decision, nearest *Candidate) string {
+	look := fmt.Sprintf("kubectl get chg %s -n %s -o jsonpath='{.status.nextStep}'", d.Change, f.request.Key.Namespace)
+	switch {
+	case f.standIn:
+		return ""
+	case nearest != nil && nearest.Ended == EndedRejected:
+		return "Change the manifest, or create a Change of your own for this template and have it approved."
+	case nearest != nil && nearest.Approval.Approved:
+		return "Retry when the gate is open: " + look
+	case d.Change != "":
+		return "Approve: " + look
+	case d.Verdict != Denied:
+		return "File a Change for it before enforcement is switched to Enforce."
+	case f.limited():
+		return fmt.Sprintf("No Change was filed for you: %d that were filed in the namespace wait for a decision. Approve, reject or cancel some, then retry.", f.world.Filed.Undecided)
+	}
+	return "Create a Change with this target and have it approved, then retry."
 }

@@ -13,8 +13,9 @@ type Rules struct {
 	Policies []string
 	// Enforcement is the floor; empty where no policy sets one.
 	Enforcement v1alpha1.Enforcement
-	// AllWorkloads: also workloads that no Service claims are governed.
+	// AllWorkloads: also workloads that no Service claims are governed, with the enforcement Unclaimed.
 	AllWorkloads bool
+	Unclaimed    v1alpha1.Enforcement
 	// Parts are the rules on votes, one for each policy (one for the defaults). All must be satisfied.
 	Parts []Part
 	// SeparationOfDuties: the requester's vote does not count.

@@ -294,6 +294,8 @@ type Decision struct {
 	Change string
 	// StandardChange that pre-authorised it.
 	StandardChange string
+	// Votes that the Change needs, where a denial points to one.
+	Votes Quorum
 	// Next is what the user should do; zero where there is nothing to do.
 	Next Next
 	// Risk of what is asked for, where it was computed.

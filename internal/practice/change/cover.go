@@ -1,0 +1,169 @@
+package change
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+)
+
+// covers says whether a Change allows a request: it is agreed to and may go in now, and a target names the workload,
+// the operation and exactly this template. With a report it names all that is not so; without one it stops at the
+// first, and allocates nothing.
+func (g *gate) covers(c *Candidate, r *Request, w *World, rep *report) bool {
+	t := c.targetOf(r.Key)
+	if t == nil {
+		return rep.fail(CauseNoChange, c.Name, "", "%s is not among its targets", nameOf(r.Key))
+	}
+	ok := t.matches(r, w, g.rules, rep.about(c.Name))
+	if !ok && rep == nil {
+		return false
+	}
+	if undone(c.Name, w.Baselines) {
+		ok = rep.fail(CauseEnded, c.Name, "", "it was rolled back; going forward again needs another Change")
+		if rep == nil {
+			return false
+		}
+	}
+	return g.admits(c, t, rep.about(c.Name)) && ok
+}
+
+// targetOf returns the target that is a workload; nil: none is.
+func (c *Candidate) targetOf(key configuration.Key) *Target {
+	for i := range c.Targets {
+		if c.Targets[i].Key == key {
+			return &c.Targets[i]
+		}
+	}
+	return nil
+}
+
+// matches says whether a target is about what a request does.
+func (t *Target) matches(r *Request, w *World, rules *Rules, rep *report) bool {
+	ok := true
+	if !slices.Contains(t.Operations, r.Operation.Asks()) {
+		if rep == nil {
+			return false
+		}
+		ok = rep.fail(CauseOtherOperation, "", "", "it asks for %s, not for %s", operationNames(t.Operations), r.Operation.Asks())
+	}
+	if r.Operation == Delete {
+		return ok
+	}
+	if r.New == nil {
+		return rep.fail(CauseInvalid, "", "", "the request has no template")
+	}
+	base := agreed(w.Baselines)
+	pinned := t.pinned(r.New, base, rules, rep)
+	return (pinned || rep != nil) && t.allows(r.New, base, rules, rep) && pinned && ok
+}
+
+// agreed returns the newest baseline that somebody or some rule let in; nil: none.
+func agreed(baselines []v1alpha1.Baseline) *v1alpha1.Baseline {
+	for i := range baselines {
+		if baselines[i].Source != v1alpha1.BaselineUnauthorized {
+			return &baselines[i]
+		}
+	}
+	return nil
+}
+
+// pinned says whether a target is as exact as the policies demand.
+func (t *Target) pinned(to *configuration.Template, base *v1alpha1.Baseline, rules *Rules, rep *report) bool {
+	switch rules.Pin {
+	case v1alpha1.PinTemplate:
+		if t.TemplateHash == "" {
+			return rep.fail(CauseNotPinned, "", "spec.targets.templateHash", "the ChangePolicy wants targets pinned by templateHash")
+		}
+	case v1alpha1.PinDigests:
+		ok := true
+		for container, image := range to.Images {
+			if hasDigest(image) || base != nil && base.Images[container] == image {
+				continue
+			}
+			if rep == nil {
+				return false
+			}
+			ok = rep.fail(CauseNotPinned, "", imageField(container),
+				"the ChangePolicy wants images by digest, and %s=%s has none", container, image)
+		}
+		return ok
+	case v1alpha1.PinImages:
+	}
+	return true
+}
+
+// allows says whether a target allows a template: exactly the one it pins, or the current baseline but for exactly
+// the images that it names.
+func (t *Target) allows(to *configuration.Template, base *v1alpha1.Baseline, rules *Rules, rep *report) bool {
+	prefixes := rules.IgnoredAnnotationPrefixes
+	ok := true
+	if t.TemplateHash != "" {
+		if !to.Is(t.TemplateHash, prefixes) {
+			ok = rep.fail(CauseOtherTemplate, "", "spec.template", "it pins template %s", shortDigest(t.TemplateHash))
+		}
+		return t.namesImages(to, nil, rep) && ok
+	}
+	switch {
+	case len(t.Images) == 0:
+		return rep.fail(CauseOtherTemplate, "", "spec.template", "it names neither images nor a templateHash")
+	case base == nil:
+		return rep.fail(CauseOtherTemplate, "", "spec.template",
+			"it names images alone, which needs a baseline to compare with; the workload has none, so pin templateHash")
+	case base.ImagelessHash == "" || base.ImagelessHash != to.ImagelessHash && base.ImagelessHash != to.Ignoring(prefixes).ImagelessHash:
+		ok = rep.fail(CauseOtherTemplate, "", "spec.template",
+			"it names images alone, and more of the template differs from the baseline: that needs templateHash")
+		if rep == nil {
+			return false
+		}
+	}
+	return t.namesImages(to, base.Images, rep) && ok
+}
+
+// namesImages says whether a template has each image that the target names, and else, where there is a baseline, the
+// baseline's.
+func (t *Target) namesImages(to *configuration.Template, base map[string]string, rep *report) bool {
+	if rep == nil {
+		for container, image := range t.Images {
+			if got, has := to.Images[container]; !has || got != string(image) {
+				return false
+			}
+		}
+		for container, image := range to.Images {
+			if _, named := t.Images[container]; !named && base != nil && base[container] != image {
+				return false
+			}
+		}
+		return true
+	}
+	ok := true
+	for _, container := range slices.Sorted(maps.Keys(t.Images)) {
+		switch got, has := to.Images[container]; {
+		case !has:
+			ok = rep.fail(CauseOtherTemplate, "", imageField(container), "it names container %s, which the template does not have", container)
+		case got != string(t.Images[container]):
+			ok = rep.fail(CauseOtherTemplate, "", imageField(container), "it allows image %s=%s", container, t.Images[container])
+		}
+	}
+	for _, container := range slices.Sorted(maps.Keys(to.Images)) {
+		if _, named := t.Images[container]; !named && base != nil && base[container] != to.Images[container] {
+			ok = rep.fail(CauseOtherTemplate, "", imageField(container),
+				"it does not name container %s, whose image differs from the baseline's %s", container, base[container])
+		}
+	}
+	return ok
+}
+
+func imageField(container string) string {
+	return fmt.Sprintf("spec.template.spec.containers[%s].image", plain(container))
+}
+
+func operationNames(operations []v1alpha1.Operation) string {
+	names := make([]string, 0, len(operations))
+	for _, o := range operations {
+		names = append(names, string(o))
+	}
+	return list(names)
+}

@@ -1,0 +1,291 @@
+package change
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+)
+
+const (
+	// MaxUndecided is how many Changes of a namespace the operator files and nobody has decided on.
+	MaxUndecided = 20
+	// maxBaseName leaves room in a name for the hash and the episode.
+	maxBaseName = 220
+	// hashDigits of a template hash are in a name.
+	hashDigits = 8
+	maxSummary = 256
+	maxImages  = 50
+)
+
+// draft is the Change that a request would need.
+type draft struct {
+	gate     *gate
+	request  *Request
+	world    *World
+	baseline *v1alpha1.Baseline
+	// standIn: no Change can be filed for it.
+	standIn bool
+	// otherFields than images differ from the baseline.
+	otherFields bool
+	risk        v1alpha1.Risk
+	clauses     []clause
+	kind        v1alpha1.ChangeType
+	// standard is the pre-authorised change that it is one of.
+	standard string
+}
+
+func newDraft(g *gate, r *Request, w *World) *draft {
+	f := &draft{gate: g, request: r, world: w, baseline: agreed(w.Baselines), standIn: standIn(r, w), kind: v1alpha1.ChangeNormal}
+	if f.standIn {
+		return f
+	}
+	a := Alteration{Operation: r.Operation.Asks(), Facts: w.Risk, OtherFields: true}
+	if r.New != nil {
+		a.To = r.New.Images
+	}
+	if f.baseline != nil {
+		a.From = f.baseline.Images
+	}
+	if r.New != nil && f.baseline != nil && f.baseline.ImagelessHash != "" {
+		f.otherFields = f.baseline.ImagelessHash != r.New.ImagelessHash &&
+			f.baseline.ImagelessHash != r.New.Ignoring(g.rules.IgnoredAnnotationPrefixes).ImagelessHash
+		a.OtherFields = f.otherFields
+	} else {
+		f.otherFields = true
+	}
+	f.risk = AssessRisk(&Undertaking{Alterations: []Alteration{a}, At: g.now})
+	f.authorise()
+	return f
+}
+
+// authorise finds the votes that it needs: none by a policy that pre-authorises it.
+func (f *draft) authorise() {
+	f.clauses = f.gate.rules.clausesFor(v1alpha1.ChangeNormal, f.risk.Level, func(p *Part) bool {
+		rule := p.standardFor(f)
+		if rule != nil && f.standard == "" {
+			f.standard = rule.Name
+		}
+		return rule != nil
+	})
+	if votesNeeded(f.clauses) > 0 {
+		f.standard = ""
+		f.clauses = f.gate.rules.clausesFor(v1alpha1.ChangeNormal, f.risk.Level, nil)
+		if f.gate.rules.SeparationOfDuties && f.request.User.ServiceAccount {
+			unprovenSeparation(f.clauses)
+		}
+	}
+	if f.standard != "" {
+		f.kind = v1alpha1.ChangeStandard
+	}
+}
+
+func (f *draft) tier() int32 { return f.world.Risk.Tier }
+
+func (f *draft) isBaseline(t *configuration.Template) bool {
+	return t.IsBaseline(*f.baseline, f.gate.rules.IgnoredAnnotationPrefixes)
+}
+
+// preauthorised says whether the Change needs no vote and may go in now. With a report it says why not, but only of
+// what would need no vote.
+func (f *draft) preauthorised(rep *report) bool {
+	if f.standIn || votesNeeded(f.clauses) > 0 || f.returning() || f.rejected() != nil {
+		return false
+	}
+	ok := true
+	if f.request.New != nil {
+		target := f.target()
+		t := Target{TemplateHash: string(target.TemplateHash), Images: target.Images}
+		ok = t.pinned(f.request.New, f.baseline, f.gate.rules, rep)
+	}
+	ok = (ok || rep != nil) && f.gate.open("", f.kind, nil, rep) && ok
+	return f.gate.free(nil, f.request.Key, rep) && ok
+}
+
+// explain adds why what needs no vote does not go in all the same.
+func (f *draft) explain(rep *report) {
+	switch {
+	case f.standIn && !configuration.Claimable(f.request.Key.Kind):
+		rep.fail(CauseTwin, "", "", "no Change can name a %s; change the workload whose pods it would make%s", f.request.Key.Kind, f.throughWhat())
+	case f.standIn:
+		rep.fail(CauseTwin, "", "", "its pods would pass for those of a governed workload%s; give them other labels, or let a Service claim it", f.throughWhat())
+	default:
+		f.preauthorised(rep)
+	}
+}
+
+func (f *draft) throughWhat() string {
+	for _, c := range f.world.Claims {
+		if c.Through != (configuration.Key{}) {
+			return " (" + nameOf(c.Through) + ")"
+		}
+	}
+	return ""
+}
+
+// returning says whether it is an earlier template that may not come back as a rollback. Somebody must look at that,
+// whatever its risk; else a GitOps controller would put back at once what was just rolled back.
+func (f *draft) returning() bool {
+	r := f.request
+	if r.New == nil {
+		return false
+	}
+	for i := 1; i < len(f.world.Baselines); i++ {
+		b := &f.world.Baselines[i]
+		if b.Source != v1alpha1.BaselineUnauthorized && r.New.IsBaseline(*b, f.gate.rules.IgnoredAnnotationPrefixes) {
+			return true
+		}
+	}
+	return false
+}
+
+// meant says whether a Change is for exactly what was asked, whatever became of it. Those that ended otherwise than
+// by a rejection are past: another one may be filed.
+func (f *draft) meant(c *Candidate) bool {
+	if c.Ended != NotEnded && c.Ended != EndedRejected {
+		return false
+	}
+	t := c.targetOf(f.request.Key)
+	return t != nil && t.matches(f.request, f.world, f.gate.rules, nil)
+}
+
+// rejected returns the Change by which exactly this was rejected; nil: none.
+func (f *draft) rejected() *Candidate {
+	for _, c := range f.world.Candidates {
+		if c.Ended == EndedRejected && f.meant(c) {
+			return c
+		}
+	}
+	return nil
+}
+
+// limited says whether too many Changes wait for a decision to file another.
+func (f *draft) limited() bool { return f.world.Filed.Undecided >= MaxUndecided }
+
+func (f *draft) votes() Quorum {
+	b := ballot{clauses: f.clauses}
+	return Quorum{Required: votesNeeded(f.clauses), Groups: b.groups()}
+}
+
+func (f *draft) target() v1alpha1.ChangeTarget {
+	r := f.request
+	t := v1alpha1.ChangeTarget{Workload: ReferenceTo(r.Key), Operations: []v1alpha1.Operation{r.Operation.Asks()}}
+	if r.New == nil {
+		return t
+	}
+	t.TemplateHash = v1alpha1.TemplateHash(r.New.Hash)
+	for _, container := range slices.Sorted(maps.Keys(r.New.Images)) {
+		image := r.New.Images[container]
+		if len(t.Images) == maxImages || f.baseline != nil && f.baseline.Images[container] == image || !presentable(container, image) {
+			continue
+		}
+		if t.Images == nil {
+			t.Images = map[string]v1alpha1.Image{}
+		}
+		t.Images[container] = v1alpha1.Image(image)
+	}
+	return t
+}
+
+// presentable says whether the schema of a Change can hold a container's image. What it cannot is pinned by the
+// template hash alone.
+func presentable(container, image string) bool {
+	if container == "" || len(container) > 63 || image == "" || len(image) > 512 {
+		return false
+	}
+	for i, c := range []byte(image) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && (i == 0 || !strings.ContainsRune("._:/@+-", rune(c))) {
+			return false
+		}
+	}
+	return true
+}
+
+func (f *draft) filing(preauthorised bool) *Filing {
+	r := f.request
+	out := &Filing{
+		Namespace: r.Key.Namespace, Base: baseName(r), Episode: 1, Requester: r.User.Name, Type: f.kind,
+		StandardChange: f.standard, Target: f.target(), PreAuthorised: preauthorised, At: f.gate.now,
+	}
+	if last := f.world.Filed.LastEpisode; last != nil {
+		out.Episode = last(out.Base) + 1
+	}
+	out.Summary = brief(plain(f.summary()), maxSummary)
+	return out
+}
+
+func (f *draft) summary() string {
+	r := f.request
+	switch r.Operation {
+	case Delete:
+		return "Delete " + nameOf(r.Key)
+	case Create:
+		return "Create " + nameOf(r.Key) + ": " + f.whatChanges()
+	case Template, Release:
+	}
+	return "Change " + nameOf(r.Key) + ": " + f.whatChanges()
+}
+
+// whatChanges is "image app=registry/app:2, more of the template".
+func (f *draft) whatChanges() string {
+	var parts []string
+	if r := f.request; r.New != nil {
+		for _, container := range slices.Sorted(maps.Keys(r.New.Images)) {
+			if image := r.New.Images[container]; f.baseline == nil || f.baseline.Images[container] != image {
+				parts = append(parts, "image "+container+"="+image)
+			}
+		}
+	}
+	if len(parts) == 0 {
+		return "its template"
+	}
+	if f.otherFields && f.baseline != nil {
+		parts = append(parts, "more of the template")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// baseName is the name of a filed Change without its episode: from the workload and the template.
+func baseName(r *Request) string {
+	name := r.Key.Name
+	if len(name) > maxBaseName {
+		name = strings.TrimRight(name[:maxBaseName], "-.")
+	}
+	if r.New == nil {
+		return name + "-delete"
+	}
+	_, digits, _ := strings.Cut(r.New.Hash, ":")
+	return name + "-" + digits[:min(len(digits), hashDigits)]
+}
+
+// Name of the Change.
+func (f *Filing) Name() string { return EpisodeName(f.Base, f.Episode) }
+
+// EpisodeName is the name of a base name's episode: the bare name is the first, "<base>-n" the nth.
+func EpisodeName(base string, episode int) string {
+	if episode <= 1 {
+		return base
+	}
+	return base + "-" + strconv.Itoa(episode)
+}
+
+// EpisodeOf returns which episode of a base name a name is; 0: none.
+func EpisodeOf(base, name string) int {
+	rest, found := strings.CutPrefix(name, base)
+	if !found {
+		return 0
+	}
+	if rest == "" {
+		return 1
+	}
+	n, err := strconv.Atoi(strings.TrimPrefix(rest, "-"))
+	if err != nil || n < 2 || rest != fmt.Sprintf("-%d", n) {
+		return 0
+	}
+	return n
+}

@@ -1,0 +1,75 @@
+package change
+
+import (
+	"slices"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+)
+
+// rollback returns the place, in the baselines, of the earlier template that a request brings back; -1: it is none,
+// or may not come back without a Change, which the report then says. A rollback goes in at any time, freeze or not.
+func rollback(r *Request, w *World, rules *Rules, rep *report) int {
+	if r.Operation != Template && r.Operation != Release || r.New == nil {
+		return -1
+	}
+	for i := 1; i < len(w.Baselines); i++ {
+		b := &w.Baselines[i]
+		if b.Source == v1alpha1.BaselineUnauthorized || !r.New.IsBaseline(*b, rules.IgnoredAnnotationPrefixes) {
+			continue
+		}
+		// The newest time that it was let in decides: if that went wrong, its having gone well before does not help.
+		if mayReturn(i, b, w, rules, rep) {
+			return i
+		}
+		return -1
+	}
+	return -1
+}
+
+func mayReturn(i int, b *v1alpha1.Baseline, w *World, rules *Rules, rep *report) bool {
+	ok := true
+	no := func(why string) {
+		ok = rep.fail(CauseNoRollback, b.Change, "", "it is an earlier template, but %s", why)
+	}
+	if rules.Rollback != v1alpha1.RollbackAllow {
+		no("the ChangePolicy wants a Change for a rollback too (rollback: " + string(rules.Rollback) + ")")
+	}
+	if i > int(rules.RollbackRevisions) {
+		no("older than the last " + plural(int(rules.RollbackRevisions), "revision") + " that a rollback may go back")
+	}
+	if !b.Proven {
+		no("it is not proven: it was never completely rolled out and ready for " + rules.Proven.String())
+	}
+	switch {
+	case b.Change != "" && b.Source != v1alpha1.BaselineRollback && slices.Contains(w.FailedChanges, b.Change):
+		no("Change " + b.Change + ", which brought it, failed or was rolled back; going forward again needs a Change")
+	case undoneAt(i, w.Baselines):
+		no("it was rolled back; going forward again needs a Change")
+	}
+	return ok
+}
+
+// undoneAt says whether a later rollback went back beyond a baseline: to a template that was in before it.
+func undoneAt(i int, baselines []v1alpha1.Baseline) bool {
+	for j := range i {
+		restored := baselines[j].TemplateHash
+		if baselines[j].Source != v1alpha1.BaselineRollback || restored == baselines[i].TemplateHash {
+			continue
+		}
+		between := slices.ContainsFunc(baselines[j+1:i], func(b v1alpha1.Baseline) bool { return b.TemplateHash == restored })
+		if !between {
+			return true
+		}
+	}
+	return false
+}
+
+// undone says whether what a Change let in last was rolled back.
+func undone(change string, baselines []v1alpha1.Baseline) bool {
+	for i := range baselines {
+		if baselines[i].Change == change && baselines[i].Source != v1alpha1.BaselineRollback {
+			return undoneAt(i, baselines)
+		}
+	}
+	return false
+}

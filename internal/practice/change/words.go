@@ -1,0 +1,81 @@
+package change
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// plural is "1 vote" or "2 votes".
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+// list is "a, b and c".
+func list(items []string) string {
+	switch len(items) {
+	case 0:
+		return "none"
+	case 1:
+		return items[0]
+	}
+	return strings.Join(items[:len(items)-1], ", ") + " and " + items[len(items)-1]
+}
+
+// brief cuts a text to so many bytes, at a character's end, and says so by "…".
+func brief(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	const more = "…"
+	cut := limit - len(more)
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + more
+}
+
+// plain makes a text that someone typed fit for a message: one line, nothing that steers a terminal or turns the
+// direction of writing, and no word by which a GitOps controller decides to delete and re-create.
+func plain(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case r == utf8.RuneError || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r):
+			return -1
+		}
+		return r
+	}, s)
+	return withoutFold(s, "immutable", "fixed")
+}
+
+// withoutFold replaces a word whatever its case.
+func withoutFold(s, word, by string) string {
+	for {
+		at := strings.Index(strings.ToLower(s), word)
+		if at < 0 {
+			return s
+		}
+		if len(strings.ToLower(s)) != len(s) {
+			// Some letter's lower case has another length, so that places differ: give up its case.
+			s = strings.ToLower(s)
+			continue
+		}
+		s = s[:at] + by + s[at+len(word):]
+	}
+}
+
+// shortDigest is a digest or hash as people read it: its version and first 8 digits.
+func shortDigest(digest string) string {
+	version, hex, found := strings.Cut(digest, ":")
+	const shown = 8
+	if !found || len(hex) <= shown {
+		return brief(plain(digest), 16)
+	}
+	return plain(version + ":" + hex[:shown])
+}
