@@ -1,0 +1,96 @@
+package gateconfig_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/itil-dev/itil-operator/internal/kube/gateconfig"
+)
+
+func shipped(t *testing.T) *admissionregistrationv1.ValidatingWebhookConfiguration {
+	t.Helper()
+	content, err := os.ReadFile("../../../config/webhook/gate.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	if err := yaml.UnmarshalStrict(content, config); err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+func TestShippedConfigurationNamesNobody(t *testing.T) {
+	config := shipped(t)
+	if config.Name != gateconfig.Name || len(config.Webhooks) != 2 {
+		t.Fatalf("the shipped configuration is %s with %d webhooks", config.Name, len(config.Webhooks))
+	}
+	if got := gateconfig.Read(config); !got.Equal(gateconfig.Namespaces{}) {
+		t.Errorf("the shipped configuration lists %v", got)
+	}
+	if gateconfig.Write(config, gateconfig.Namespaces{}) {
+		t.Error("writing empty lists alters the shipped configuration")
+	}
+	enforce, audit := config.Webhooks[0], config.Webhooks[1]
+	if *enforce.FailurePolicy != admissionregistrationv1.Fail || *audit.FailurePolicy != admissionregistrationv1.Ignore {
+		t.Error("Enforce must fail closed and Audit open")
+	}
+	// All else is alike: the same requests reach the same handler.
+	audit.Name, audit.FailurePolicy = enforce.Name, enforce.FailurePolicy
+	if diff := cmp.Diff(enforce, audit); diff != "" {
+		t.Errorf("the webhooks differ in more than name and failurePolicy:\n%s", diff)
+	}
+}
+
+func TestWriteThenRead(t *testing.T) {
+	want := gateconfig.Namespaces{Enforce: []string{"pay", "shop"}, Audit: []string{"lab"}}
+	config := shipped(t)
+	if !gateconfig.Write(config, want) {
+		t.Error("writing other lists is reported as no change")
+	}
+	if gateconfig.Write(config, want) {
+		t.Error("writing the same lists again is reported as a change")
+	}
+	if diff := cmp.Diff(want, gateconfig.Read(config)); diff != "" {
+		t.Errorf("read something else than was written (-want +got):\n%s", diff)
+	}
+	for namespace, listed := range map[string]gateconfig.Listed{
+		"shop": gateconfig.ListedEnforce, "lab": gateconfig.ListedAudit, "kube-system": gateconfig.NotListed, "": gateconfig.NotListed,
+	} {
+		if got := want.Of(namespace); got != listed {
+			t.Errorf("namespace %q is listed %q, want %q", namespace, got, listed)
+		}
+	}
+	if !gateconfig.Write(config, gateconfig.Namespaces{}) {
+		t.Error("emptying the lists is reported as no change")
+	}
+	if values := config.Webhooks[0].NamespaceSelector.MatchExpressions[0].Values; len(values) != 1 || values[0] != gateconfig.Placeholder {
+		t.Errorf("an empty list is written as %q, want the placeholder", values)
+	}
+}
+
+func TestOtherSelectorsAreReplaced(t *testing.T) {
+	for name, selector := range map[string]*metav1.LabelSelector{
+		"none":          nil,
+		"matches all":   {},
+		"by labels":     {MatchLabels: map[string]string{"kubernetes.io/metadata.name": "shop"}},
+		"another label": {MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "env", Operator: metav1.LabelSelectorOpIn, Values: []string{"shop"}}}},
+		"not in":        {MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "kubernetes.io/metadata.name", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"shop"}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := shipped(t)
+			config.Webhooks[0].NamespaceSelector = selector
+			if got := gateconfig.Read(config); len(got.Enforce) > 0 {
+				t.Errorf("read %v from it", got.Enforce)
+			}
+			if !gateconfig.Write(config, gateconfig.Namespaces{}) {
+				t.Error("it was left as it is")
+			}
+		})
+	}
+}
