@@ -42,14 +42,24 @@ ldflags() {
 
 build=(go build -trimpath -buildvcs=false -mod=readonly -ldflags "$(ldflags)")
 
-cache="${XDG_CACHE_HOME:-$HOME/.cache}/itil-operator/controlplane"
-key="$({ cat go.mod go.sum; go version; echo "${build[@]}"; } | sha256 | cut -c1-16)"
+cache="${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/itil-operator/controlplane"
+key="$({
+  cat go.mod go.sum
+  go version
+  echo "${build[@]}"
+} | sha256 | cut -c1-16)"
 dir="$cache/$key"
 
 case "${1:-}" in
-  --print-dir) printf '%s\n' "$dir"; exit 0 ;;
+  --print-dir)
+    printf '%s\n' "$dir"
+    exit 0
+    ;;
   '') ;;
-  *) say "unknown argument $1: only --print-dir is known"; exit 2 ;;
+  *)
+    say "unknown argument $1: only --print-dir is known"
+    exit 2
+    ;;
 esac
 
 # binary=package. A kubectl that is installed is the one its user knows; it is built only where there is none.
@@ -107,7 +117,7 @@ build_missing() {
   while IFS= read -r pair; do todo+=("$pair"); done < <(missing)
   ((${#todo[@]})) || return 0
   say "building ${#todo[@]} control plane binaries ($(version_of k8s.io/kubernetes)) into $dir"
-  say "(about 8 minutes on 2 cores the first time, nothing afterwards)"
+  say "(all of them take about 8 minutes on 2 cores, once; nothing afterwards)"
   for pair in "${todo[@]}"; do build_one "${pair%%=*}" "${pair#*=}"; done
   # Nobody ran these for a month: versions that were left behind.
   find "$cache" -mindepth 1 -maxdepth 1 -type d -mtime +30 -exec rm -rf {} +

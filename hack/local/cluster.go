@@ -35,11 +35,11 @@ func openCluster(progress io.Writer) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec // the folder is the caller's choice
 		return nil, err
 	}
 	// The folder ignores itself, so that no key in it is ever committed.
-	if err := os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("*\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("*\n"), 0o600); err != nil { //nolint:gosec // in the caller's folder
 		return nil, err
 	}
 	return &cluster{root: root, dir: dir, progress: progress}, nil

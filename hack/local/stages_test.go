@@ -34,7 +34,7 @@ func readStages(t *testing.T) map[string]stage {
 	}
 	stages := map[string]stage{}
 	for _, file := range files {
-		content, err := os.ReadFile(file) //nolint:gosec // our own files
+		content, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,6 +45,9 @@ func readStages(t *testing.T) map[string]stage {
 				break
 			} else if err != nil {
 				t.Fatalf("%s: %v", file, err)
+			}
+			if s.Kind == "KwokConfiguration" {
+				continue
 			}
 			if _, twice := stages[s.Metadata.Name]; twice {
 				t.Errorf("%s: two stages are named %s", file, s.Metadata.Name)
