@@ -35,11 +35,11 @@ func openCluster(progress io.Writer) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec // the folder is the caller's choice
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	// The folder ignores itself, so that no key in it is ever committed.
-	if err := os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("*\n"), 0o600); err != nil { //nolint:gosec // in the caller's folder
+	if err := os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("*\n"), 0o600); err != nil {
 		return nil, err
 	}
 	return &cluster{root: root, dir: dir, progress: progress}, nil

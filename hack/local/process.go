@@ -261,12 +261,12 @@ func pause(ctx context.Context, wait time.Duration) error {
 
 // writeFile replaces a file that only its owner may read, in one step.
 func writeFile(path string, content []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil { //nolint:gosec // in the cluster's own folder
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
 	temp := path + ".new"
-	if err := os.WriteFile(temp, content, 0o600); err != nil { //nolint:gosec // in the cluster's own folder
+	if err := os.WriteFile(temp, content, 0o600); err != nil {
 		return err
 	}
-	return os.Rename(temp, path) //nolint:gosec // in the cluster's own folder
+	return os.Rename(temp, path)
 }
