@@ -1,0 +1,42 @@
+// Package patch writes what differs, in one request, and nothing where nothing does.
+package patch
+
+import (
+	"context"
+	"fmt"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Option of a patch.
+type Option func(*options)
+
+type options struct{ optimisticLock bool }
+
+// OptimisticLock makes the request fail with a conflict if the object was written since it was read: for lists that
+// are merged, which a merge patch replaces.
+func OptimisticLock(o *options) { o.optimisticLock = true }
+
+// Status writes the status of after where it differs from that of before, by one merge patch, and reports whether it
+// did. Both must be of the same object, and differ in status alone. After is brought up to date with the answer.
+func Status(ctx context.Context, c client.Client, before, after client.Object, list ...Option) (written bool, err error) {
+	var o options
+	for _, option := range list {
+		option(&o)
+	}
+	data, err := client.MergeFrom(before).Data(after)
+	if err != nil {
+		return false, fmt.Errorf("comparing the status of %s: %w", client.ObjectKeyFromObject(after), err)
+	}
+	if string(data) == "{}" {
+		return false, nil
+	}
+	p := client.MergeFrom(before)
+	if o.optimisticLock {
+		p = client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	}
+	if err := c.Status().Patch(ctx, after, p); err != nil {
+		return false, err
+	}
+	return true, nil
+}
