@@ -58,9 +58,11 @@ func TestUsersAndNamespaces(t *testing.T) {
 func TestWithoutMutatingAdmissionPolicy(t *testing.T) {
 	dir := t.TempDir()
 	manifests := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one, namespace: shop}\n---\n" +
-		"apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\n" +
-		"apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
+		"apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\n"
 	if err := os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(manifests), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte("resources: [shop.yaml]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	env := Start(t, WithMutatingAdmissionPolicy(false), WithObjects(dir))
@@ -77,10 +79,26 @@ func TestWithoutMutatingAdmissionPolicy(t *testing.T) {
 	}
 }
 
-func TestPoliciesComeIntoForce(t *testing.T) {
-	env := Start(t)
-	if err := env.awaitPolicies(t.Context(), true); err != nil {
-		t.Errorf("policies do not come into force: %v", err)
+func TestPoliciesAreInForce(t *testing.T) {
+	env := Start(t, WithPolicies())
+	namespace := env.Namespace(t, nil)
+	change := &v1alpha1.Change{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "checkout"},
+		Spec: v1alpha1.ChangeSpec{Summary: "Roll out checkout 2.4", Requester: "somebody", Targets: []v1alpha1.ChangeTarget{{
+			Workload: v1alpha1.WorkloadReference{Kind: v1alpha1.WorkloadDeployment, Name: "checkout"},
+			Images:   map[string]v1alpha1.Image{"app": "registry.shop.example/checkout:2.4"},
+		}}},
+	}
+	env.Grant(t, namespace, User("alice"), Allow("itil.dev", "changes", "create"))
+	if err := env.Client(t, "alice").Create(t.Context(), change); err != nil {
+		t.Fatalf("alice cannot create a Change: %v", err)
+	}
+	if change.Spec.Requester != "alice" {
+		t.Errorf("the requester is %q, not stamped as alice", change.Spec.Requester)
+	}
+	change.Status.State = v1alpha1.ChangeClosed
+	if err := env.Admin().Status().Update(t.Context(), change); !apierrors.IsForbidden(err) {
+		t.Errorf("an administrator may write a status: %v", err)
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"testing"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,7 +23,7 @@ import (
 const FieldOwner = client.FieldOwner("test")
 
 // ReadManifests reads every document of a YAML file, or of the *.yaml files of a folder, Namespaces first and
-// otherwise by file name. Kustomizations, which are not objects, are left out.
+// otherwise by file name. A kustomization.yaml, which is not an object, is left out.
 func ReadManifests(path string) ([]*unstructured.Unstructured, error) {
 	files := []string{path}
 	if info, err := os.Stat(path); err != nil {
@@ -36,6 +35,9 @@ func ReadManifests(path string) ([]*unstructured.Unstructured, error) {
 	}
 	var objects []*unstructured.Unstructured
 	for _, file := range files {
+		if filepath.Base(file) == "kustomization.yaml" {
+			continue
+		}
 		content, err := os.ReadFile(file)
 		if err != nil {
 			return nil, err
@@ -75,7 +77,7 @@ func ParseManifests(content []byte) ([]*unstructured.Unstructured, error) {
 		if err := yaml.UnmarshalStrict(document, &fields); err != nil {
 			return nil, err
 		}
-		if len(fields) == 0 || fields["kind"] == "Kustomization" {
+		if len(fields) == 0 {
 			continue
 		}
 		// Through JSON once more for the numbers that unstructured objects have: int64 and float64.
@@ -119,14 +121,4 @@ func (e *Env) apply(ctx context.Context, object *unstructured.Unstructured) erro
 		return fmt.Errorf("%s %s/%s: %w", object.GetKind(), object.GetNamespace(), object.GetName(), err)
 	}
 	return nil
-}
-
-// served reports whether the API server knows the kind of an object.
-func (e *Env) served(object *unstructured.Unstructured) (bool, error) {
-	kind := object.GroupVersionKind()
-	_, err := e.admin.RESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
-	if meta.IsNoMatchError(err) {
-		return false, nil
-	}
-	return err == nil, err
 }

@@ -8,7 +8,7 @@ type Option func(*options)
 type options struct {
 	// mutatingPolicies: MutatingAdmissionPolicy is served, as from Kubernetes 1.36.
 	mutatingPolicies bool
-	// policies: the manifests of config/policies are applied.
+	// policies: the manifests of config/policies (and config/stamping) are applied.
 	policies bool
 	// objects are folders of manifests to apply, in this order.
 	objects []string

@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -55,27 +54,22 @@ spec: {policyName: test-probe}
 `
 
 func (e *Env) applyPolicies(ctx context.Context, mutating bool) error {
-	var objects []*unstructured.Unstructured
-	for _, folder := range []string{"policies", "stamping"} {
-		read, err := ReadManifests(filepath.Join(e.root, "config", folder))
+	folders := []string{"policies"}
+	if mutating {
+		folders = append(folders, "stamping")
+	}
+	for _, folder := range folders {
+		objects, err := ReadManifests(filepath.Join(e.root, "config", folder))
 		if err != nil {
 			return err
 		}
-		if len(read) == 0 {
+		if len(objects) == 0 {
 			return fmt.Errorf("config/%s has no manifests", folder)
 		}
-		objects = append(objects, read...)
-	}
-	for _, object := range objects {
-		served, err := e.served(object)
-		if err != nil {
-			return err
-		}
-		if !served {
-			continue
-		}
-		if err := e.apply(ctx, object); err != nil {
-			return err
+		for _, object := range objects {
+			if err := e.apply(ctx, object); err != nil {
+				return err
+			}
 		}
 	}
 	return e.awaitPolicies(ctx, mutating)
