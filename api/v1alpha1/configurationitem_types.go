@@ -135,6 +135,11 @@ type ConfigurationItemStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10
 	Baselines []Baseline `json:"baselines,omitempty"`
+	// admissions are what the gate let in and no baseline tells of yet, the newest first; the last 5.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=5
+	Admissions []Admission `json:"admissions,omitempty"`
 	// drift says whether what runs is what was agreed.
 	// +optional
 	Drift DriftState `json:"drift,omitempty"`
@@ -151,6 +156,28 @@ type ConfigurationItemStatus struct {
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// Admission is a template that the gate let in.
+type Admission struct {
+	// templateHash of the template.
+	// +required
+	// +kubebuilder:validation:MaxLength=70
+	TemplateHash string `json:"templateHash"`
+	// source says by which verdict.
+	// +required
+	Source BaselineSource `json:"source"`
+	// by whom, as the API server authenticated.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	By string `json:"by,omitempty"`
+	// change that it came in by.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Change string `json:"change,omitempty"`
+	// at which time.
+	// +required
+	At metav1.Time `json:"at"`
 }
 
 // Baseline is a template that ran, and how it came in.

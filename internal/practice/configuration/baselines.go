@@ -207,7 +207,7 @@ func refreshed(
 
 // belated reports whether the record is of the admission that we saw the outcome of before we saw the record.
 func belated(b v1alpha1.Baseline, a AdmissionRecord) bool {
-	if b.By != "" || b.Change != "" {
+	if b.By != "" || b.Change != "" && b.Change != a.Change {
 		return false
 	}
 	switch b.Source {
