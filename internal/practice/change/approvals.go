@@ -164,7 +164,7 @@ func (b *ballot) ignores(v *v1alpha1.ChangeApprovalSpec, at time.Time) string {
 	if len(b.clauses) == 0 {
 		return ""
 	}
-	return brief("its group must be one of "+list(b.groups()), maxIgnored)
+	return brief("it is not cast for one of the groups that the ChangePolicy names: "+list(groupsOf(b.clauses)), maxIgnored)
 }
 
 const maxIgnored = 256
@@ -202,11 +202,13 @@ func (b *ballot) tally(out *Approval, sorted []*v1alpha1.ChangeApproval, ignored
 
 // groups that votes must come from, by name; empty: any.
 func (b *ballot) groups() []string {
+	return groupsOf(slices.DeleteFunc(slices.Clone(b.clauses), func(c clause) bool { return c.Required == 0 }))
+}
+
+func groupsOf(clauses []clause) []string {
 	var groups []string
-	for i := range b.clauses {
-		if b.clauses[i].Required > 0 {
-			groups = append(groups, b.clauses[i].Groups...)
-		}
+	for i := range clauses {
+		groups = append(groups, clauses[i].Groups...)
 	}
 	slices.Sort(groups)
 	return slices.Compact(groups)
@@ -216,7 +218,7 @@ func fromGroups(groups []string) string {
 	if len(groups) == 0 {
 		return ""
 	}
-	return " from " + strings.Join(groups, " or ")
+	return " from " + brief(plain(strings.Join(groups, " or ")), maxShownText)
 }
 
 // rejectionOf returns the recorded rejection of a digest. It stays though the ChangeApproval is deleted.

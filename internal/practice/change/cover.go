@@ -40,8 +40,17 @@ func (c *Candidate) targetOf(key configuration.Key) *Target {
 	return nil
 }
 
-// matches says whether a target is about what a request does.
+// matches says whether a target is about what a request does, and exact enough.
 func (t *Target) matches(r *Request, w *World, rules *Rules, rep *report) bool {
+	ok := t.about(r, w, rules, rep)
+	if r.New == nil || !ok && rep == nil {
+		return ok
+	}
+	return t.pinned(r.New, agreed(w.Baselines), rules, rep) && ok
+}
+
+// about says whether a target is about what a request does.
+func (t *Target) about(r *Request, w *World, rules *Rules, rep *report) bool {
 	ok := true
 	if !slices.Contains(t.Operations, r.Operation.Asks()) {
 		if rep == nil {
@@ -55,9 +64,7 @@ func (t *Target) matches(r *Request, w *World, rules *Rules, rep *report) bool {
 	if r.New == nil {
 		return rep.fail(CauseInvalid, "", "", "the request has no template")
 	}
-	base := agreed(w.Baselines)
-	pinned := t.pinned(r.New, base, rules, rep)
-	return (pinned || rep != nil) && t.allows(r.New, base, rules, rep) && pinned && ok
+	return t.allows(r.New, agreed(w.Baselines), rules, rep) && ok
 }
 
 // agreed returns the newest baseline that somebody or some rule let in; nil: none.
@@ -72,27 +79,36 @@ func agreed(baselines []v1alpha1.Baseline) *v1alpha1.Baseline {
 
 // pinned says whether a target is as exact as the policies demand.
 func (t *Target) pinned(to *configuration.Template, base *v1alpha1.Baseline, rules *Rules, rep *report) bool {
-	switch rules.Pin {
-	case v1alpha1.PinTemplate:
-		if t.TemplateHash == "" {
-			return rep.fail(CauseNotPinned, "", "spec.targets.templateHash", "the ChangePolicy wants targets pinned by templateHash")
+	ok := true
+	if rules.Pin == v1alpha1.PinTemplate && t.TemplateHash == "" {
+		if rep == nil {
+			return false
 		}
-	case v1alpha1.PinDigests:
-		ok := true
+		ok = rep.fail(CauseNotPinned, "", "spec.targets.templateHash", "the ChangePolicy wants targets pinned by templateHash")
+	}
+	if !rules.Digests {
+		return ok
+	}
+	if rep == nil {
 		for container, image := range to.Images {
-			if hasDigest(image) || base != nil && base.Images[container] == image {
-				continue
-			}
-			if rep == nil {
+			if unpinned(container, image, base) {
 				return false
 			}
+		}
+		return ok
+	}
+	for _, container := range slices.Sorted(maps.Keys(to.Images)) {
+		if image := to.Images[container]; unpinned(container, image, base) {
 			ok = rep.fail(CauseNotPinned, "", imageField(container),
 				"the ChangePolicy wants images by digest, and %s=%s has none", container, image)
 		}
-		return ok
-	case v1alpha1.PinImages:
 	}
-	return true
+	return ok
+}
+
+// unpinned says whether an image that is not the baseline's has no digest.
+func unpinned(container, image string, base *v1alpha1.Baseline) bool {
+	return !hasDigest(image) && (base == nil || base.Images[container] != image)
 }
 
 // allows says whether a target allows a template: exactly the one it pins, or the current baseline but for exactly

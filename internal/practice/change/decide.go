@@ -178,6 +178,10 @@ func (g *gate) point(d *Decision, r *Request, w *World, f *draft) {
 	}
 	g.annotations(r, w, rep)
 	f.explain(rep)
+	files := d.Verdict == Denied && g.rules.OnDenied == v1alpha1.OnDeniedFileChange && !f.standIn && nearest == nil
+	if files && f.limited() {
+		files = rep.fail(CauseFilingLimit, "", "", "%d Changes that were filed in the namespace wait for a decision, and no more are filed", w.Filed.Undecided)
+	}
 	d.Reasons = rep.causes
 
 	switch {
@@ -188,7 +192,7 @@ func (g *gate) point(d *Decision, r *Request, w *World, f *draft) {
 			d.Votes = Quorum{Required: nearest.Approval.Required - nearest.Approval.Granted, Groups: nearest.Approval.From}
 			d.Next = g.nextFor(nearest)
 		}
-	case d.Verdict == Denied && g.rules.OnDenied == v1alpha1.OnDeniedFileChange && !f.limited():
+	case files:
 		file := f.filing(false)
 		d.Change = file.Name()
 		d.Votes = f.votes()

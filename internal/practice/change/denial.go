@@ -77,6 +77,7 @@ func whatOf(r *Request, w *World) string {
 		return "its deletion"
 	}
 	f := draft{request: r, baseline: agreed(w.Baselines)}
+	f.otherFields = f.baseline != nil && f.baseline.ImagelessHash != r.New.ImagelessHash
 	what := f.whatChanges()
 	switch r.Operation {
 	case Create:
@@ -148,7 +149,7 @@ func reasonLines(d *Decision) []string {
 		if change != "" {
 			prefix = "Change " + change + ": "
 		}
-		lines = append(lines, prefix+strings.Join(reasons[change], "; ")+".")
+		lines = append(lines, prefix+capital(strings.Join(reasons[change], "; "), prefix == "")+".")
 	}
 	return lines
 }

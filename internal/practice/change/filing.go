@@ -93,7 +93,7 @@ func (f *draft) isBaseline(t *configuration.Template) bool {
 // preauthorised says whether the Change needs no vote and may go in now. With a report it says why not, but only of
 // what would need no vote.
 func (f *draft) preauthorised(rep *report) bool {
-	if f.standIn || votesNeeded(f.clauses) > 0 || f.returning() || f.rejected() != nil {
+	if f.standIn || votesNeeded(f.clauses) > 0 || f.returning() || f.rejected() {
 		return false
 	}
 	ok := true
@@ -153,14 +153,17 @@ func (f *draft) meant(c *Candidate) bool {
 	return t != nil && t.matches(f.request, f.world, f.gate.rules, nil)
 }
 
-// rejected returns the Change by which exactly this was rejected; nil: none.
-func (f *draft) rejected() *Candidate {
+// rejected says whether a Change for this was rejected. Whether that would be exact enough now does not matter.
+func (f *draft) rejected() bool {
 	for _, c := range f.world.Candidates {
-		if c.Ended == EndedRejected && f.meant(c) {
-			return c
+		if c.Ended != EndedRejected {
+			continue
+		}
+		if t := c.targetOf(f.request.Key); t != nil && t.about(f.request, f.world, f.gate.rules, nil) {
+			return true
 		}
 	}
-	return nil
+	return false
 }
 
 // limited says whether too many Changes wait for a decision to file another.

@@ -189,14 +189,15 @@ func (m *merger) limits(s *v1alpha1.ChangePolicySpec) {
 	switch s.Pin {
 	case v1alpha1.PinImages, "":
 	case v1alpha1.PinDigests:
+		r.Digests = true
 		if r.Pin == v1alpha1.PinImages {
 			r.Pin = v1alpha1.PinDigests
 		}
 	case v1alpha1.PinTemplate:
 		r.Pin = v1alpha1.PinTemplate
 	default:
-		m.invalid("spec.pin", "%q is none; it counts as Template", s.Pin)
-		r.Pin = v1alpha1.PinTemplate
+		m.invalid("spec.pin", "%q is none; it counts as Template and Digests", s.Pin)
+		r.Pin, r.Digests = v1alpha1.PinTemplate, true
 	}
 	switch s.Rollback {
 	case v1alpha1.RollbackAllow, "":

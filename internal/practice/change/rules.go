@@ -22,7 +22,10 @@ type Rules struct {
 	SeparationOfDuties bool
 	// ServiceAccountApprovers whose votes count.
 	ServiceAccountApprovers []string
-	Pin                     v1alpha1.Pin
+	// Pin is the most exact that a policy demands. Digests: a policy demands images by digest, beside what Pin says: a
+	// template hash pins the words of a tag, not what they mean.
+	Pin     v1alpha1.Pin
+	Digests bool
 	// IgnoredAnnotationPrefixes of the pod template are not part of its meaning.
 	IgnoredAnnotationPrefixes []string
 	// Windows must all be open for a Normal change.

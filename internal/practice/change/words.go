@@ -15,6 +15,15 @@ func plural(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
+// capital begins a text with a capital letter, where that is wanted.
+func capital(s string, wanted bool) string {
+	first, size := utf8.DecodeRuneInString(s)
+	if !wanted || size == 0 || first == utf8.RuneError {
+		return s
+	}
+	return string(unicode.ToUpper(first)) + s[size:]
+}
+
 // list is "a, b and c".
 func list(items []string) string {
 	switch len(items) {

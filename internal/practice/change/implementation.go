@@ -1,0 +1,344 @@
+package change
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+)
+
+const maxImplementations = 100
+
+// implementations returns what of a Change went in: what is recorded, brought up to date by the workloads and their
+// baselines.
+func (l *life) implementations() []v1alpha1.Implementation {
+	out := slices.Clone(l.before.Implementations)
+	for i := range l.Change.Spec.Targets {
+		t := &l.Change.Spec.Targets[i]
+		fact, known := l.Workloads[KeyOf(l.Change.Namespace, t.Workload)]
+		if !known {
+			continue
+		}
+		if at := newestOf(l.Change.Name, fact.Baselines); at >= 0 {
+			out = l.follow(out, t, &fact, at)
+			continue
+		}
+		if l.deleted(t, &fact) {
+			out = appendNew(out, &v1alpha1.Implementation{
+				Workload: t.Workload, Operation: v1alpha1.OperationDelete, At: *ptrTime(l.now),
+				Rollout: v1alpha1.RolloutComplete, RolledOutAt: ptrTime(l.now),
+			})
+		}
+	}
+	return out
+}
+
+// newestOf returns the newest baseline that a Change let in; -1: none. A rollback names the Change that it undid.
+func newestOf(change string, baselines []v1alpha1.Baseline) int {
+	return slices.IndexFunc(baselines, func(b v1alpha1.Baseline) bool {
+		switch b.Source {
+		case v1alpha1.BaselineChange, v1alpha1.BaselinePreAuthorised, v1alpha1.BaselineBreakGlass, v1alpha1.BaselineUnauthorized:
+			return b.Change == change
+		case v1alpha1.BaselineAdopted, v1alpha1.BaselineRollback, v1alpha1.BaselineAudited:
+		}
+		return false
+	})
+}
+
+// follow records the baseline that the Change let in, and how far it is rolled out.
+func (l *life) follow(out []v1alpha1.Implementation, t *v1alpha1.ChangeTarget, fact *WorkloadFact, at int) []v1alpha1.Implementation {
+	b := &fact.Baselines[at]
+	i := slices.IndexFunc(out, func(x v1alpha1.Implementation) bool {
+		return x.Workload == t.Workload && x.TemplateHash == b.TemplateHash
+	})
+	if i < 0 {
+		out = appendNew(out, &v1alpha1.Implementation{
+			Workload: t.Workload, Operation: operationThatWent(t, len(fact.Baselines), at), TemplateHash: b.TemplateHash, By: b.By, At: b.From,
+			Rollout: v1alpha1.RolloutInProgress,
+		})
+		i = len(out) - 1
+	}
+	im := &out[i]
+	if im.By == "" {
+		im.By = b.By
+	}
+	state := l.rollout(im, fact, at)
+	if state != im.Rollout {
+		im.Rollout = state
+		im.RolledOutAt = nil
+		if state != v1alpha1.RolloutInProgress {
+			im.RolledOutAt = ptrTime(l.now)
+		}
+	}
+	return out
+}
+
+func operationThatWent(t *v1alpha1.ChangeTarget, baselines, at int) v1alpha1.Operation {
+	if at == baselines-1 && slices.Contains(operationsOf(t), v1alpha1.OperationCreate) {
+		return v1alpha1.OperationCreate
+	}
+	return v1alpha1.OperationTemplate
+}
+
+// rollout says how far a template is rolled out that came in by the baseline at a place.
+func (l *life) rollout(im *v1alpha1.Implementation, fact *WorkloadFact, at int) v1alpha1.RolloutState {
+	b := &fact.Baselines[at]
+	switch {
+	case undoneAt(at, fact.Baselines):
+		return v1alpha1.RolloutRolledBack
+	case at > 0 && im.Rollout == v1alpha1.RolloutInProgress && !b.Proven:
+		// Another template went in before this one was rolled out: it will not be any more.
+		return v1alpha1.RolloutFailed
+	case at > 0:
+		return orComplete(im.Rollout)
+	case fact.Workload == nil:
+		return im.Rollout
+	case rolledOut(fact.Workload, b):
+		return v1alpha1.RolloutComplete
+	case im.Rollout == v1alpha1.RolloutComplete:
+		return v1alpha1.RolloutComplete
+	case failedToRollOut(fact.Workload):
+		return v1alpha1.RolloutFailed
+	}
+	return v1alpha1.RolloutInProgress
+}
+
+func orComplete(s v1alpha1.RolloutState) v1alpha1.RolloutState {
+	if s == v1alpha1.RolloutInProgress {
+		return v1alpha1.RolloutComplete
+	}
+	return s
+}
+
+func rolledOut(w *configuration.Workload, b *v1alpha1.Baseline) bool {
+	if !w.Template.IsBaseline(*b, nil) {
+		return false
+	}
+	if w.Key.Kind == configuration.KindCronJob {
+		return w.LastSuccessful.After(b.From.Time)
+	}
+	return w.RolledOut()
+}
+
+func failedToRollOut(w *configuration.Workload) bool {
+	c := w.Conditions["Progressing"]
+	return !w.FailedAt.IsZero() || w.Key.Kind == configuration.KindDeployment && c.Status == "False" && c.Reason == "ProgressDeadlineExceeded"
+}
+
+// deleted says whether a target that may be deleted is gone, after the Change could have gone in.
+func (l *life) deleted(t *v1alpha1.ChangeTarget, fact *WorkloadFact) bool {
+	recorded := slices.ContainsFunc(l.before.Implementations, func(i v1alpha1.Implementation) bool {
+		return i.Workload == t.Workload && i.Operation == v1alpha1.OperationDelete
+	})
+	return !recorded && fact.Workload == nil && len(fact.Baselines) > 0 && l.before.State == v1alpha1.ChangeImplement &&
+		slices.Contains(operationsOf(t), v1alpha1.OperationDelete)
+}
+
+func appendNew(list []v1alpha1.Implementation, im *v1alpha1.Implementation) []v1alpha1.Implementation {
+	if len(list) >= maxImplementations {
+		list = list[1:]
+	}
+	return append(list, *im)
+}
+
+// conclude finds the outcome, once there is one: it is recorded and amended only by what came to light later.
+func (l *life) conclude() {
+	l.suspect()
+	switch {
+	case l.status.Outcome == "":
+		l.status.Outcome = l.outcome()
+	case l.Change.Spec.Review == nil || l.before.State != v1alpha1.ChangeClosed:
+		l.amend()
+	}
+}
+
+// suspect lists the Incidents that suspect it.
+func (l *life) suspect() {
+	const most = 50
+	refs := slices.Clone(l.status.CausedIncidents)
+	for _, s := range l.Suspicions {
+		ref := v1alpha1.NamespacedReference{Namespace: v1alpha1.NamespaceName(s.Namespace), Name: v1alpha1.ObjectName(s.Name)}
+		if !slices.Contains(refs, ref) && len(refs) < most {
+			refs = append(refs, ref)
+		}
+	}
+	l.status.CausedIncidents = refs
+}
+
+// amend lets later suspicion and a later rollback alter the outcome of what ended well.
+func (l *life) amend() {
+	s := &l.status
+	if s.Outcome == v1alpha1.OutcomeNotImplemented || isRecord(l.Change) {
+		return
+	}
+	switch {
+	case l.any(v1alpha1.RolloutRolledBack):
+		s.Outcome = v1alpha1.OutcomeRolledBack
+	case s.Outcome != v1alpha1.OutcomeSuccessful && s.Outcome != v1alpha1.OutcomeSuccessfulWithIssues:
+	case l.suspectedOf(true):
+		s.Outcome = v1alpha1.OutcomeUnsuccessful
+	case l.suspectedOf(false):
+		s.Outcome = v1alpha1.OutcomeSuccessfulWithIssues
+	}
+}
+
+// outcome of what has ended; empty: it has not.
+func (l *life) outcome() v1alpha1.Outcome {
+	began, pending := len(l.status.Implementations) > 0, l.pending()
+	over := l.windowOver()
+	switch {
+	case isRecord(l.Change), !began && l.canceled(), !began && l.candidate.Ended == EndedRejected:
+		return ""
+	case l.any(v1alpha1.RolloutRolledBack):
+		return v1alpha1.OutcomeRolledBack
+	case l.suspectedOf(true) && began:
+		return v1alpha1.OutcomeUnsuccessful
+	case !began && over:
+		return v1alpha1.OutcomeNotImplemented
+	case !began:
+		return ""
+	case l.any(v1alpha1.RolloutInProgress):
+		return l.stuck()
+	case pending > 0 && !over && !l.canceled():
+		return ""
+	case pending > 0 && !l.any(v1alpha1.RolloutFailed):
+		return v1alpha1.OutcomePartial
+	}
+	return l.observed()
+}
+
+// windowOver says whether nothing more can go in. What was never approved ends with the window that it declared.
+func (l *life) windowOver() bool {
+	w := l.candidate.Window
+	if w.IsZero() || w.To.IsZero() {
+		return false
+	}
+	l.wake.add(w.To)
+	return !l.now.Before(w.To)
+}
+
+// stuck gives up on a rollout that does not end long after the window.
+func (l *life) stuck() v1alpha1.Outcome {
+	last := l.candidate.Window.To
+	held := false
+	for i := range l.status.Implementations {
+		im := &l.status.Implementations[i]
+		if im.At.After(last) {
+			last = im.At.Time
+		}
+		if w := l.Workloads[KeyOf(l.Change.Namespace, im.Workload)].Workload; w != nil && im.Rollout == v1alpha1.RolloutInProgress {
+			held = held || w.Hold.Held() || w.Key.Kind == configuration.KindCronJob || w.Desired == 0
+		}
+	}
+	end := last.Add(stuckAfter)
+	l.wake.add(end)
+	switch {
+	case l.now.Before(end):
+		return ""
+	case held:
+		return v1alpha1.OutcomeInconclusive
+	}
+	return v1alpha1.OutcomeUnsuccessful
+}
+
+// observed is the outcome of what is in, once it was watched long enough.
+func (l *life) observed() v1alpha1.Outcome {
+	var last time.Time
+	for i := range l.status.Implementations {
+		if at := l.status.Implementations[i].RolledOutAt; at != nil && at.After(last) {
+			last = at.Time
+		}
+	}
+	end := last.Add(l.Rules.Observation)
+	l.wake.add(end)
+	switch {
+	case l.now.Before(end):
+		return ""
+	case l.any(v1alpha1.RolloutFailed) && l.superseded():
+		return v1alpha1.OutcomeInconclusive
+	case l.any(v1alpha1.RolloutFailed):
+		return v1alpha1.OutcomeUnsuccessful
+	case l.suspectedOf(false):
+		return v1alpha1.OutcomeSuccessfulWithIssues
+	}
+	return v1alpha1.OutcomeSuccessful
+}
+
+// superseded says whether all rollouts that failed were still going on when another template went in: what would have
+// become of them nobody knows.
+func (l *life) superseded() bool {
+	return !slices.ContainsFunc(l.status.Implementations, func(im v1alpha1.Implementation) bool {
+		if im.Rollout != v1alpha1.RolloutFailed || im.RolledOutAt == nil {
+			return false
+		}
+		baselines := l.Workloads[KeyOf(l.Change.Namespace, im.Workload)].Baselines
+		at := newestOf(l.Change.Name, baselines)
+		return at < 0 || baselines[at].Until == nil || im.RolledOutAt.Before(baselines[at].Until)
+	})
+}
+
+func (l *life) any(state v1alpha1.RolloutState) bool {
+	return slices.ContainsFunc(l.status.Implementations, func(i v1alpha1.Implementation) bool { return i.Rollout == state })
+}
+
+// pending is how many targets nothing went into.
+func (l *life) pending() int {
+	n := 0
+	for i := range l.Change.Spec.Targets {
+		if !l.wentIn(l.Change.Spec.Targets[i].Workload) {
+			n++
+		}
+	}
+	return n
+}
+
+func (l *life) wentIn(w v1alpha1.WorkloadReference) bool {
+	return slices.ContainsFunc(l.status.Implementations, func(i v1alpha1.Implementation) bool { return i.Workload == w })
+}
+
+// suspectedOf says whether an Incident suspects it: a grave one (P1, P2), or any.
+func (l *life) suspectedOf(grave bool) bool {
+	return slices.ContainsFunc(l.Suspicions, func(s Suspicion) bool {
+		return !grave || s.Priority == v1alpha1.PriorityP1 || s.Priority == v1alpha1.PriorityP2
+	})
+}
+
+// diff names what differs from the baselines, as far as the targets say it. What a template hash stands for is known
+// only where the operator filed the Change, and recorded it then.
+func (l *life) diff() []v1alpha1.FieldDiff {
+	const most, maxValue = 30, 512
+	var out []v1alpha1.FieldDiff
+	for i := range l.Change.Spec.Targets {
+		t := &l.Change.Spec.Targets[i]
+		var from map[string]string
+		if base := agreed(l.Workloads[KeyOf(l.Change.Namespace, t.Workload)].Baselines); base != nil {
+			from = base.Images
+		}
+		for _, container := range sortedKeys(t.Images) {
+			if to := string(t.Images[container]); from[container] != to && len(out) < most {
+				out = append(out, v1alpha1.FieldDiff{
+					Path: diffPath(t.Workload, "spec.containers["+container+"].image"), From: brief(plain(from[container]), maxValue), To: brief(to, maxValue),
+				})
+			}
+		}
+	}
+	return out
+}
+
+// diffPath is a path within a workload's template, beginning with the workload.
+func diffPath(w v1alpha1.WorkloadReference, path string) string {
+	return strings.ToLower(string(w.Kind)) + "/" + string(w.Name) + ": " + path
+}
+
+// isImagePath says whether a path of a template is a container's image.
+func isImagePath(path string) bool { return inContainer(path) == "image" }
+
+func cutPrefix(s, prefix string) (string, bool) { return strings.CutPrefix(s, prefix) }
+
+func sortedKeys[K ~string, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
+
+func itoa(n int32) string { return strconv.Itoa(int(n)) }

@@ -1,0 +1,393 @@
+package change
+
+import (
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+)
+
+// Subject is a Change with all that its status depends on. It is read only.
+type Subject struct {
+	Agreed
+	// Workloads that it has as targets, by key; those that are not known are left out.
+	Workloads map[configuration.Key]WorkloadFact
+	// Others are the candidates of other Changes that have a workload in common with it, and have not ended.
+	Others []*Candidate
+	// Neighbours are the candidates of other Changes on Services that its own depend on hard, or the other way.
+	Neighbours []Neighbour
+	// Rollouts in progress in its namespace.
+	Rollouts []Rollout
+	// Suspicions are the Incidents that suspect it.
+	Suspicions []Suspicion
+}
+
+// WorkloadFact is what is known of a target.
+type WorkloadFact struct {
+	// Workload as it is; nil where it does not exist.
+	Workload *configuration.Workload
+	// Baselines of it, the newest first.
+	Baselines []v1alpha1.Baseline
+	Risk      RiskFacts
+	// ExhaustedBudgets are the Services that claim it and whose error budget is spent.
+	ExhaustedBudgets []string
+}
+
+// Neighbour is a Change on a Service that depends on one of ours, or the other way.
+type Neighbour struct {
+	*Candidate
+	// Why in words: "on Service ledger, which checkout depends on".
+	Why string
+}
+
+// Suspicion is an Incident that suspects a Change.
+type Suspicion struct {
+	Namespace, Name string
+	Priority        v1alpha1.Priority
+	// At is when the failure began.
+	At time.Time
+}
+
+// Evaluation is what a Change's status comes to.
+type Evaluation struct {
+	Status v1alpha1.ChangeStatus
+	// Candidate as the gate will see it once the status is written.
+	Candidate *Candidate
+	// Votes are the statuses of its ChangeApprovals, by name.
+	Votes map[string]VoteStatus
+	// Events that follow from the difference to the status before.
+	Events []Event
+	// Wake is when the status may become another without anybody's doing; zero: never.
+	Wake time.Time
+}
+
+// Event is told about a Change after its status was written.
+type Event struct {
+	// Warning or Normal.
+	Warning bool
+	// Reason in CamelCase, Action what the operator did about it.
+	Reason, Action string
+	Note           string
+}
+
+const (
+	// stuckAfter is how long after its window a rollout that does not end is waited for.
+	stuckAfter = 24 * time.Hour
+	// LabelFiledFor's values.
+	FiledForDenied        = "Denied"
+	FiledForPreAuthorised = "PreAuthorised"
+	FiledForBreakGlass    = "BreakGlass"
+	FiledForUnauthorized  = "Unauthorized"
+)
+
+// Evaluate says what the status of a Change is. It is a function of spec, of what is known, and of the time; from the
+// status before it takes what cannot be computed again: when it was approved and at which risk, what was rejected,
+// what went in, how it ended. The states are those of the design's table; Implement returns to Scheduled while the
+// gate is closed again and nothing went in, since Implement means that the gate is open.
+func Evaluate(s *Subject, now time.Time) Evaluation {
+	if s.Rules == nil {
+		s.Rules = defaultRules
+	}
+	l := newLife(s, now)
+	l.assess()
+	l.authorise()
+	l.conflicts()
+	l.conclude()
+	l.decideState()
+	l.prepare()
+	l.conditions()
+	l.status.NextStep = brief(l.nextStep(), maxNextStep)
+	return Evaluation{Status: l.status, Candidate: l.candidate, Votes: l.votes, Events: l.events(), Wake: l.wake.at}
+}
+
+const maxNextStep = 1024
+
+// life is the evaluation while it goes on.
+type life struct {
+	*Subject
+	now    time.Time
+	before *v1alpha1.ChangeStatus
+	status v1alpha1.ChangeStatus
+	// edited: an earlier version of spec was assessed.
+	edited    bool
+	candidate *Candidate
+	votes     map[string]VoteStatus
+	gate      gate
+	// open targets, of those where nothing went in yet, are let in; blocked says what keeps the others out.
+	open    int
+	blocked report
+	// lacks names what must be mended before it can be assessed.
+	lacks []string
+	wake  wake
+}
+
+func newLife(s *Subject, now time.Time) *life {
+	before := &s.Change.Status
+	l := &life{Subject: s, now: now, before: before, wake: wake{now: now}}
+	l.edited = before.Digest != "" && !VerifyDigest(&s.Change.Spec, before.Digest)
+	l.status = v1alpha1.ChangeStatus{
+		ObservedGeneration: s.Change.Generation,
+		Digest:             PresentDigest(s.Change),
+		RejectedDigests:    before.RejectedDigests,
+		CausedIncidents:    before.CausedIncidents,
+		Outcome:            before.Outcome,
+		ClosedAt:           before.ClosedAt,
+	}
+	if !l.edited {
+		l.status.Risk, l.status.Diff, l.status.ApprovedAt, l.status.Approvals = before.Risk, before.Diff, before.ApprovedAt, before.Approvals
+	}
+	l.status.Implementations = l.implementations()
+	return l
+}
+
+// record says whether the Change only records what went in without one.
+func isRecord(chg *v1alpha1.Change) bool {
+	f := chg.Labels[LabelFiledFor]
+	return f == FiledForBreakGlass || f == FiledForUnauthorized
+}
+
+// assess computes risk and differences. The risk is that of the window's start, and fixed with the approval.
+func (l *life) assess() {
+	l.lacks = l.unassessable()
+	if l.status.ApprovedAt == nil || l.status.Risk == nil {
+		risk := AssessRisk(l.undertaking())
+		l.status.Risk = &risk
+	}
+	if l.status.ApprovedAt == nil && !l.filedWithDiff() {
+		l.status.Diff = l.diff()
+	}
+}
+
+// filedWithDiff says whether the differences were recorded when the Change was filed, from the request itself.
+func (l *life) filedWithDiff() bool {
+	return len(l.status.Diff) > 0 && slices.ContainsFunc(l.Change.Spec.Targets, func(t v1alpha1.ChangeTarget) bool { return t.TemplateHash != "" })
+}
+
+// unassessable names what in spec cannot be understood, or refers to what does not exist.
+func (l *life) unassessable() []string {
+	c := Prepare(l.Agreed)
+	lacks := slices.Clone(c.Invalid)
+	for i := range c.Targets {
+		t := &c.Targets[i]
+		_, known := l.Workloads[t.Key]
+		creates := slices.Contains(t.Operations, v1alpha1.OperationCreate)
+		if !known && !creates && t.Rollout == "" && !isRecord(l.Change) {
+			lacks = append(lacks, "there is no "+nameOf(t.Key)+" in the namespace; a Change that creates it needs the operation Create")
+		}
+		if !known || l.Workloads[t.Key].Workload == nil {
+			continue
+		}
+		if t.TemplateHash == "" && len(t.Images) > 0 {
+			lacks = append(lacks, unknownContainers(t, l.Workloads[t.Key].Workload)...)
+		}
+	}
+	return lacks
+}
+
+func unknownContainers(t *Target, w *configuration.Workload) []string {
+	var lacks []string
+	for _, name := range sortedKeys(t.Images) {
+		if _, has := w.Template.Images[name]; !has {
+			lacks = append(lacks, nameOf(t.Key)+" has no container "+name+"; a new container needs templateHash")
+		}
+	}
+	return lacks
+}
+
+// undertaking is what risk is computed from.
+func (l *life) undertaking() *Undertaking {
+	u := &Undertaking{Questionnaire: l.Change.Spec.Questionnaire, At: l.begins()}
+	if ref := l.Change.Spec.IncidentRef; ref != nil {
+		u.Incident = string(ref.Name)
+	}
+	for i := range l.Change.Spec.Targets {
+		t := &l.Change.Spec.Targets[i]
+		fact := l.Workloads[KeyOf(l.Change.Namespace, t.Workload)]
+		a := Alteration{Operation: heaviest(operationsOf(t)), Named: true, Facts: fact.Risk}
+		if base := agreed(fact.Baselines); base != nil {
+			a.From = base.Images
+		}
+		a.To = make(map[string]string, len(t.Images))
+		for container, image := range t.Images {
+			a.To[container] = string(image)
+		}
+		a.OtherFields = t.TemplateHash != "" && !l.imagesAlone(t)
+		u.Alterations = append(u.Alterations, a)
+	}
+	return u
+}
+
+// imagesAlone says whether the recorded differences of a target that pins a template are all in images. A hash alone
+// does not say; the record is the operator's, made from the request for which it filed the Change.
+func (l *life) imagesAlone(t *v1alpha1.ChangeTarget) bool {
+	prefix := diffPath(t.Workload, "")
+	found := false
+	for i := range l.status.Diff {
+		path, mine := cutPrefix(l.status.Diff[i].Path, prefix)
+		if !mine {
+			continue
+		}
+		if !isImagePath(path) {
+			return false
+		}
+		found = true
+	}
+	return found
+}
+
+// heaviest returns the operation that risks most.
+func heaviest(operations []v1alpha1.Operation) v1alpha1.Operation {
+	for _, o := range []v1alpha1.Operation{v1alpha1.OperationDelete, v1alpha1.OperationCreate} {
+		if slices.Contains(operations, o) {
+			return o
+		}
+	}
+	return v1alpha1.OperationTemplate
+}
+
+// begins is when it is expected to go in: at the start of its window, else when first it may after it was created.
+func (l *life) begins() time.Time {
+	if w := l.Change.Spec.Window; w != nil {
+		if start, err := ParseTime(w.Start); err == nil {
+			return start
+		}
+	}
+	if at, ok := l.Rules.nextOpening(typeOf(&l.Change.Spec), l.Change.CreationTimestamp.Time); ok {
+		return at
+	}
+	return l.Change.CreationTimestamp.Time
+}
+
+// authorise counts the votes, and records rejections and the time of the approval.
+func (l *life) authorise() {
+	l.prepare()
+	if r := l.candidate.Approval.Rejected; r != nil && !l.recorded(r.Digest) {
+		l.status.RejectedDigests = append(slices.Clone(l.status.RejectedDigests), *r)
+		if n := len(l.status.RejectedDigests); n > maxRejected {
+			l.status.RejectedDigests = l.status.RejectedDigests[n-maxRejected:]
+		}
+	}
+	a := &l.candidate.Approval
+	switch {
+	case !a.Approved || len(l.lacks) > 0:
+		l.status.ApprovedAt = nil
+	case l.status.ApprovedAt == nil:
+		at := a.At
+		if at.IsZero() {
+			at = l.now
+		}
+		l.status.ApprovedAt = ptrTime(at)
+	}
+	l.status.Approvals = &v1alpha1.Approvals{
+		Required: a.Required, Granted: a.Granted, Summary: summaryOf(a), From: a.From[:min(len(a.From), maxGroups)], Votes: a.Votes,
+	}
+	if isRecord(l.Change) {
+		l.status.Approvals, l.status.ApprovedAt = nil, nil
+	}
+	l.prepare()
+	if w := l.candidate.Window; !w.IsZero() {
+		l.status.Window = &v1alpha1.EffectiveWindow{Start: timestamp(w.From), End: timestamp(w.To)}
+	}
+}
+
+const (
+	maxRejected = 10
+	maxGroups   = 50
+)
+
+// prepare makes the candidate of the status so far.
+func (l *life) prepare() {
+	chg := *l.Change
+	chg.Status = l.status
+	in := l.Agreed
+	in.Change = &chg
+	l.candidate, l.votes = prepare(&in)
+	l.gate = gate{rules: l.Rules, candidates: l.Others, rollouts: l.Rollouts, now: l.now}
+}
+
+func (l *life) recorded(digest string) bool {
+	return slices.ContainsFunc(l.status.RejectedDigests, func(r v1alpha1.RejectedDigest) bool { return r.Digest == digest })
+}
+
+// decideState says where it is in its life. The first line that holds decides.
+func (l *life) decideState() {
+	s := &l.status
+	s.State = l.stateOf()
+	over := s.State == v1alpha1.ChangeClosed || s.State == v1alpha1.ChangeCanceled
+	switch {
+	case over && s.ClosedAt == nil:
+		s.ClosedAt = ptrTime(l.now)
+	case !over:
+		s.ClosedAt = nil
+	}
+	if s.State == v1alpha1.ChangeClosed && l.Change.Spec.Review != nil {
+		s.Outcome = l.Change.Spec.Review.Outcome
+	}
+}
+
+func (l *life) stateOf() v1alpha1.ChangeState {
+	s, began := &l.status, len(l.status.Implementations) > 0
+	switch {
+	case l.canceled():
+		return v1alpha1.ChangeCanceled
+	case (s.Outcome != "" && l.needsReview() || isRecord(l.Change)) && l.Change.Spec.Review == nil:
+		return v1alpha1.ChangeReview
+	case s.Outcome != "", isRecord(l.Change):
+		return v1alpha1.ChangeClosed
+	case began:
+		return v1alpha1.ChangeImplement
+	case l.candidate.Ended == EndedRejected:
+		return v1alpha1.ChangeRejected
+	case len(l.lacks) > 0:
+		return v1alpha1.ChangeAssess
+	case !l.candidate.Approval.Approved:
+		return v1alpha1.ChangeAuthorize
+	case l.open > 0:
+		return v1alpha1.ChangeImplement
+	}
+	return v1alpha1.ChangeScheduled
+}
+
+// canceled says whether it was withdrawn in time: before its review. What only records cannot be withdrawn.
+func (l *life) canceled() bool {
+	ended := l.before.State == v1alpha1.ChangeReview || l.before.State == v1alpha1.ChangeClosed
+	return l.Change.Spec.Cancel && !ended && !isRecord(l.Change)
+}
+
+// needsReview says whether somebody must write a post-implementation review before it closes.
+func (l *life) needsReview() bool {
+	switch l.status.Outcome {
+	case v1alpha1.OutcomeNotImplemented:
+		return isRecord(l.Change)
+	case v1alpha1.OutcomeUnsuccessful, v1alpha1.OutcomeRolledBack:
+		return true
+	case v1alpha1.OutcomeSuccessful, v1alpha1.OutcomeSuccessfulWithIssues, v1alpha1.OutcomePartial, v1alpha1.OutcomeInconclusive:
+	}
+	high := l.status.Risk != nil && l.status.Risk.Level == v1alpha1.RiskHigh
+	return high || typeOf(&l.Change.Spec) == v1alpha1.ChangeEmergency || isRecord(l.Change)
+}
+
+// wake keeps the soonest of the times at which to look again.
+type wake struct{ now, at time.Time }
+
+func (w *wake) add(t time.Time) {
+	if t.After(w.now) && (w.at.IsZero() || t.Before(w.at)) {
+		w.at = t
+	}
+}
+
+func ptrTime(t time.Time) *metav1.Time {
+	out := metav1.NewTime(t.UTC().Truncate(time.Second))
+	return &out
+}
+
+func timestamp(t time.Time) v1alpha1.Timestamp {
+	return v1alpha1.Timestamp(t.UTC().Truncate(time.Second).Format(time.RFC3339))
+}
+
+func summaryOf(a *Approval) string {
+	return itoa(a.Granted) + "/" + itoa(a.Required)
+}

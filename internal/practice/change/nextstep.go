@@ -1,0 +1,155 @@
+package change
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+)
+
+// whoAmI puts the authenticated user's name into a manifest. A shell replaces it.
+const whoAmI = `$(kubectl auth whoami -o jsonpath='{.status.userInfo.username}')`
+
+// nextStep says what a person should do, with the command.
+func (l *life) nextStep() string {
+	switch l.status.State {
+	case v1alpha1.ChangeAssess:
+		return "Mend the Change: " + strings.Join(l.lacks, "; ") + "."
+	case v1alpha1.ChangeAuthorize:
+		return l.howToApprove()
+	case v1alpha1.ChangeScheduled:
+		return l.whatIsAwaited()
+	case v1alpha1.ChangeImplement:
+		return l.howToImplement()
+	case v1alpha1.ChangeReview:
+		return l.howToReview()
+	case v1alpha1.ChangeRejected:
+		return "Edit spec, which makes a new version to vote on, or file another Change."
+	case v1alpha1.ChangeCanceled:
+		return ""
+	case v1alpha1.ChangeClosed:
+		if l.status.Outcome == v1alpha1.OutcomeRolledBack {
+			return "Find out why it was rolled back: open a Problem with changeRefs naming this Change. Going forward again needs another Change."
+		}
+	}
+	return ""
+}
+
+func (l *life) command(verb string) string {
+	return "kubectl " + verb + " chg " + l.Change.Name + " -n " + l.Change.Namespace
+}
+
+// howToApprove is a manifest that a shell fills in with the approver's own name.
+func (l *life) howToApprove() string {
+	a := &l.candidate.Approval
+	if l.candidate.Type == v1alpha1.ChangeEmergency && len(a.Missing) > 0 && a.Granted >= a.Required {
+		return "Not approved: it lacks " + a.Missing + "."
+	}
+	intro := fmt.Sprintf("Lacks %s. Read it (%s), then approve:\n", a.Missing, l.command("describe"))
+	manifest := approval{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ChangeApproval"}
+	manifest.Metadata.GenerateName, manifest.Metadata.Namespace = l.Change.Name+"-", l.Change.Namespace
+	manifest.Spec.ChangeRef.Name = v1alpha1.ObjectName(l.Change.Name)
+	manifest.Spec.Digest, manifest.Spec.Decision = l.status.Digest, v1alpha1.DecisionApprove
+	manifest.Spec.Approver = whoAmI
+	if len(a.From) > 0 {
+		manifest.Spec.Group = a.From[0]
+		if !shellSafe(manifest.Spec.Group) {
+			manifest.Spec.Group = "one of your groups"
+		}
+	}
+	data, err := marshal(manifest)
+	if err != nil {
+		return intro
+	}
+	step := intro + "kubectl create -f - <<EOF\n" + data + "\nEOF"
+	if len(step) > maxNextStep {
+		return fmt.Sprintf("Lacks %s. Read it, then create a ChangeApproval with changeRef.name %s and its status.digest.", a.Missing, brief(l.Change.Name, maxShownName))
+	}
+	return step
+}
+
+// approval is a ChangeApproval as somebody would write it.
+type approval struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Metadata   struct {
+		GenerateName string `json:"generateName"`
+		Namespace    string `json:"namespace"`
+	} `json:"metadata"`
+	Spec struct {
+		ChangeRef v1alpha1.LocalReference `json:"changeRef"`
+		Digest    string                  `json:"digest"`
+		Decision  v1alpha1.Decision       `json:"decision"`
+		Approver  string                  `json:"approver"`
+		Group     string                  `json:"group,omitempty"`
+	} `json:"spec"`
+}
+
+// marshal writes JSON as people write it, without escapes for browsers.
+func marshal(v any) (string, error) {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return "", err
+	}
+	return strings.TrimSuffix(b.String(), "\n"), nil
+}
+
+// shellSafe says whether a text may stand in a command that somebody will paste: names of groups are what an identity
+// provider makes of them.
+func shellSafe(s string) bool {
+	for _, c := range []byte(s) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && !strings.ContainsRune("-_.:@/+= ", rune(c)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *life) whatIsAwaited() string {
+	why := l.whyBlocked()
+	at, ok := l.Rules.nextChance(l.candidate.Type, l.candidate.Window, l.now)
+	switch {
+	case !ok && !l.candidate.Window.IsZero():
+		return "It cannot go in any more within its window: " + why + ". Edit spec.window, or cancel it."
+	case !ok:
+		return "No hours are open for it: " + why + ". See the ChangePolicy."
+	case at.After(l.now):
+		return "Nothing to do before " + l.Rules.show(at) + ", when the gate opens for it."
+	}
+	return "Wait: " + why + "."
+}
+
+func (l *life) howToImplement() string {
+	if l.pending() == 0 {
+		if l.any(v1alpha1.RolloutInProgress) {
+			return "Watch its rollout."
+		}
+		return "Nothing to do: it is watched until " + l.Rules.show(l.wake.at) + "."
+	}
+	if l.open == 0 {
+		return l.whatIsAwaited()
+	}
+	var names []string
+	for i := range l.candidate.Targets {
+		if t := &l.candidate.Targets[i]; !l.wentIn(ReferenceTo(t.Key)) {
+			names = append(names, nameOf(t.Key))
+		}
+	}
+	const shown = 5
+	if len(names) > shown {
+		names = append(names[:shown], plural(len(names)-shown, "other"))
+	}
+	return fmt.Sprintf("Apply it to %s until %s (a GitOps controller does so with its next retry).", list(names), l.Rules.show(l.candidate.Window.To))
+}
+
+func (l *life) howToReview() string {
+	outcome := l.status.Outcome
+	if outcome == "" {
+		outcome = v1alpha1.OutcomeSuccessful
+	}
+	return fmt.Sprintf(`Write the review: %s --type merge -p '{"spec":{"review":{"outcome":"%s","notes":"what we learnt"}}}'`, l.command("patch"), outcome)
+}
