@@ -36,22 +36,22 @@ type CalendarList struct {
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.weekly) && size(self.weekly) > 0) || (has(self.extra) && size(self.extra) > 0)",message="a calendar needs weekly or extra hours; one without any would never be open"
 type CalendarSpec struct {
-	// timeZone of the hours; default UTC.
+	// timeZone of the hours; default UTC. The hours are what a clock on the wall of that zone shows.
 	// +optional
 	// +kubebuilder:default=UTC
 	TimeZone TimeZone `json:"timeZone,omitempty"`
-	// weekly hours.
+	// weekly hours. Those that overlap count once.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=50
 	Weekly []WeeklyHours `json:"weekly,omitempty"`
-	// holidays on which the weekly hours do not count.
+	// holidays: the weekly hours that begin on such a day do not count, also where they go on into the next day.
 	// +optional
 	// +listType=map
 	// +listMapKey=date
 	// +kubebuilder:validation:MaxItems=200
 	Holidays []Holiday `json:"holidays,omitempty"`
-	// extra hours, also on holidays.
+	// extra hours, also on holidays; each at most 366 days long.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=100
@@ -66,8 +66,8 @@ type Weekday string
 // ClockTime is a time of day, "00:00" to "24:00".
 //
 // +kubebuilder:validation:Pattern=`^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$`
-// +kubebuilder:validation:MinLength=5
-// +kubebuilder:validation:MaxLength=5
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=16
 type ClockTime string
 
 // WeeklyHours are hours of some days of the week.
@@ -104,6 +104,7 @@ type Holiday struct {
 // ExtraHours are hours beside the weekly ones.
 //
 // +kubebuilder:validation:XValidation:rule="timestamp(self.from) < timestamp(self.to)",message="extra hours must end (to) after they begin (from)"
+// +kubebuilder:validation:XValidation:rule="timestamp(self.to) - timestamp(self.from) <= duration('8784h')",message="extra hours last at most 366 days; use weekly hours"
 type ExtraHours struct {
 	// from when.
 	// +required

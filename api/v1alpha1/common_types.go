@@ -4,37 +4,37 @@ package v1alpha1
 //
 // +kubebuilder:validation:Format=date-time
 // +kubebuilder:validation:Pattern=`^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`
-// +kubebuilder:validation:MinLength=20
+// +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=35
 type Timestamp string
 
 // Date is a calendar day, for example "2026-12-25".
 //
 // +kubebuilder:validation:Pattern=`^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$`
-// +kubebuilder:validation:MinLength=10
-// +kubebuilder:validation:MaxLength=10
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=16
 type Date string
 
 // Duration is elapsed time in hours, minutes and seconds, for example "1h30m" or "45s".
 //
 // +kubebuilder:validation:Pattern=`^([0-9]{1,4}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?$`
-// +kubebuilder:validation:MinLength=2
-// +kubebuilder:validation:MaxLength=18
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=32
 type Duration string
 
 // ServiceTime is a duration of agreed service time in hours and minutes, for example "4h" or "1h30m". Only
 // the hours that the agreement's calendar calls service time count.
 //
 // +kubebuilder:validation:Pattern=`^([1-9][0-9]{0,3}h([0-9]{1,2}m)?|[1-9][0-9]{0,4}m)$`
-// +kubebuilder:validation:MinLength=2
-// +kubebuilder:validation:MaxLength=8
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=16
 type ServiceTime string
 
 // Percentage is a decimal number from 0 to 100 with at most four decimals, for example "99.95".
 //
 // +kubebuilder:validation:Pattern=`^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)$`
 // +kubebuilder:validation:MinLength=1
-// +kubebuilder:validation:MaxLength=8
+// +kubebuilder:validation:MaxLength=16
 type Percentage string
 
 // Quantity is an amount of a resource as Kubernetes writes it, for example "4", "500m" or "8Gi".
@@ -47,7 +47,7 @@ type Quantity string
 // TimeZone is the name of a zone in the IANA time zone database, for example "Europe/Berlin".
 //
 // +kubebuilder:validation:Pattern=`^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$`
-// +kubebuilder:validation:MinLength=3
+// +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=64
 type TimeZone string
 
