@@ -1,0 +1,207 @@
+package incident
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+)
+
+// Agreement is what a ServiceLevelAgreement promises about incidents.
+type Agreement struct {
+	Name string
+	// Response and Resolution are durations of agreed service time; a priority that is not there has none.
+	Response, Resolution map[v1alpha1.Priority]time.Duration
+	// Time is the agreed service time.
+	Time BusinessTime
+}
+
+// warningShare is the part of its time after which a clock warns, in percent.
+const warningShare = 75
+
+// clocks follows response and resolution by the strictest agreement.
+func (e *evaluation) clocks() {
+	key, about := KeyOf(e.incident)
+	agreement, ok := e.strictest()
+	if !ok || about && StandsForOthers(key) {
+		e.Status.Clocks, e.Status.DueAt = nil, ""
+		return
+	}
+	before := e.Status.Clocks
+	if before == nil {
+		before = &v1alpha1.IncidentClocks{}
+	}
+	after := &v1alpha1.IncidentClocks{Agreement: v1alpha1.ObjectName(agreement.Name)}
+	priority := e.Status.Priority
+	if target, promised := agreement.Response[priority]; promised && !e.explained() {
+		after.Response = e.clock(before.Response, agreement.Time, target, clockRun{
+			name: "response", stop: firstTime(e.Status.AcknowledgedAt, e.Status.ResolvedAt),
+		})
+	}
+	if target, promised := agreement.Resolution[priority]; promised {
+		after.Resolution = e.clock(before.Resolution, agreement.Time, target, clockRun{
+			name: "resolution", stop: e.Status.ResolvedAt, paused: e.paused(), recovered: e.Status.RecoveredAt,
+		})
+	}
+	e.Status.Clocks = after
+	e.Status.DueAt = dueText(after)
+}
+
+// strictest is the agreement whose resolution is due first, or where none promises that, whose response is.
+func (e *evaluation) strictest() (Agreement, bool) {
+	var best Agreement
+	var bestDue time.Time
+	found, bestResolves := false, false
+	for _, a := range e.facts.Agreements {
+		target, resolves := a.Resolution[e.Status.Priority]
+		if !resolves {
+			var responds bool
+			if target, responds = a.Response[e.Status.Priority]; !responds {
+				continue
+			}
+		}
+		due := a.Time.Add(e.started(), target)
+		stricter := due.Before(bestDue) || due.Equal(bestDue) && a.Name < best.Name
+		if !found || resolves && !bestResolves || resolves == bestResolves && stricter {
+			best, bestDue, found, bestResolves = a, due, true, resolves
+		}
+	}
+	return best, found
+}
+
+// explained reports whether another incident explains this one, so that nobody need respond to it.
+func (e *evaluation) explained() bool {
+	return e.incident.Spec.ParentRef != nil || e.Status.ParentRef != nil
+}
+
+// paused reports whether the resolution clock stands still.
+func (e *evaluation) paused() bool {
+	hold := e.incident.Spec.Hold
+	return e.Status.State == v1alpha1.IncidentOnHold && hold != nil && hold.Reason == v1alpha1.HoldAwaitingCaller
+}
+
+type clockRun struct {
+	name string
+	// stop is when it was stopped; nil: it runs, or is paused.
+	stop   *metav1.Time
+	paused bool
+	// recovered: while a recovery is not yet believed, the clock is not judged.
+	recovered *metav1.Time
+}
+
+// clock brings one clock up to date. Its due time is always computed from the start, with the pauses it had, so that
+// a new priority or agreement counts from the start, too.
+func (e *evaluation) clock(before *v1alpha1.Clock, agreed BusinessTime, target time.Duration, run clockRun) *v1alpha1.Clock {
+	c := &v1alpha1.Clock{State: v1alpha1.ClockRunning}
+	if before != nil {
+		c.PausedSeconds, c.PausedSince = before.PausedSeconds, before.PausedSince
+	}
+	switch {
+	case run.stop != nil:
+		e.endPause(c, agreed, run.stop.Time)
+	case run.paused && c.PausedSince == nil:
+		c.PausedSince = e.at(e.now)
+	case !run.paused:
+		e.endPause(c, agreed, e.now)
+	}
+	paused := time.Duration(c.PausedSeconds) * time.Second
+	due := agreed.Add(e.started(), target+paused)
+	warn := agreed.Add(e.started(), target*warningShare/100+paused)
+	judged := e.now
+	switch {
+	case run.stop != nil:
+		judged = run.stop.Time
+	case c.PausedSince != nil:
+		judged = c.PausedSince.Time
+	case run.recovered != nil && run.recovered.Time.Before(e.now):
+		judged = run.recovered.Time
+	default:
+		e.wake(warn)
+		e.wake(due)
+	}
+	switch {
+	case !judged.Before(due):
+		c.State = v1alpha1.ClockBreached
+	case run.stop != nil:
+		c.State = v1alpha1.ClockMet
+	case c.PausedSince != nil:
+		c.State = v1alpha1.ClockPaused
+		e.announce(before, c, run.name, due)
+		return c
+	case !judged.Before(warn):
+		c.State = v1alpha1.ClockWarning
+	}
+	c.DueAt = e.at(due)
+	e.announce(before, c, run.name, due)
+	return c
+}
+
+func (e *evaluation) endPause(c *v1alpha1.Clock, agreed BusinessTime, at time.Time) {
+	if c.PausedSince == nil {
+		return
+	}
+	c.PausedSeconds += max(int64(agreed.Between(c.PausedSince.Time, at)/time.Second), 0)
+	c.PausedSince = nil
+}
+
+// resumeClocks leaves the time in which the incident was resolved out of its clocks. It is called before the state
+// changes, and the pause ends with the next evaluation of the clocks, in the same decision.
+func (e *evaluation) resumeClocks(resolvedAt *metav1.Time) {
+	if e.Status.Clocks == nil || resolvedAt == nil {
+		return
+	}
+	if c := e.Status.Clocks.Resolution; c != nil {
+		c.PausedSince = resolvedAt.DeepCopy()
+	}
+	if c := e.Status.Clocks.Response; c != nil && e.Status.AcknowledgedAt == nil {
+		c.PausedSince = resolvedAt.DeepCopy()
+	}
+}
+
+// announce tells of a clock that crosses a threshold.
+func (e *evaluation) announce(before, after *v1alpha1.Clock, name string, due time.Time) {
+	if before != nil && before.State == after.State {
+		return
+	}
+	switch after.State {
+	case v1alpha1.ClockWarning:
+		e.event(Event{
+			Warning: true, Reason: "DueSoon", Action: "Warn",
+			Note: "three quarters of the time for its " + name + " are over; due at " + stamp(due),
+		})
+	case v1alpha1.ClockBreached:
+		e.tell("the time for its "+name+" is over (was due at "+stamp(due)+")", operator)
+		e.event(Event{
+			Warning: true, Reason: "Breached", Action: "Breach", Note: "the time for its " + name + " ended at " + stamp(due),
+		})
+	case v1alpha1.ClockRunning, v1alpha1.ClockPaused, v1alpha1.ClockMet:
+	default:
+	}
+}
+
+func firstTime(times ...*metav1.Time) *metav1.Time {
+	var first *metav1.Time
+	for _, t := range times {
+		if t != nil && (first == nil || t.Before(first)) {
+			first = t
+		}
+	}
+	return first
+}
+
+// dueText is what is due next, for a column.
+func dueText(c *v1alpha1.IncidentClocks) string {
+	for _, clock := range []*v1alpha1.Clock{c.Response, c.Resolution} {
+		if clock == nil || clock.DueAt == nil {
+			continue
+		}
+		switch clock.State {
+		case v1alpha1.ClockRunning, v1alpha1.ClockWarning, v1alpha1.ClockBreached:
+			return stamp(clock.DueAt.Time)
+		case v1alpha1.ClockPaused, v1alpha1.ClockMet:
+		default:
+		}
+	}
+	return ""
+}

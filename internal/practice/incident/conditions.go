@@ -1,0 +1,113 @@
+package incident
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+)
+
+// conditions sets each of them from what was decided.
+func (e *evaluation) conditions() {
+	e.setAcknowledged()
+	e.setPaused()
+	e.setBreached(v1alpha1.ConditionResponseBreached, func(c *v1alpha1.IncidentClocks) *v1alpha1.Clock { return c.Response })
+	e.setBreached(v1alpha1.ConditionResolutionBreached, func(c *v1alpha1.IncidentClocks) *v1alpha1.Clock { return c.Resolution })
+	e.setMajor()
+	e.setRecovered()
+}
+
+func (e *evaluation) set(kind string, is bool, reason, message string) {
+	const maxConditionMessage = 1024
+	status := metav1.ConditionFalse
+	if is {
+		status = metav1.ConditionTrue
+	}
+	meta.SetStatusCondition(&e.Status.Conditions, metav1.Condition{
+		Type: kind, Status: status, Reason: reason, Message: clip(message, maxConditionMessage),
+		LastTransitionTime: *e.at(e.now), ObservedGeneration: e.incident.Generation,
+	})
+}
+
+func (e *evaluation) setAcknowledged() {
+	if e.Status.AcknowledgedAt != nil {
+		e.set(v1alpha1.ConditionAcknowledged, true, "Acknowledged", "a person took notice")
+		return
+	}
+	e.set(v1alpha1.ConditionAcknowledged, false, "Awaited", "nobody is assigned, and nobody acknowledged it")
+}
+
+func (e *evaluation) setPaused() {
+	if e.paused() {
+		e.set(v1alpha1.ConditionPaused, true, string(v1alpha1.HoldAwaitingCaller),
+			"the resolution clock stands still while the reporter is asked")
+		return
+	}
+	e.set(v1alpha1.ConditionPaused, false, "Running", "")
+}
+
+// setBreached: where nothing was promised, nothing can be breached, and there is no condition.
+func (e *evaluation) setBreached(kind string, of func(*v1alpha1.IncidentClocks) *v1alpha1.Clock) {
+	var clock *v1alpha1.Clock
+	if e.Status.Clocks != nil {
+		clock = of(e.Status.Clocks)
+	}
+	if clock == nil {
+		meta.RemoveStatusCondition(&e.Status.Conditions, kind)
+		return
+	}
+	if clock.State == v1alpha1.ClockBreached {
+		e.set(kind, true, "Breached", fmt.Sprintf("was due at %s by agreement %s", stamp(clock.DueAt.Time), e.Status.Clocks.Agreement))
+		return
+	}
+	e.set(kind, false, string(clock.State), "")
+}
+
+func (e *evaluation) setMajor() {
+	switch {
+	case e.incident.Spec.Major:
+		e.set(v1alpha1.ConditionMajor, true, "Declared", "everybody must know; it is closed by hand only")
+	case e.proposesMajor():
+		e.set(v1alpha1.ConditionMajor, true, "Proposed", "P1 on a service of tier 1: declare it with spec.major")
+	default:
+		e.set(v1alpha1.ConditionMajor, false, "NotMajor", "")
+	}
+}
+
+func (e *evaluation) proposesMajor() bool {
+	return e.Status.Priority == v1alpha1.PriorityP1 && e.facts.Service != nil && e.facts.Service.Tier == 1
+}
+
+func (e *evaluation) setRecovered() {
+	const kind = v1alpha1.ConditionRecovered
+	s := &e.Status
+	switch {
+	case len(s.Signals) == 0:
+		e.set(kind, false, "NoSignals", "no signal tells; its resolution is for a person to declare")
+	case Active(s.Signals):
+		message := "still there: " + activeText(s.Signals)
+		if e.refused != "" {
+			message = e.refused
+		}
+		e.set(kind, false, "SignalsActive", message)
+	case s.ResolvedAt == nil && s.RecoveredAt != nil:
+		end := s.RecoveredAt.Add(e.hold())
+		e.set(kind, false, "HoldDown", "well since "+stamp(s.RecoveredAt.Time)+", believed at "+stamp(end))
+	default:
+		e.set(kind, true, "Recovered", "all signals are clear")
+	}
+}
+
+func activeText(signals []v1alpha1.Signal) string {
+	const shown = 3
+	var texts []string
+	for _, s := range signals {
+		if s.ClearedAt == nil && len(texts) < shown {
+			texts = append(texts, signalText(s))
+		}
+	}
+	return strings.Join(texts, ", ")
+}

@@ -1,0 +1,294 @@
+package incident
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+)
+
+const (
+	// minRecoveryHold and maxRecoveryHold bound how long a workload must be well to be believed.
+	minRecoveryHold = 2 * time.Minute
+	maxRecoveryHold = 10 * time.Minute
+	// minWell is how long it must be well before its signals are marked clear.
+	minWell = 30 * time.Second
+
+	// olderTemplate stands for the hash of a template that is not known, but not the present one.
+	olderTemplate = "older"
+
+	maxSignals  = 50
+	maxEvidence = 30
+	maxMessage  = 1024
+)
+
+// Reasons of evidence by which an incident ends without the fault being repaired.
+const (
+	EvidenceGone     = "WorkloadDeleted"
+	EvidenceSwitched = "DetectionDisabled"
+)
+
+// Detected is the part of an Incident's status that the detector writes, and nobody else.
+type Detected struct {
+	Signals               []v1alpha1.Signal
+	Reason                v1alpha1.SignalReason
+	Fingerprint           string
+	StartedAt, DetectedAt *metav1.Time
+	RecoveredAt           *metav1.Time
+	RecoveryHoldSeconds   int32
+	FailedTemplateHash    string
+	RecoveredTemplateHash string
+	SuspectedChange       *v1alpha1.SuspectedChange
+	Evidence              []v1alpha1.Evidence
+}
+
+// DetectedOf is the detector's part of a status.
+func DetectedOf(s *v1alpha1.IncidentStatus) Detected {
+	return Detected{
+		Signals: s.Signals, Reason: s.Reason, Fingerprint: s.Fingerprint,
+		StartedAt: s.StartedAt, DetectedAt: s.DetectedAt, RecoveredAt: s.RecoveredAt,
+		RecoveryHoldSeconds: s.RecoveryHoldSeconds,
+		FailedTemplateHash:  s.FailedTemplateHash, RecoveredTemplateHash: s.RecoveredTemplateHash,
+		SuspectedChange: s.SuspectedChange, Evidence: s.Evidence,
+	}
+}
+
+// Subject is what an incident is about.
+type Subject struct {
+	Key configuration.Key
+	// TemplateHash of the workload now; empty where it has none.
+	TemplateHash string
+	// Resolved: the incident counts as resolved, so that what fails now fails anew.
+	Resolved bool
+	// SwitchedOff: detection was switched off for the workload, so that nothing more will be known.
+	SwitchedOff bool
+}
+
+// Correlate joins a look to what an incident already knows, and says when to look again. A signal that is not there
+// any more is cleared only on evidence that the workload is well.
+func Correlate(before Detected, r Result, s Subject, now time.Time) (Detected, time.Time) {
+	c := &correlation{Detected: before, result: r, subject: s, now: now, next: r.NextLook}
+	c.Signals = slices.Clone(before.Signals)
+	for i := range c.Signals {
+		if f := c.findingOf(c.Signals[i]); f != nil {
+			c.renew(&c.Signals[i], *f)
+		} else if c.Signals[i].ClearedAt == nil {
+			c.clear(&c.Signals[i])
+		}
+	}
+	for _, f := range r.Findings {
+		if !slices.ContainsFunc(c.Signals, func(s v1alpha1.Signal) bool { return sameSignal(s, f) }) {
+			c.Signals = append(c.Signals, signalOf(f, now))
+		}
+	}
+	c.Signals = boundedSignals(c.Signals)
+	c.conclude()
+	return c.Detected, c.next
+}
+
+type correlation struct {
+	Detected
+	result  Result
+	subject Subject
+	now     time.Time
+	next    time.Time
+}
+
+func sameSignal(s v1alpha1.Signal, f Finding) bool {
+	return s.Reason == f.Reason && s.Container == clip(f.Container, maxReason-1)
+}
+
+func (c *correlation) findingOf(s v1alpha1.Signal) *Finding {
+	if c.subject.SwitchedOff {
+		return nil
+	}
+	for i := range c.result.Findings {
+		if sameSignal(s, c.result.Findings[i]) {
+			return &c.result.Findings[i]
+		}
+	}
+	return nil
+}
+
+func signalOf(f Finding, now time.Time) v1alpha1.Signal {
+	return v1alpha1.Signal{
+		Reason: f.Reason, Container: clip(f.Container, maxReason-1),
+		Since: metav1.NewTime(f.Since.Truncate(time.Second)), LastSeen: metav1.NewTime(now.Truncate(time.Second)),
+		Count: max(f.Count, 1), ExitCode: f.ExitCode, Message: clip(f.Message, maxMessage),
+		Pods: slices.Clone(f.Pods), AffectedPods: f.AffectedPods,
+	}
+}
+
+// renew brings a signal up to date. One that comes back after the incident was resolved is a new failure.
+func (c *correlation) renew(s *v1alpha1.Signal, f Finding) {
+	fresh := signalOf(f, c.now)
+	since := s.Since
+	if s.ClearedAt != nil && c.subject.Resolved {
+		since = metav1.NewTime(later(f.Since, f.LastAt).Truncate(time.Second))
+	}
+	fresh.Since = since
+	if s.ClearedAt == nil {
+		fresh.Count = max(fresh.Count, s.Count)
+	}
+	if fresh.Message == "" {
+		fresh.Message, fresh.ExitCode = s.Message, s.ExitCode
+	}
+	*s = fresh
+}
+
+// clear marks a signal as gone where there is evidence of that.
+func (c *correlation) clear(s *v1alpha1.Signal) {
+	at, evident := c.evidence(s)
+	if !evident {
+		return
+	}
+	cleared := metav1.NewTime(later(at, s.Since.Time).Truncate(time.Second))
+	s.ClearedAt = &cleared
+}
+
+func (c *correlation) evidence(s *v1alpha1.Signal) (at time.Time, evident bool) {
+	if c.subject.SwitchedOff {
+		return c.now, true
+	}
+	if c.result.Gone && (s.Reason != v1alpha1.SignalJobFailed || c.subject.Key.Kind != configuration.KindJob) {
+		return c.now, true
+	}
+	for _, cure := range c.result.Cures {
+		if cure.Reason == s.Reason && !cure.At.Before(s.Since.Time) {
+			return cure.At, true
+		}
+	}
+	switch s.Reason {
+	case v1alpha1.SignalJobFailed, v1alpha1.SignalScheduleMissed, v1alpha1.SignalJobOverdue:
+		// That other things are well is no evidence of these.
+		return time.Time{}, false
+	default:
+	}
+	if !c.result.Well.Evident {
+		return time.Time{}, false
+	}
+	if end := c.result.Well.Since.Add(minWell); end.After(c.now) {
+		c.next = sooner(c.next, end)
+		return time.Time{}, false
+	}
+	return c.result.Well.Since, true
+}
+
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// boundedSignals puts what is active first, the most telling first, and drops the rest.
+func boundedSignals(signals []v1alpha1.Signal) []v1alpha1.Signal {
+	slices.SortStableFunc(signals, func(a, b v1alpha1.Signal) int {
+		return cmp.Or(
+			cmp.Compare(clearedRank(a), clearedRank(b)),
+			cmp.Compare(rank(a.Reason), rank(b.Reason)),
+			cmp.Compare(a.Container, b.Container),
+		)
+	})
+	return signals[:min(len(signals), maxSignals)]
+}
+
+func clearedRank(s v1alpha1.Signal) int {
+	if s.ClearedAt == nil {
+		return 0
+	}
+	return 1
+}
+
+// Active reports whether a signal is not cleared.
+func Active(signals []v1alpha1.Signal) bool {
+	return slices.ContainsFunc(signals, func(s v1alpha1.Signal) bool { return s.ClearedAt == nil })
+}
+
+// conclude derives from the signals what is said about all of them.
+func (c *correlation) conclude() {
+	seconds := func(t time.Time) *metav1.Time {
+		at := metav1.NewTime(t.Truncate(time.Second))
+		return &at
+	}
+	if c.DetectedAt == nil {
+		c.DetectedAt = seconds(c.now)
+		started := c.now
+		for _, s := range c.Signals {
+			if s.Since.Time.Before(started) {
+				started = s.Since.Time
+			}
+		}
+		c.StartedAt = seconds(started)
+		c.FailedTemplateHash = c.failedTemplate()
+	}
+	for _, f := range c.result.Findings {
+		c.RecoveryHoldSeconds = max(c.RecoveryHoldSeconds, int32(min(f.Hold, maxRecoveryHold)/time.Second))
+	}
+	c.RecoveryHoldSeconds = max(c.RecoveryHoldSeconds, int32(minRecoveryHold/time.Second))
+	if len(c.Signals) == 0 {
+		// It was opened, and before we could say why, the failure was over.
+		if c.result.Well.Evident && c.RecoveredAt == nil {
+			c.RecoveredAt, c.RecoveredTemplateHash = c.DetectedAt, c.subject.TemplateHash
+		}
+		return
+	}
+	if Active(c.Signals) {
+		// The first is active and the most telling.
+		c.Reason, c.RecoveredAt, c.RecoveredTemplateHash = c.Signals[0].Reason, nil, ""
+	} else if c.RecoveredAt == nil {
+		recovered := c.DetectedAt.Time
+		for _, s := range c.Signals {
+			recovered = later(recovered, s.ClearedAt.Time)
+		}
+		c.RecoveredAt, c.RecoveredTemplateHash = seconds(recovered), c.subject.TemplateHash
+		c.sayWhyGone()
+	}
+	c.Fingerprint = Fingerprint(c.subject.Key, c.Reason)
+}
+
+// failedTemplate is the template that fails. Where only pods of an older one do, its hash is not known.
+func (c *correlation) failedTemplate() string {
+	for _, f := range c.result.Findings {
+		if !f.OldOnly {
+			return c.subject.TemplateHash
+		}
+	}
+	if len(c.result.Findings) == 0 {
+		return c.subject.TemplateHash
+	}
+	return olderTemplate
+}
+
+// sayWhyGone leaves word where a fault ended without being repaired, at exactly the time of recovery.
+func (c *correlation) sayWhyGone() {
+	e := v1alpha1.Evidence{At: *c.RecoveredAt, Object: clip(c.subject.Key.Kind+"/"+c.subject.Key.Name, 320)}
+	switch {
+	case c.subject.SwitchedOff:
+		e.Reason, e.Message = EvidenceSwitched, "detection was switched off for it ("+v1alpha1.LabelIncidents+")"
+	case c.result.Gone:
+		e.Reason, e.Message = EvidenceGone, "it was deleted"
+		c.RecoveredTemplateHash = ""
+	default:
+		return
+	}
+	c.Evidence = append(slices.Clone(c.Evidence), e)
+	if len(c.Evidence) > maxEvidence {
+		c.Evidence = c.Evidence[len(c.Evidence)-maxEvidence:]
+	}
+}
+
+// Fresh reports whether there is a failure since an incident ended. What was accepted as it was (Workaround) is fresh
+// only when it began anew; anything else when it was certain again.
+func Fresh(findings []Finding, ended time.Time, code v1alpha1.ResolutionCode) bool {
+	return slices.ContainsFunc(findings, func(f Finding) bool {
+		if code == v1alpha1.ResolutionWorkaround {
+			return f.Since.After(ended)
+		}
+		return f.LastAt.After(ended)
+	})
+}

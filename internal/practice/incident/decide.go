@@ -1,0 +1,106 @@
+package incident
+
+import (
+	"time"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+)
+
+// Records are the incidents that there are of a workload, as far as the next look is concerned.
+type Records struct {
+	// Current is to be brought up to date; nil where there is none.
+	Current *v1alpha1.Incident
+	// Last is the newest, where it is over.
+	Last *v1alpha1.Incident
+}
+
+// Choose finds the newest of a workload's incidents, by episode, and whether it still takes failures: one that was
+// resolved does for the reopen window, and as long as what was accepted shows.
+func Choose(incidents []*v1alpha1.Incident, rules Rules, now time.Time) Records {
+	var newest *v1alpha1.Incident
+	for _, i := range incidents {
+		if newest == nil || Episode(i.Labels) > Episode(newest.Labels) {
+			newest = i
+		}
+	}
+	switch {
+	case newest == nil:
+		return Records{}
+	case newest.Status.State == v1alpha1.IncidentClosed:
+		return Records{Last: newest}
+	case newest.Status.State == v1alpha1.IncidentResolved && !Active(newest.Status.Signals) &&
+		newest.Status.ResolvedAt != nil && newest.Status.ResolvedAt.Add(rules.ReopenWindow).Before(now):
+		return Records{Last: newest}
+	default:
+		return Records{Current: newest}
+	}
+}
+
+// Verb is what a detector has to do.
+type Verb int
+
+const (
+	// Nothing is to be done until Action.Next.
+	Nothing Verb = iota
+	// Open a new incident.
+	Open
+	// Update the current one.
+	Update
+)
+
+// Action is what a detector has to do after a look.
+type Action struct {
+	Verb     Verb
+	Detected Detected
+	// Next is when to look again; zero: never.
+	Next time.Time
+}
+
+// Decide says what a look means for the incidents of a workload.
+func Decide(records Records, r Result, s Subject, now time.Time) Action {
+	if records.Current == nil {
+		if s.SwitchedOff || len(r.Findings) == 0 {
+			return Action{Next: r.NextLook}
+		}
+		if last := records.Last; last != nil && !Fresh(r.Findings, endOf(last), codeOf(last)) {
+			return Action{Next: r.NextLook}
+		}
+		detected, next := Correlate(Detected{}, r, s, now)
+		return Action{Verb: Open, Detected: detected, Next: next}
+	}
+	current := records.Current
+	s.Resolved = current.Status.State == v1alpha1.IncidentResolved
+	before := DetectedOf(&current.Status)
+	after, next := Correlate(before, r, s, now)
+	worth, due := WorthWriting(before, after, s.Resolved, now)
+	if !worth {
+		return Action{Next: soonerOf(next, due)}
+	}
+	return Action{Verb: Update, Detected: after, Next: next}
+}
+
+func soonerOf(a, b time.Time) time.Time {
+	if b.IsZero() {
+		return a
+	}
+	return sooner(a, b)
+}
+
+// endOf is when an incident ended; of one whose record does not say, when it was opened.
+func endOf(i *v1alpha1.Incident) time.Time {
+	switch {
+	case i.Status.ResolvedAt != nil:
+		return i.Status.ResolvedAt.Time
+	case i.Status.ClosedAt != nil:
+		return i.Status.ClosedAt.Time
+	default:
+		return i.CreationTimestamp.Time
+	}
+}
+
+func codeOf(i *v1alpha1.Incident) v1alpha1.ResolutionCode {
+	if i.Status.Resolution == nil {
+		return ""
+	}
+	return i.Status.Resolution.Code
+}

@@ -1,0 +1,405 @@
+package incident
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+)
+
+// Rules of the life of incidents.
+type Rules struct {
+	// ReopenWindow is how long after its resolution the same failure reopens an incident. The detector keeps to it.
+	ReopenWindow time.Duration
+	// ClosingTime is how much of Closing must pass from resolution to closing.
+	ClosingTime time.Duration
+	Closing     BusinessTime
+	// Retention is how long closed incidents are kept; 0 is for ever.
+	Retention time.Duration
+}
+
+// DefaultRules are those of the documentation.
+func DefaultRules() Rules {
+	return Rules{
+		ReopenWindow: time.Hour, ClosingTime: 3 * day, Closing: Weekdays{}, Retention: 90 * day,
+	}
+}
+
+// ServiceFacts are what is known of the service that suffers.
+type ServiceFacts struct {
+	Namespace, Name string
+	Tier            int32
+	// Health without regard to maintenance.
+	Health                v1alpha1.Health
+	SupportGroup, Runbook string
+}
+
+// Facts are what decides about an incident besides itself.
+type Facts struct {
+	Rules Rules
+	// Service that suffers; nil where there is none.
+	Service *ServiceFacts
+	// Agreements that promise something about it.
+	Agreements []Agreement
+	// HoldOver: the Change or Problem that it waits for is closed.
+	HoldOver bool
+	// ParentResolved: the incident that explains it is resolved or closed.
+	ParentResolved bool
+	// Baselines of the workload, the newest first.
+	Baselines []v1alpha1.Baseline
+	// AffectedServices, KnownError and Children are shown as they are.
+	AffectedServices []v1alpha1.NamespacedReference
+	KnownError       *v1alpha1.KnownError
+	Children         int32
+}
+
+// Event is something to tell about an incident once its status is written.
+type Event struct {
+	Warning bool
+	// Reason is a word for machines, Action what was done, Note a sentence for people.
+	Reason, Action, Note string
+}
+
+// Decision is what Evaluate concludes.
+type Decision struct {
+	// Status is that of the incident, with what the lifecycle decides in place of what it was.
+	Status v1alpha1.IncidentStatus
+	Events []Event
+	// Next is when something changes without an event; zero: never.
+	Next time.Time
+	// ClosedNow: the record is closed by this decision, and is to be logged.
+	ClosedNow bool
+	// Expired: the record was kept long enough.
+	Expired bool
+}
+
+// operator signs what it does itself in a timeline.
+const operator = "itil-operator"
+
+// Evaluate decides the state of an incident and all that follows from it. An incident of the detector is left alone
+// until the detector has said what it saw.
+func Evaluate(i *v1alpha1.Incident, facts Facts, now time.Time) Decision {
+	e := &evaluation{incident: i, facts: facts, now: now}
+	e.Status = *i.Status.DeepCopy()
+	if i.Status.State == v1alpha1.IncidentClosed {
+		e.keep()
+		return e.Decision
+	}
+	if i.Spec.Source == v1alpha1.IncidentSourceDetector && i.Status.DetectedAt == nil {
+		return e.Decision
+	}
+	e.Status.ObservedGeneration = i.Generation
+	e.grade()
+	e.advance()
+	e.clocks()
+	e.conditions()
+	e.Status.AffectedServices = facts.AffectedServices
+	e.Status.KnownError = facts.KnownError
+	e.Status.Children = facts.Children
+	e.Status.NextStep = e.nextStep()
+	return e.Decision
+}
+
+type evaluation struct {
+	Decision
+	incident *v1alpha1.Incident
+	facts    Facts
+	now      time.Time
+	// refused says why a person's resolution is not one.
+	refused string
+}
+
+func (e *evaluation) wake(t time.Time) {
+	if t.After(e.now) {
+		e.Next = sooner(e.Next, t)
+	}
+}
+
+func (e *evaluation) at(t time.Time) *metav1.Time {
+	out := metav1.NewTime(t.Truncate(time.Second).UTC())
+	return &out
+}
+
+// keep is all there is to do about a closed record.
+func (e *evaluation) keep() {
+	if e.facts.Rules.Retention <= 0 || e.Status.ClosedAt == nil {
+		return
+	}
+	end := e.Status.ClosedAt.Add(e.facts.Rules.Retention)
+	e.Expired = !end.After(e.now)
+	e.wake(end)
+}
+
+// grade computes impact, urgency and priority; what a person declared wins. The impact of a failure is the greatest
+// that it had: a crash loop is well between its crashes.
+func (e *evaluation) grade() {
+	impact, urgency := v1alpha1.LevelLow, v1alpha1.LevelLow
+	if s := e.facts.Service; s != nil {
+		impact, urgency = ImpactOf(s.Health), UrgencyOf(s.Tier)
+	}
+	if e.Status.State != "" {
+		impact = greater(e.Status.Impact, impact)
+	}
+	e.Status.Impact, e.Status.Urgency = impact, urgency
+	if e.incident.Spec.Impact != "" {
+		impact = e.incident.Spec.Impact
+	}
+	if e.incident.Spec.Urgency != "" {
+		urgency = e.incident.Spec.Urgency
+	}
+	before := e.Status.Priority
+	e.Status.Priority = PriorityOf(impact, urgency)
+	if before != "" && before != e.Status.Priority {
+		e.tell(fmt.Sprintf("priority %s, was %s (impact %s, urgency %s)", e.Status.Priority, before, impact, urgency), operator)
+	}
+}
+
+// advance decides the state.
+func (e *evaluation) advance() {
+	before := e.Status.State
+	if before == "" {
+		e.opened()
+	}
+	e.acknowledge()
+	resolution, at, by := e.resolution()
+	failedAnew := before == v1alpha1.IncidentResolved && e.failsAnew()
+	switch {
+	case before == v1alpha1.IncidentResolved && (resolution == nil || failedAnew):
+		e.reopen(failedAnew || Active(e.Status.Signals))
+	case resolution != nil:
+		e.resolve(before, *resolution, at, by)
+	default:
+		e.work(before)
+	}
+}
+
+func (e *evaluation) opened() {
+	e.Status.State = v1alpha1.IncidentNew
+	by := operator
+	if e.incident.Spec.Reporter != "" {
+		by = string(e.incident.Spec.Reporter)
+	}
+	e.tell("opened: "+e.incident.Spec.Title, by)
+	e.event(Event{
+		Warning: true, Reason: "IncidentOpened", Action: "Open",
+		Note: fmt.Sprintf("%s, %s", e.incident.Spec.Title, e.Status.Priority),
+	})
+}
+
+// acknowledge records when a person first took notice.
+func (e *evaluation) acknowledge() {
+	spec := &e.incident.Spec
+	if e.Status.AcknowledgedAt != nil || spec.Assignee == "" && !spec.Acknowledged {
+		return
+	}
+	e.Status.AcknowledgedAt = e.at(e.now)
+	if spec.Assignee != "" {
+		e.tell("assigned to "+string(spec.Assignee), string(spec.Assignee))
+	} else {
+		e.tell("acknowledged", "")
+	}
+	e.event(Event{Reason: "Acknowledged", Action: "Acknowledge", Note: "a person took notice"})
+}
+
+// resolution is what resolves the incident, when and by whom; nil where nothing does.
+func (e *evaluation) resolution() (resolution *v1alpha1.Resolution, at time.Time, by string) {
+	declared := e.incident.Spec.Resolution
+	if declared != nil && !e.outdated(declared) {
+		if e.refused = e.refusal(declared); e.refused == "" {
+			return declared, e.now, string(e.incident.Spec.Assignee)
+		}
+	}
+	if Active(e.Status.Signals) {
+		return nil, time.Time{}, ""
+	}
+	if recovered := e.Status.RecoveredAt; recovered != nil {
+		if end := recovered.Add(e.hold()); end.After(e.now) {
+			e.wake(end)
+			return nil, time.Time{}, ""
+		}
+		automatic := e.automatic()
+		return &automatic, recovered.Time, operator
+	}
+	if e.facts.ParentResolved {
+		return &v1alpha1.Resolution{
+			Code: v1alpha1.ResolutionSelfRecovered, Notes: "resolved with the incident that explains it",
+		}, e.now, operator
+	}
+	return nil, time.Time{}, ""
+}
+
+func (e *evaluation) hold() time.Duration {
+	return time.Duration(e.Status.RecoveryHoldSeconds) * time.Second
+}
+
+// outdated reports whether the declared resolution is the one that a new failure has disproved.
+func (e *evaluation) outdated(declared *v1alpha1.Resolution) bool {
+	return e.Status.ReopenedAt != nil && equality.Semantic.DeepEqual(declared, e.Status.Resolution)
+}
+
+// refusal says why a person's resolution does not resolve; empty: it does. What shows still may be accepted by name
+// (Workaround), be another's (Duplicate), or be a failure that lies in the past and cannot be taken back.
+func (e *evaluation) refusal(declared *v1alpha1.Resolution) string {
+	for _, s := range e.Status.Signals {
+		if s.ClearedAt != nil || e.endsByHand(s.Reason) {
+			continue
+		}
+		switch declared.Code {
+		case v1alpha1.ResolutionWorkaround:
+			if declared.Notes == "" {
+				return "resolution Workaround needs notes while " + signalText(s) + " is still there: what is accepted, and until when"
+			}
+		case v1alpha1.ResolutionDuplicate:
+		case v1alpha1.ResolutionFixedByChange, v1alpha1.ResolutionKnownError, v1alpha1.ResolutionSelfRecovered,
+			v1alpha1.ResolutionRolledBack, v1alpha1.ResolutionUserGuidance, v1alpha1.ResolutionNoFault:
+			return "resolution " + string(declared.Code) + " does not resolve it: " + signalText(s) +
+				" is still there; repair it, or accept it with code Workaround and notes"
+		default:
+		}
+	}
+	return ""
+}
+
+// endsByHand reports whether a signal is of a failure that lies in the past.
+func (e *evaluation) endsByHand(reason v1alpha1.SignalReason) bool {
+	key, ok := KeyOf(e.incident)
+	if !ok {
+		return false
+	}
+	switch reason {
+	case v1alpha1.SignalJobFailed, v1alpha1.SignalScheduleMissed:
+		return true
+	case v1alpha1.SignalPodFailed, v1alpha1.SignalPodRejected, v1alpha1.SignalEvicted:
+		return key.Kind == KindPod
+	case v1alpha1.SignalOOMKilled:
+		return key.Kind == "Job" || key.Kind == "CronJob"
+	default:
+		return false
+	}
+}
+
+func signalText(s v1alpha1.Signal) string {
+	if s.Container == "" {
+		return string(s.Reason)
+	}
+	return string(s.Reason) + " of container " + s.Container
+}
+
+// automatic is the code of an incident that recovered.
+func (e *evaluation) automatic() v1alpha1.Resolution {
+	s := &e.Status
+	for _, ev := range s.Evidence {
+		if (ev.Reason == EvidenceGone || ev.Reason == EvidenceSwitched) && ev.At.Equal(s.RecoveredAt) {
+			return v1alpha1.Resolution{Code: v1alpha1.ResolutionNoFault, Notes: ev.Object + ": " + ev.Message}
+		}
+	}
+	r := v1alpha1.Resolution{Code: v1alpha1.ResolutionSelfRecovered, Notes: "it recovered with the same template"}
+	if s.FailedTemplateHash == "" || s.RecoveredTemplateHash == "" || s.FailedTemplateHash == s.RecoveredTemplateHash {
+		if s.FailedTemplateHash == "" || s.RecoveredTemplateHash == "" {
+			r.Notes = "it recovered"
+		}
+		return r
+	}
+	r = v1alpha1.Resolution{Code: v1alpha1.ResolutionFixedByChange, Notes: "it recovered with a new template"}
+	for _, b := range e.facts.Baselines {
+		if b.TemplateHash != s.RecoveredTemplateHash {
+			continue
+		}
+		if b.Source == v1alpha1.BaselineRollback || s.StartedAt != nil && b.From.Before(s.StartedAt) {
+			return v1alpha1.Resolution{Code: v1alpha1.ResolutionRolledBack, Notes: "it recovered with a template that ran before"}
+		}
+		if b.Change != "" {
+			r.Notes += ", of Change " + b.Change
+		}
+		break
+	}
+	return r
+}
+
+// failsAnew reports whether something failed after the resolution that was not there before.
+func (e *evaluation) failsAnew() bool {
+	for _, s := range e.Status.Signals {
+		if s.ClearedAt == nil && e.Status.ResolvedAt != nil && s.Since.After(e.Status.ResolvedAt.Time) {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *evaluation) reopen(failed bool) {
+	s := &e.Status
+	e.resumeClocks(s.ResolvedAt)
+	s.State = v1alpha1.IncidentInProgress
+	if s.Resolution == nil {
+		s.Resolution = e.incident.Spec.Resolution
+	}
+	s.Reopened++
+	s.ReopenedAt, s.ResolvedAt = e.at(e.now), nil
+	what := "reopened by a person"
+	if failed {
+		what = "reopened: it fails again"
+	}
+	e.tell(what, "")
+	e.event(Event{Warning: true, Reason: "Reopened", Action: "Reopen", Note: what})
+	if e.incident.Spec.Hold != nil && !e.facts.HoldOver {
+		s.State = v1alpha1.IncidentOnHold
+	}
+}
+
+func (e *evaluation) resolve(before v1alpha1.IncidentState, r v1alpha1.Resolution, at time.Time, by string) {
+	s := &e.Status
+	if before != v1alpha1.IncidentResolved {
+		at = later(at, e.started())
+		s.State, s.ResolvedAt = v1alpha1.IncidentResolved, e.at(at)
+		e.tell(fmt.Sprintf("resolved: %s. %s", r.Code, r.Notes), by)
+		e.event(Event{Reason: "Resolved", Action: "Resolve", Note: fmt.Sprintf("%s: %s", r.Code, r.Notes)})
+	}
+	// What resolved it is a recorded fact, unless a person says otherwise.
+	if before != v1alpha1.IncidentResolved || s.Resolution == nil || e.incident.Spec.Resolution != nil {
+		s.Resolution = &v1alpha1.Resolution{Code: r.Code, Notes: r.Notes, Closed: r.Closed}
+	}
+	closing := e.facts.Rules.Closing.Add(s.ResolvedAt.Time, e.facts.Rules.ClosingTime)
+	switch {
+	case r.Closed, !e.incident.Spec.Major && !closing.After(e.now):
+		s.State, s.ClosedAt = v1alpha1.IncidentClosed, e.at(e.now)
+		e.ClosedNow = true
+		e.tell("closed", by)
+		e.event(Event{Reason: "Closed", Action: "Close", Note: "closed"})
+	case !e.incident.Spec.Major:
+		e.wake(closing)
+	}
+}
+
+// work decides between the open states. What a person has begun stays begun.
+func (e *evaluation) work(before v1alpha1.IncidentState) {
+	s, hold := &e.Status, e.incident.Spec.Hold
+	switch {
+	case hold != nil && !e.facts.HoldOver:
+		if before != v1alpha1.IncidentOnHold {
+			e.tell("on hold: "+string(hold.Reason), string(e.incident.Spec.Assignee))
+			e.event(Event{Reason: "OnHold", Action: "Hold", Note: string(hold.Reason) + " " + hold.Comment})
+		}
+		s.State = v1alpha1.IncidentOnHold
+	case before == v1alpha1.IncidentOnHold:
+		s.State = v1alpha1.IncidentInProgress
+		e.tell("taken up again", string(e.incident.Spec.Assignee))
+		e.event(Event{Reason: "Resumed", Action: "Resume", Note: "no longer on hold"})
+	case before == v1alpha1.IncidentInProgress, s.AcknowledgedAt != nil:
+		s.State = v1alpha1.IncidentInProgress
+	default:
+		s.State = v1alpha1.IncidentNew
+	}
+}
+
+// started is when the operator, or the person, reported the incident.
+func (e *evaluation) started() time.Time {
+	if e.Status.DetectedAt != nil {
+		return e.Status.DetectedAt.Time
+	}
+	return e.incident.CreationTimestamp.Time
+}
+
+func (e *evaluation) event(event Event) { e.Events = append(e.Events, event) }

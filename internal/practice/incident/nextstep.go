@@ -1,0 +1,146 @@
+package incident
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+)
+
+const maxNextStep = 1024
+
+// nextStep says what a person should do now, as a command where it is one.
+func (e *evaluation) nextStep() string {
+	s := &e.Status
+	var steps []string
+	switch s.State {
+	case v1alpha1.IncidentNew:
+		steps = append(steps, "assign it: "+e.patch(`{"spec":{"assignee":"<you>"}}`))
+		steps = append(steps, e.look()...)
+	case v1alpha1.IncidentInProgress:
+		steps = append(steps, e.onwards()...)
+	case v1alpha1.IncidentOnHold:
+		steps = append(steps, "take it up again when there is an answer: "+e.patch(`{"spec":{"hold":null}}`))
+	case v1alpha1.IncidentResolved:
+		if e.incident.Spec.Major {
+			steps = append(steps, "review it and close it by hand: "+e.patch(closePatch(s.Resolution)))
+		}
+	case v1alpha1.IncidentClosed:
+	default:
+	}
+	return clip(strings.Join(steps, "\n"), maxNextStep)
+}
+
+func closePatch(r *v1alpha1.Resolution) string {
+	code := v1alpha1.ResolutionSelfRecovered
+	if r != nil {
+		code = r.Code
+	}
+	return fmt.Sprintf(`{"spec":{"resolution":{"code":%q,"closed":true}}}`, code)
+}
+
+func (e *evaluation) onwards() []string {
+	s := &e.Status
+	switch {
+	case e.refused != "":
+		return append([]string{e.refused}, e.look()...)
+	case len(s.Signals) == 0:
+		return []string{"resolve it when the service is restored: " +
+			e.patch(`{"spec":{"resolution":{"code":"UserGuidance","notes":"<what was done>"}}}`)}
+	case !Active(s.Signals):
+		return []string{"nothing: it is resolved by itself if it stays well"}
+	default:
+		return e.look()
+	}
+}
+
+func (e *evaluation) patch(body string) string {
+	return fmt.Sprintf("kubectl -n %s patch incident %s --type merge -p '%s'", e.incident.Namespace, e.incident.Name, body)
+}
+
+// look says where to look, by the most telling signal.
+func (e *evaluation) look() []string {
+	var steps []string
+	if c := e.Status.SuspectedChange; c != nil && c.Name != "" {
+		steps = append(steps, fmt.Sprintf("suspected is Change %s: kubectl -n %s get change %s -o yaml", c.Name, c.Namespace, c.Name))
+	}
+	if s := firstActive(e.Status.Signals); s != nil {
+		if command := e.command(*s); command != "" {
+			steps = append(steps, "look: "+command)
+		}
+	}
+	if e.Status.KnownError != nil && e.Status.KnownError.Workaround != "" {
+		steps = append(steps, "workaround of "+string(e.Status.KnownError.Problem)+": "+e.Status.KnownError.Workaround)
+	}
+	if e.facts.Service != nil && e.facts.Service.Runbook != "" {
+		steps = append(steps, "runbook: "+e.facts.Service.Runbook)
+	}
+	return steps
+}
+
+func firstActive(signals []v1alpha1.Signal) *v1alpha1.Signal {
+	for i := range signals {
+		if signals[i].ClearedAt == nil {
+			return &signals[i]
+		}
+	}
+	return nil
+}
+
+// command shows what a colleague would look at first.
+func (e *evaluation) command(s v1alpha1.Signal) string {
+	key, ok := KeyOf(e.incident)
+	if !ok {
+		return ""
+	}
+	switch key {
+	case BacklogKey(key.Name):
+		return "kubectl -n " + key.Name + " get pods"
+	case OverflowKey():
+		return "kubectl get incidents -A"
+	default:
+	}
+	in := "kubectl -n " + key.Namespace + " "
+	pod := ""
+	if len(s.Pods) > 0 {
+		pod = s.Pods[0]
+	}
+	switch s.Reason {
+	case v1alpha1.SignalNodeLost:
+		return "kubectl describe node " + key.Name
+	case v1alpha1.SignalOOMKilled, v1alpha1.SignalCrashLooping, v1alpha1.SignalStartFailed:
+		if pod != "" {
+			return in + "logs " + pod + " -c " + s.Container + " --previous"
+		}
+	case v1alpha1.SignalInitFailed, v1alpha1.SignalPodFailed, v1alpha1.SignalJobFailed:
+		if pod != "" && s.Container != "" {
+			return in + "logs " + pod + " -c " + s.Container
+		}
+		if pod != "" {
+			return in + "logs " + pod + " --all-containers"
+		}
+	case v1alpha1.SignalRolloutStuck:
+		return in + "rollout status " + reference(key)
+	case v1alpha1.SignalNoReplicas:
+		return in + "scale " + reference(key) + " --replicas=<n>"
+	case v1alpha1.SignalConfigInvalid, v1alpha1.SignalImagePullFailed, v1alpha1.SignalVolumeUnavailable,
+		v1alpha1.SignalSandboxFailed, v1alpha1.SignalUnschedulable, v1alpha1.SignalPodRejected,
+		v1alpha1.SignalEvicted, v1alpha1.SignalNotReady, v1alpha1.SignalStuckTerminating,
+		v1alpha1.SignalScheduleMissed, v1alpha1.SignalJobOverdue, v1alpha1.SignalReplicasMissing:
+	default:
+	}
+	if pod != "" {
+		return in + "describe pod " + pod
+	}
+	return in + "describe " + reference(key)
+}
+
+// reference is the workload as kubectl takes it.
+func reference(key configuration.Key) string {
+	kind := strings.ToLower(key.Kind)
+	if key.Group != "" && key.Group != defaultGroup(key.Kind) {
+		kind += "." + key.Group
+	}
+	return kind + "/" + key.Name
+}

@@ -1,0 +1,304 @@
+package incident_test
+
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+	"github.com/itil-dev/itil-operator/internal/practice/incident"
+	"github.com/itil-dev/itil-operator/internal/testing/replay"
+)
+
+// world is a cluster with one detector and one lifecycle, both of which do what their controllers do: look at what an
+// event is about, write patches, and come back when they said they would.
+type world struct {
+	t         *testing.T
+	now       time.Time
+	settings  incident.Settings
+	facts     incident.Facts
+	objects   map[types.UID]*unstructured.Unstructured
+	known     map[configuration.Key]bool
+	histories map[configuration.Key]incident.History
+	incidents []*v1alpha1.Incident
+	wakes     map[configuration.Key]time.Time
+	lifeWakes map[string]time.Time
+	// writes to the incident of a name, its creation included.
+	writes map[string]int
+}
+
+// What was read of each version of an object; the traces are played many times.
+var (
+	readPods      = map[string]*incident.Pod{}
+	readWorkloads = map[string]*configuration.Workload{}
+)
+
+func version(o *unstructured.Unstructured) string {
+	return string(o.GetUID()) + "@" + o.GetResourceVersion()
+}
+
+func newWorld(t *testing.T) *world {
+	return &world{
+		t: t, settings: incident.DefaultSettings(), facts: incident.Facts{Rules: incident.DefaultRules()},
+		objects: map[types.UID]*unstructured.Unstructured{}, known: map[configuration.Key]bool{},
+		histories: map[configuration.Key]incident.History{}, wakes: map[configuration.Key]time.Time{},
+		lifeWakes: map[string]time.Time{}, writes: map[string]int{},
+	}
+}
+
+// Apply lets the time until the event pass, and the event happen.
+func (w *world) Apply(e replay.Event) error {
+	w.pass(e.Time)
+	w.put(e)
+	if key, ok := w.keyOf(e.Object); ok {
+		w.known[key] = true
+		w.look(key)
+	}
+	return nil
+}
+
+func (w *world) put(e replay.Event) {
+	if e.Type == watch.Deleted {
+		delete(w.objects, e.Object.GetUID())
+	} else {
+		w.objects[e.Object.GetUID()] = e.Object
+	}
+}
+
+// restart loses all that is not written down, and looks at everything anew.
+func (w *world) restart() {
+	w.histories = map[configuration.Key]incident.History{}
+	w.wakes = map[configuration.Key]time.Time{}
+	for _, key := range slices.SortedFunc(maps.Keys(w.known), compareKeys) {
+		w.look(key)
+	}
+}
+
+func compareKeys(a, b configuration.Key) int {
+	return cmp.Compare(incident.KeyString(a), incident.KeyString(b))
+}
+
+// pass lets time pass, with all the looks and evaluations that were asked for.
+func (w *world) pass(until time.Time) {
+	for range 10_000 {
+		var at time.Time
+		var next func()
+		for key, wake := range w.wakes {
+			if next == nil || wake.Before(at) {
+				at, next = wake, func() { w.look(key) }
+			}
+		}
+		for name, wake := range w.lifeWakes {
+			if next == nil || wake.Before(at) {
+				at, next = wake, func() { w.live(name) }
+			}
+		}
+		if next == nil || at.After(until) {
+			w.now = until
+			return
+		}
+		w.now = at
+		next()
+	}
+	w.t.Fatal("the world does not come to rest")
+}
+
+func (w *world) keyOf(o *unstructured.Unstructured) (configuration.Key, bool) {
+	key := configuration.Key{Namespace: o.GetNamespace(), Kind: o.GetKind(), Name: o.GetName()}
+	switch o.GetKind() {
+	case "Deployment", "StatefulSet", "DaemonSet":
+		key.Group = "apps"
+		return key, true
+	case "Job", "CronJob":
+		key.Group = "batch"
+		return key, true
+	case "Pod":
+		pod := w.pod(o)
+		if pod.Owner == nil {
+			return key, true
+		}
+		key.Group, key.Kind, key.Name = pod.Owner.Group, pod.Owner.Kind, pod.Owner.Name
+		if pod.Owner.Kind == "ReplicaSet" {
+			key.Kind, key.Name = "Deployment", strings.TrimSuffix(pod.Owner.Name, "-"+pod.Revision)
+		}
+		return key, true
+	default:
+		return key, false
+	}
+}
+
+func (w *world) pod(o *unstructured.Unstructured) *incident.Pod {
+	if known := readPods[version(o)]; known != nil {
+		return known
+	}
+	full := &corev1.Pod{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, full); err != nil {
+		w.t.Fatal(err)
+	}
+	pod := incident.PodFrom(full)
+	readPods[version(o)] = &pod
+	return &pod
+}
+
+func (w *world) workload(o *unstructured.Unstructured) *configuration.Workload {
+	if known := readWorkloads[version(o)]; known != nil {
+		return known
+	}
+	workload, err := configuration.FromObject(o.Object)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	readWorkloads[version(o)] = &workload
+	return &workload
+}
+
+func (w *world) observation(key configuration.Key) incident.Observation {
+	o := incident.Observation{Key: key}
+	for _, object := range w.objects {
+		k, ok := w.keyOf(object)
+		if !ok || k != key {
+			continue
+		}
+		if object.GetKind() == "Pod" && key.Kind != "Pod" {
+			o.Pods = append(o.Pods, w.pod(object))
+			continue
+		}
+		o.Workload = w.workload(object)
+	}
+	o.Gone = o.Workload == nil
+	return o
+}
+
+func (w *world) look(key configuration.Key) {
+	delete(w.wakes, key)
+	o := w.observation(key)
+	r := incident.Observe(o, w.settings, w.histories[key], w.now)
+	w.histories[key] = r.History
+	subject := incident.Subject{Key: key}
+	if o.Workload != nil {
+		subject.TemplateHash = o.Workload.Template.Hash
+	}
+	action := incident.Decide(incident.Choose(w.of(key), incident.DefaultRules(), w.now), r, subject, w.now)
+	if !action.Next.IsZero() {
+		w.wakes[key] = action.Next
+	}
+	switch action.Verb {
+	case incident.Nothing:
+	case incident.Open:
+		w.detected(w.open(key, r), action.Detected)
+	case incident.Update:
+		w.detected(incident.Choose(w.of(key), incident.DefaultRules(), w.now).Current, action.Detected)
+	}
+}
+
+func (w *world) of(key configuration.Key) []*v1alpha1.Incident {
+	var out []*v1alpha1.Incident
+	for _, i := range w.incidents {
+		if k, ok := incident.KeyOf(i); ok && k == key {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+func (w *world) open(key configuration.Key, r incident.Result) *v1alpha1.Incident {
+	episode := len(w.of(key)) + 1
+	ref := incident.Reference(key)
+	i := &v1alpha1.Incident{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: key.Namespace, Name: incident.Name(key, episode), CreationTimestamp: metav1.NewTime(w.now),
+			Labels: map[string]string{incident.LabelEpisode: string(rune('0' + episode))}, Generation: 1,
+		},
+		Spec: v1alpha1.IncidentSpec{
+			Title: incident.Title(key, r.Findings[0]), Source: v1alpha1.IncidentSourceDetector, WorkloadRef: &ref,
+		},
+	}
+	w.incidents = append(w.incidents, i)
+	w.writes[i.Name]++
+	return i
+}
+
+func (w *world) detected(i *v1alpha1.Incident, d incident.Detected) {
+	patch, err := incident.DetectorPatch(i.Status, d)
+	w.patch(i, patch, err)
+	w.live(i.Name)
+}
+
+func (w *world) live(name string) {
+	delete(w.lifeWakes, name)
+	for n, i := range w.incidents {
+		if i.Name != name {
+			continue
+		}
+		d := incident.Evaluate(i, w.facts, w.now)
+		if d.Expired {
+			w.incidents = slices.Delete(w.incidents, n, n+1)
+			return
+		}
+		patch, err := incident.LifecyclePatch(i.Status, d.Status)
+		w.patch(i, patch, err)
+		if !d.Next.IsZero() {
+			w.lifeWakes[name] = d.Next
+		}
+		if again, err := incident.LifecyclePatch(i.Status, incident.Evaluate(i, w.facts, w.now).Status); err != nil || again != nil {
+			w.t.Errorf("the decision about %s is not at rest: %s %v", name, again, err)
+		}
+		return
+	}
+}
+
+func (w *world) patch(i *v1alpha1.Incident, patch []byte, err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if patch == nil {
+		return
+	}
+	w.writes[i.Name]++
+	raw, err := json.Marshal(i)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	merged, err := jsonpatch.MergePatch(raw, patch)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var out v1alpha1.Incident
+	if err := json.Unmarshal(merged, &out); err != nil {
+		w.t.Fatal(err)
+	}
+	*i = out
+}
+
+// summary is what must be the same whatever order things came in.
+func (w *world) summary() []string {
+	var out []string
+	for _, i := range w.incidents {
+		var reasons []string
+		for _, s := range i.Status.Signals {
+			reasons = append(reasons, string(s.Reason)+"/"+s.Container)
+		}
+		slices.Sort(reasons)
+		line := i.Name + " " + string(i.Status.State) + " " + string(i.Status.Reason) + " [" + strings.Join(reasons, " ") + "]"
+		if i.Status.Resolution != nil {
+			line += " " + string(i.Status.Resolution.Code)
+		}
+		out = append(out, line)
+	}
+	slices.Sort(out)
+	return out
+}
