@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/itil-dev/itil-operator/internal/kube/servingcert"
+)
+
+// options are the operator's flags.
+type options struct {
+	namespace        string
+	leaderElect      bool
+	probeAddress     string
+	metricsAddress   string
+	metricsInsecure  bool
+	webhookAddress   string
+	webhookHosts     string
+	certificates     string
+	detect           string
+	concurrency      int
+	zap              zap.Options
+	webhookHost      string
+	webhookPort      int
+	certificateNames servingcert.Names
+}
+
+func parseOptions(args []string) (options, error) {
+	o := options{}
+	fs := flag.NewFlagSet("itil-operator", flag.ContinueOnError)
+	fs.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"),
+		"The operator's own namespace. Default: the environment variable POD_NAMESPACE.")
+	fs.BoolVar(&o.leaderElect, "leader-elect", false,
+		"Let one of several replicas reconcile. All of them answer admission requests.")
+	fs.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "The address of /healthz and /readyz.")
+	fs.StringVar(&o.metricsAddress, "metrics-bind-address", "0", `The address of /metrics; "0" switches it off.`)
+	fs.BoolVar(&o.metricsInsecure, "metrics-insecure", false,
+		"Serve metrics over plain HTTP to anybody. For a cluster on one's own machine.")
+	fs.StringVar(&o.webhookAddress, "webhook-bind-address", ":9443", "The address of the admission webhooks.")
+	fs.StringVar(&o.webhookHosts, "webhook-hosts", "",
+		"Further names and IP addresses, comma-separated, by which the API server calls the webhooks.")
+	fs.StringVar(&o.certificates, "certificates", string(servingcert.Self),
+		"Who makes the webhooks' certificate: self (the operator) or external (for example cert-manager).")
+	fs.StringVar(&o.detect, "detect", "All",
+		"Where incidents are detected: All namespaces but kube-system and the operator's, or only workloads that Services claim (Services).")
+	fs.IntVar(&o.concurrency, "concurrency", 4, "How many objects of a kind are reconciled at once.")
+	o.zap.BindFlags(fs)
+	if err := fs.Parse(args); err != nil {
+		return options{}, fmt.Errorf("%w; see --help", err)
+	}
+	return o, o.complete()
+}
+
+// complete checks the flags and computes what follows from them, all mistakes at once.
+func (o *options) complete() error {
+	var mistakes []error
+	if o.namespace == "" {
+		mistakes = append(mistakes, errors.New("--namespace is needed where POD_NAMESPACE is not set"))
+	}
+	host, port, err := net.SplitHostPort(o.webhookAddress)
+	if err == nil {
+		o.webhookHost = host
+		o.webhookPort, err = strconv.Atoi(port)
+	}
+	if err != nil || o.webhookPort < 1 || o.webhookPort > 65535 {
+		mistakes = append(mistakes, fmt.Errorf("--webhook-bind-address=%q: want [HOST]:PORT", o.webhookAddress))
+	}
+	if o.certificates != string(servingcert.Self) && o.certificates != string(servingcert.External) {
+		mistakes = append(mistakes, fmt.Errorf("--certificates=%q: want self or external", o.certificates))
+	}
+	if o.detect != "All" && o.detect != "Services" {
+		mistakes = append(mistakes, fmt.Errorf("--detect=%q: want All or Services", o.detect))
+	}
+	if o.concurrency < 1 || o.concurrency > 64 {
+		mistakes = append(mistakes, fmt.Errorf("--concurrency=%d: want 1 to 64", o.concurrency))
+	}
+	o.certificateNames = certificateNames(o.namespace, o.webhookHosts)
+	return errors.Join(mistakes...)
+}
+
+// certificateNames are those of the Service, and the further hosts.
+func certificateNames(namespace, hosts string) servingcert.Names {
+	service := webhookService + "." + namespace + ".svc"
+	names := servingcert.Names{DNS: []string{service, service + ".cluster.local"}}
+	for host := range strings.SplitSeq(hosts, ",") {
+		host = strings.TrimSpace(host)
+		if ip := net.ParseIP(host); ip != nil {
+			names.IPs = append(names.IPs, ip)
+		} else if host != "" {
+			names.DNS = append(names.DNS, host)
+		}
+	}
+	return names
+}
