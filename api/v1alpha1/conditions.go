@@ -14,6 +14,12 @@ const (
 	ConditionGoverned = "Governed"
 )
 
+// Conditions of a ServiceLevelAgreement.
+const (
+	// ConditionBudgetExhausted is True when no error budget of the current period is left. Polarity: True is bad.
+	ConditionBudgetExhausted = "BudgetExhausted"
+)
+
 // Conditions of an Incident.
 const (
 	// ConditionAcknowledged is True when a person took notice.

@@ -21,6 +21,18 @@ func (w *Workload) fullyUpdated() bool {
 	return w.ObservedGeneration >= w.Generation && w.Desired > 0 && w.Updated >= w.Desired && w.Current <= w.Updated
 }
 
+// RollingOut reports whether pods of the newest template are replacing others, or its controller has not seen it yet.
+// Jobs are not replaced, and a held template waits.
+func (w *Workload) RollingOut() bool {
+	switch w.Key.Kind {
+	case KindDeployment, KindStatefulSet, KindDaemonSet:
+		return !w.Hold.Held() && !w.Deleting &&
+			(w.ObservedGeneration < w.Generation || w.Updated < w.Desired || w.Current > w.Updated)
+	default:
+		return false
+	}
+}
+
 // runs reports whether the newest template has replaced the one before it. A held template waits: it was let in,
 // but letting it go is what deploys it. Jobs are not replaced.
 func (w *Workload) runs() bool {

@@ -1,6 +1,7 @@
 package configuration
 
 import (
+	"maps"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -69,6 +70,14 @@ func (s Selector) Matches(labels map[string]string) bool {
 // RequiresNothing reports whether it is defined and matches everything.
 func (s Selector) RequiresNothing() bool {
 	return s.Defined && len(s.MatchLabels) == 0 && len(s.Expressions) == 0
+}
+
+// Equal reports whether it is the same selector, written in the same order.
+func (s Selector) Equal(other Selector) bool {
+	return s.Defined == other.Defined && maps.Equal(s.MatchLabels, other.MatchLabels) &&
+		slices.EqualFunc(s.Expressions, other.Expressions, func(a, b Requirement) bool {
+			return a.Key == b.Key && a.Operator == b.Operator && slices.Equal(a.Values, b.Values)
+		})
 }
 
 func (r Requirement) matches(labels map[string]string) bool {
