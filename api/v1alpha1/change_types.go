@@ -15,7 +15,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Outcome",type=string,JSONPath=`.status.outcome`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Summary",type=string,JSONPath=`.spec.summary`,priority=1
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.implementations) || size(oldSelf.status.implementations) == 0 || (self.spec.type == oldSelf.spec.type && self.spec.targets == oldSelf.spec.targets && has(self.spec.window) == has(oldSelf.spec.window) && (!has(self.spec.window) || self.spec.window == oldSelf.spec.window) && has(self.spec.backout) == has(oldSelf.spec.backout) && (!has(self.spec.backout) || self.spec.backout == oldSelf.spec.backout) && has(self.spec.expectedDowntimeSeconds) == has(oldSelf.spec.expectedDowntimeSeconds) && (!has(self.spec.expectedDowntimeSeconds) || self.spec.expectedDowntimeSeconds == oldSelf.spec.expectedDowntimeSeconds))",message="this Change is being implemented: only cancel and review can still be set; file another Change"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.implementations) || size(oldSelf.status.implementations) == 0 || (self.spec.type == oldSelf.spec.type && self.spec.summary == oldSelf.spec.summary && self.spec.targets == oldSelf.spec.targets && has(self.spec.justification) == has(oldSelf.spec.justification) && (!has(self.spec.justification) || self.spec.justification == oldSelf.spec.justification) && has(self.spec.window) == has(oldSelf.spec.window) && (!has(self.spec.window) || self.spec.window == oldSelf.spec.window) && (has(self.spec.backout) && has(self.spec.backout.plan) ? self.spec.backout.plan : '') == (has(oldSelf.spec.backout) && has(oldSelf.spec.backout.plan) ? oldSelf.spec.backout.plan : '') && (has(self.spec.backout) && has(self.spec.backout.automatic) ? self.spec.backout.automatic : false) == (has(oldSelf.spec.backout) && has(oldSelf.spec.backout.automatic) ? oldSelf.spec.backout.automatic : false) && (has(self.spec.expectedDowntimeSeconds) ? self.spec.expectedDowntimeSeconds : 0) == (has(oldSelf.spec.expectedDowntimeSeconds) ? oldSelf.spec.expectedDowntimeSeconds : 0) && has(self.spec.questionnaire) == has(oldSelf.spec.questionnaire) && (!has(self.spec.questionnaire) || self.spec.questionnaire == oldSelf.spec.questionnaire) && has(self.spec.standardChange) == has(oldSelf.spec.standardChange) && (!has(self.spec.standardChange) || self.spec.standardChange == oldSelf.spec.standardChange) && has(self.spec.incidentRef) == has(oldSelf.spec.incidentRef) && (!has(self.spec.incidentRef) || self.spec.incidentRef == oldSelf.spec.incidentRef) && has(self.spec.problemRef) == has(oldSelf.spec.problemRef) && (!has(self.spec.problemRef) || self.spec.problemRef == oldSelf.spec.problemRef))",message="this Change is being implemented: only cancel and review can still be set; file another Change"
 type Change struct {
 	metav1.TypeMeta `json:",inline"`
 	// metadata is standard object metadata.
@@ -54,7 +54,9 @@ const (
 
 // ChangeSpec is what is asked for.
 //
-// +kubebuilder:validation:XValidation:rule="self.type != 'Emergency' || has(self.incidentRef)",message="an Emergency change needs incidentRef: the Incident that it is to end"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Emergency' || has(self.incidentRef) || has(self.recordOf)",message="an Emergency change needs incidentRef: the Incident that it is to end"
+// +kubebuilder:validation:XValidation:rule="!has(self.recordOf) || self.type == 'Emergency'",message="recordOf is for Emergency changes: what went in without a Change is reviewed as one"
+// +kubebuilder:validation:XValidation:rule="has(self.recordOf) == has(oldSelf.recordOf) && (!has(self.recordOf) || self.recordOf == oldSelf.recordOf)",message="recordOf cannot be changed"
 // +kubebuilder:validation:XValidation:rule="self.type != 'Standard' || has(self.standardChange)",message="a Standard change needs standardChange: the pre-authorised change of the ChangePolicy that it claims to be"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.cancel) || !oldSelf.cancel || (has(self.cancel) && self.cancel)",message="a canceled Change stays canceled: file another one"
 type ChangeSpec struct {
@@ -64,6 +66,7 @@ type ChangeSpec struct {
 	Type ChangeType `json:"type,omitempty"`
 	// summary in one line.
 	// +required
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	Summary string `json:"summary"`
@@ -100,6 +103,7 @@ type ChangeSpec struct {
 	Questionnaire *Questionnaire `json:"questionnaire,omitempty"`
 	// standardChange is the pre-authorised change of a ChangePolicy that a Standard change claims to be.
 	// +optional
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	StandardChange string `json:"standardChange,omitempty"`
@@ -109,6 +113,10 @@ type ChangeSpec struct {
 	// problemRef is the Problem that it is to fix.
 	// +optional
 	ProblemRef *LocalReference `json:"problemRef,omitempty"`
+	// recordOf says that it asks for nothing, but records what went in without a Change, for its review. Set by the
+	// operator.
+	// +optional
+	RecordOf RecordOf `json:"recordOf,omitempty"`
 	// cancel withdraws it, for good.
 	// +optional
 	Cancel bool `json:"cancel,omitempty"`
@@ -116,6 +124,18 @@ type ChangeSpec struct {
 	// +optional
 	Review *Review `json:"review,omitempty"`
 }
+
+// RecordOf is how something went in without a Change.
+//
+// +kubebuilder:validation:Enum=BreakGlass;Unauthorized
+type RecordOf string
+
+const (
+	// RecordOfBreakGlass: it was forced in by someone who may.
+	RecordOfBreakGlass RecordOf = "BreakGlass"
+	// RecordOfUnauthorized: it came in past the gate.
+	RecordOfUnauthorized RecordOf = "Unauthorized"
+)
 
 // Operation is what a change does to a workload.
 //
@@ -150,7 +170,7 @@ type ChangeTarget struct {
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=50
-	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 63)",message="container names have at most 63 characters"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 63 && k.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))",message="the keys of images are names of containers: lower-case letters, digits and dashes, at most 63"
 	Images map[string]Image `json:"images,omitempty"`
 	// templateHash is exactly this template; needed for anything but images.
 	// +optional

@@ -227,6 +227,7 @@ type ChangeWindow struct {
 type Freeze struct {
 	// name of the freeze.
 	// +required
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name"`
@@ -238,6 +239,7 @@ type Freeze struct {
 	To Timestamp `json:"to"`
 	// reason for it.
 	// +optional
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	Reason string `json:"reason,omitempty"`
@@ -287,6 +289,7 @@ const (
 type StandardChange struct {
 	// name of it; Changes of type Standard refer to it.
 	// +required
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name"`

@@ -89,12 +89,14 @@ type TemplateHash string
 
 // UserName is a user as the API server authenticated it.
 //
+// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=512
 type UserName string
 
 // GroupName is a group as the API server authenticated it.
 //
+// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=256
 type GroupName string
@@ -230,11 +232,13 @@ type Window struct {
 type Contact struct {
 	// team that owns it.
 	// +required
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	Team string `json:"team"`
 	// contact is how to reach the team: a mail address, a chat channel or a URL.
 	// +optional
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	Contact string `json:"contact,omitempty"`

@@ -79,6 +79,7 @@ const (
 type IncidentSpec struct {
 	// title in one line: what fails, as a colleague would say it.
 	// +required
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	Title string `json:"title"`

@@ -39,6 +39,7 @@ type ProblemList struct {
 type ProblemSpec struct {
 	// statement of the problem in one line.
 	// +required
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	Statement string `json:"statement"`

@@ -66,6 +66,7 @@ const (
 type ReleaseSpec struct {
 	// version that is released.
 	// +required
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	Version string `json:"version"`
@@ -132,6 +133,7 @@ type ReleaseUnit struct {
 	// +required
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=50
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 63 && k.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))",message="the keys of images are names of containers: lower-case letters, digits and dashes, at most 63"
 	Images map[string]Image `json:"images"`
 }
 
@@ -166,6 +168,7 @@ type ReleaseChange struct {
 	Window *Window `json:"window,omitempty"`
 	// summary of the Change.
 	// +optional
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	Summary string `json:"summary,omitempty"`

@@ -75,6 +75,7 @@ const (
 type ServiceSpec struct {
 	// displayName is the name that customers know.
 	// +optional
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	DisplayName string `json:"displayName,omitempty"`
@@ -88,6 +89,7 @@ type ServiceSpec struct {
 	Owner Contact `json:"owner"`
 	// supportGroup handles its incidents.
 	// +optional
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	SupportGroup string `json:"supportGroup,omitempty"`
@@ -203,6 +205,7 @@ type Dependency struct {
 	Strength DependencyStrength `json:"strength,omitempty"`
 	// group joins dependencies that stand in for each other.
 	// +optional
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Group string `json:"group,omitempty"`
@@ -261,6 +264,7 @@ type Detection struct {
 type Goal struct {
 	// name of the goal.
 	// +required
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name"`
@@ -271,6 +275,7 @@ type Goal struct {
 	Description string `json:"description"`
 	// measure is how one sees whether it is met; it may name a ServiceLevelAgreement.
 	// +optional
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	Measure string `json:"measure,omitempty"`

@@ -60,6 +60,7 @@ type ServiceLevelAgreementSpec struct {
 	ServiceRef LocalReference `json:"serviceRef"`
 	// customer whom it was promised to.
 	// +optional
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	Customer string `json:"customer,omitempty"`
