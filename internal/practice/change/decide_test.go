@@ -257,7 +257,9 @@ func TestTwins(t *testing.T) {
 		verdict Verdict
 	}{
 		"a pod with the agreed images": {
-			ask:     func(r *Request) { r.Operation, r.Key, r.Old, r.New = Create, pod, nil, template("other body", repository+"2.3.0") },
+			ask: func(r *Request) {
+				r.Operation, r.Key, r.Old, r.New = Create, pod, nil, template("other body", repository+"2.3.0")
+			},
 			verdict: Unchanged,
 		},
 		"a pod with another image":  {ask: func(r *Request) { r.Operation, r.Key, r.Old, r.New = Create, pod, nil, evil }, verdict: Denied},

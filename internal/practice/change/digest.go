@@ -33,6 +33,7 @@ type digestedV1 struct {
 	StandardChange          string                   `json:"standardChange,omitempty"`
 	IncidentRef             *v1alpha1.LocalReference `json:"incidentRef,omitempty"`
 	ProblemRef              *v1alpha1.LocalReference `json:"problemRef,omitempty"`
+	RecordOf                v1alpha1.RecordOf        `json:"recordOf,omitempty"`
 }
 
 // targetV1 is a target. Images are a JSON object, whose keys are sorted.
@@ -56,6 +57,7 @@ func Digest(spec *v1alpha1.ChangeSpec) string {
 		StandardChange:          spec.StandardChange,
 		IncidentRef:             spec.IncidentRef,
 		ProblemRef:              spec.ProblemRef,
+		RecordOf:                spec.RecordOf,
 	}
 	if b := spec.Backout; b != nil {
 		d.BackoutPlan, d.BackoutAutomatic = b.Plan, b.Automatic

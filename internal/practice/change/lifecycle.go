@@ -73,15 +73,8 @@ type Event struct {
 	Note           string
 }
 
-const (
-	// stuckAfter is how long after its window a rollout that does not end is waited for.
-	stuckAfter = 24 * time.Hour
-	// LabelFiledFor's values.
-	FiledForDenied        = "Denied"
-	FiledForPreAuthorised = "PreAuthorised"
-	FiledForBreakGlass    = "BreakGlass"
-	FiledForUnauthorized  = "Unauthorized"
-)
+// stuckAfter is how long after its window a rollout that does not end is waited for.
+const stuckAfter = 24 * time.Hour
 
 // Evaluate says what the status of a Change is. It is a function of spec, of what is known, and of the time; from the
 // status before it takes what cannot be computed again: when it was approved and at which risk, what was rejected,
@@ -143,15 +136,16 @@ func newLife(s *Subject, now time.Time) *life {
 	return l
 }
 
-// record says whether the Change only records what went in without one.
-func isRecord(chg *v1alpha1.Change) bool {
-	f := chg.Labels[LabelFiledFor]
-	return f == FiledForBreakGlass || f == FiledForUnauthorized
-}
+// isRecord says whether a Change asks for nothing, but records what went in without one.
+func isRecord(chg *v1alpha1.Change) bool { return chg.Spec.RecordOf != "" }
 
 // assess computes risk and differences. The risk is that of the window's start, and fixed with the approval.
 func (l *life) assess() {
-	l.lacks = l.unassessable()
+	if l.lacks = l.unassessable(); len(l.lacks) > 0 {
+		// Without an assessment it is not approved, whatever the votes say.
+		l.status.Risk, l.status.ApprovedAt = nil, nil
+		return
+	}
 	if l.status.ApprovedAt == nil || l.status.Risk == nil {
 		risk := AssessRisk(l.undertaking())
 		l.status.Risk = &risk
@@ -272,7 +266,7 @@ func (l *life) authorise() {
 	}
 	a := &l.candidate.Approval
 	switch {
-	case !a.Approved || len(l.lacks) > 0:
+	case !a.Approved:
 		l.status.ApprovedAt = nil
 	case l.status.ApprovedAt == nil:
 		at := a.At
@@ -333,6 +327,8 @@ func (l *life) stateOf() v1alpha1.ChangeState {
 	switch {
 	case l.canceled():
 		return v1alpha1.ChangeCanceled
+	case l.before.State == v1alpha1.ChangeClosed: // what comes to light later amends the outcome
+		return v1alpha1.ChangeClosed
 	case (s.Outcome != "" && l.needsReview() || isRecord(l.Change)) && l.Change.Spec.Review == nil:
 		return v1alpha1.ChangeReview
 	case s.Outcome != "", isRecord(l.Change):

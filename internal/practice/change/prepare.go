@@ -8,9 +8,13 @@ import (
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 )
 
-// LabelFiledFor on a Change that the operator filed says why: Denied, PreAuthorised, BreakGlass or Unauthorized. It
-// gives a Change no rights, since whoever may create one may also label it.
-const LabelFiledFor = "itil.dev/filed-for"
+// LabelFiledFor on a Change that the operator filed says for which verdict. It gives a Change no rights, since whoever
+// may create one may also label it.
+const (
+	LabelFiledFor         = "itil.dev/filed-for"
+	FiledForDenied        = "Denied"
+	FiledForPreAuthorised = "PreAuthorised"
+)
 
 // Agreed is what Prepare makes a Candidate from. It is read only.
 type Agreed struct {
@@ -256,6 +260,8 @@ func (c *Candidate) end(chg *v1alpha1.Change) {
 		return i.Rollout == v1alpha1.RolloutRolledBack
 	})
 	switch {
+	case isRecord(chg):
+		c.Ended, c.EndedWhy = EndedClosed, "it records what went in without a Change"
 	case backedOut:
 		c.Ended, c.EndedWhy = EndedBackedOut, "it was rolled back; going forward again needs another Change"
 	case s.Outcome != "" || s.ClosedAt != nil:

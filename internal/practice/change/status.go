@@ -212,8 +212,6 @@ func (l *life) setGateOpen() {
 	switch {
 	case l.candidate.Ended != NotEnded:
 		l.set(name, false, string(l.candidate.Ended), l.candidate.EndedWhy)
-	case isRecord(l.Change):
-		l.set(name, false, "Record", "it records what went in without a Change")
 	case l.open > 0 && len(l.blocked.causes) > 0:
 		l.set(name, true, "Open", "for some of its targets; "+l.whyBlocked())
 	case l.open > 0:
