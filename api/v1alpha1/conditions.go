@@ -64,3 +64,17 @@ const (
 	// ConditionValid on a ChangePolicy or Calendar is True when all of it can be understood.
 	ConditionValid = "Valid"
 )
+
+// Conditions of a Problem. Polarity: True is well, but for Recurring.
+const (
+	// ConditionConfirmed is True when its owner found it worth an analysis; reasons Confirmed, NotConfirmed.
+	ConditionConfirmed = "Confirmed"
+	// ConditionKnownError is True when its cause or a workaround is known; reasons Known, Unknown.
+	ConditionKnownError = "KnownError"
+	// ConditionWorkaroundPublished is True when a workaround is shown on its Incidents; reasons Published, None.
+	ConditionWorkaroundPublished = "WorkaroundPublished"
+	// ConditionFixDeployed is True when its Changes went in and succeeded; reasons Deployed, NotDeployed.
+	ConditionFixDeployed = "FixDeployed"
+	// ConditionRecurring is True when it failed again after the fix; reasons FailedAgain, NotSeen. Polarity: True is bad.
+	ConditionRecurring = "Recurring"
+)

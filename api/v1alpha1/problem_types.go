@@ -7,6 +7,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=prb,categories=itil
+// +kubebuilder:printcolumn:name="Rank",type=integer,JSONPath=`.status.rank`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Service",type=string,JSONPath=`.spec.serviceRef.name`
 // +kubebuilder:printcolumn:name="Owner",type=string,JSONPath=`.spec.owner`
@@ -146,7 +147,7 @@ type ProblemStatus struct {
 	// incidents that belong to it.
 	// +optional
 	Incidents *ProblemIncidents `json:"incidents,omitempty"`
-	// rank among the open problems by downtime caused, then count, over 90 days; 1 is the worst.
+	// rank among the open problems of the namespace by downtime caused, then count, over 90 days; 1 is the worst.
 	// +optional
 	Rank int32 `json:"rank,omitempty"`
 	// resolvedAt is when the fix was verified.
@@ -186,6 +187,12 @@ type ProblemIncidents struct {
 	// downtimeSeconds that they caused.
 	// +required
 	DowntimeSeconds int64 `json:"downtimeSeconds"`
+	// rankDowntimeSeconds that they caused in the last 90 days, by which problems are ranked.
+	// +required
+	RankDowntimeSeconds int64 `json:"rankDowntimeSeconds"`
+	// rankFailures in the last 90 days, by which problems of equal downtime are ranked.
+	// +required
+	RankFailures int32 `json:"rankFailures"`
 	// first began.
 	// +optional
 	First *metav1.Time `json:"first,omitempty"`

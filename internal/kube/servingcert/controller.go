@@ -43,7 +43,7 @@ const (
 )
 
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,verbs=get;list;watch
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,resourceNames=itil-operator-gate;itil-operator-validate,verbs=patch;update
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,resourceNames=itil-operator-gate,verbs=patch
 
 // Reconciler keeps the certificate in the Secret, in the webhook configurations and in memory. It runs on every
 // replica, leader or not: each serves, and whichever sees first that something is due renews it; the API

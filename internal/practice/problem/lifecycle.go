@@ -148,6 +148,8 @@ func Count(incidents []Incident, rules Rules, now time.Time) *v1alpha1.ProblemIn
 	sorted := slices.Clone(incidents)
 	slices.SortFunc(sorted, func(a, b Incident) int { return cmp.Or(a.StartedAt.Compare(b.StartedAt), cmp.Compare(a.Name, b.Name)) })
 	out := &v1alpha1.ProblemIncidents{}
+	weight := WeightOf("", incidents, rules, now)
+	out.RankDowntimeSeconds, out.RankFailures = weight.DowntimeSeconds, bounded(weight.Failures)
 	for _, i := range sorted {
 		out.Total += bounded(1 + i.Reopened)
 		out.Last30Days += bounded(i.failuresSince(now.Add(-rules.RecurrenceWindow)))

@@ -239,7 +239,7 @@ func TestCount(t *testing.T) {
 	got := Count([]Incident{open, failed("old", 40*day), reopened(failed("mid", 10*day), 1, 9*day)}, DefaultRules, now)
 	first, last := metav1.NewTime(ago(40*day)), metav1.NewTime(ago(time.Hour))
 	want := &v1alpha1.ProblemIncidents{
-		Total: 4, Open: 1, Last30Days: 3, DowntimeSeconds: 7200, First: &first, Last: &last, Names: []string{"open", "mid", "old"},
+		Total: 4, Open: 1, Last30Days: 3, DowntimeSeconds: 7200, RankDowntimeSeconds: 7200, RankFailures: 4, First: &first, Last: &last, Names: []string{"open", "mid", "old"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -10,7 +10,7 @@ import (
 type Weight struct {
 	// Name of the Problem, with its namespace; it breaks ties.
 	Name string
-	// DowntimeSeconds that its incidents caused in the window, open ones up to now, and how often it failed.
+	// DowntimeSeconds that its incidents caused in the window, those that are over, and how often it failed.
 	DowntimeSeconds int64
 	Failures        int
 }
@@ -22,8 +22,9 @@ func WeightOf(name string, incidents []Incident, rules Rules, now time.Time) Wei
 	for _, i := range incidents {
 		w.Failures += i.failuresSince(from)
 		end := i.EndedAt
-		if end.IsZero() || end.After(now) {
-			end = now
+		if end.IsZero() {
+			// What goes on counts when it is over: a figure that grows by itself would be written by itself.
+			continue
 		}
 		begin := i.StartedAt
 		if begin.Before(from) {
