@@ -1,0 +1,94 @@
+package changes
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/cli/args"
+	"github.com/itil-dev/itil-operator/internal/cli/complete"
+	"github.com/itil-dev/itil-operator/internal/cli/exit"
+	"github.com/itil-dev/itil-operator/internal/cli/output"
+	"github.com/itil-dev/itil-operator/internal/cli/session"
+)
+
+// NewChange makes `kubectl itil change`, with its commands.
+func NewChange(f *session.Factory) *cobra.Command {
+	return args.Group(&cobra.Command{
+		Use:   "change",
+		Short: "File, cancel or review a Change",
+	}, newNew(f), newCancel(f), newReview(f))
+}
+
+func newCancel(f *session.Factory) *cobra.Command {
+	out := output.ForWrite(f.Scheme)
+	cmd := &cobra.Command{
+		Use:   "cancel NAME",
+		Short: "Withdraw a Change, for good",
+		Long: `Withdraw a Change, for good: it lets nothing in any more. What it let in already stays.
+
+It takes the right to patch Changes; a Change that has ended cannot be canceled.`,
+		Example:           "  kubectl itil change cancel checkout-2-4 -n shop",
+		Args:              args.Exactly("NAME (or NAMESPACE/NAME)"),
+		ValidArgsFunction: complete.Names(f, newChangeList, isOpenChange),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			if err := out.Check(); err != nil {
+				return err
+			}
+			return patchChange(cmd.Context(), f, out, names[0], "canceled", func(c *v1alpha1.Change) (map[string]any, error) {
+				if c.Spec.Cancel {
+					return nil, nil
+				}
+				if c.Status.State == v1alpha1.ChangeReview {
+					return nil, exit.New(exit.WrongState, "Change %s has ended, and awaits its review", refOf(c)).
+						WithNext("kubectl itil change review %s --outcome OUTCOME", refOf(c))
+				}
+				return map[string]any{"cancel": true}, ended(c)
+			})
+		},
+	}
+	out.AddTo(cmd)
+	return cmd
+}
+
+// patchChange writes the fields of spec that a function asks for; nothing where it asks for none.
+func patchChange(
+	ctx context.Context, f *session.Factory, out *output.Flags, name, done string,
+	wanted func(*v1alpha1.Change) (map[string]any, error),
+) error {
+	s, err := f.Connect()
+	if err != nil {
+		return err
+	}
+	ref, err := s.Ref(name)
+	if err != nil {
+		return err
+	}
+	c := &v1alpha1.Change{}
+	if err := s.Read(ctx, ref, c, "Change", "changes"); err != nil {
+		return err
+	}
+	spec, err := wanted(c)
+	if err != nil {
+		return err
+	}
+	if spec == nil {
+		s.Screen.Notef("Change %s is %s already; nothing to do.", refOf(c), done)
+		return nil
+	}
+	patch, err := json.Marshal(map[string]any{"spec": spec})
+	if err != nil {
+		return err
+	}
+	if err := s.Patch(ctx, c, client.RawPatch(types.MergePatchType, patch)); err != nil {
+		return session.Refused(err, "writing to Change "+refOf(c))
+	}
+	if !out.ForPeople() {
+		return out.Object(s.Screen.Out, c)
+	}
+	return s.Screen.Printf("change.itil.dev/%s %s\n", c.Name, done)
+}

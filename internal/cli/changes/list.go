@@ -1,0 +1,240 @@
+package changes
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/cli/args"
+	"github.com/itil-dev/itil-operator/internal/cli/output"
+	"github.com/itil-dev/itil-operator/internal/cli/screen"
+	"github.com/itil-dev/itil-operator/internal/cli/session"
+)
+
+type lister struct {
+	factory       *session.Factory
+	output        *output.Flags
+	allNamespaces bool
+	// ended: also those that have ended.
+	ended bool
+	// toApprove: only those that wait for a vote of the user.
+	toApprove bool
+}
+
+// NewList makes `kubectl itil changes`.
+func NewList(f *session.Factory) *cobra.Command {
+	l := &lister{factory: f, output: output.ForList(f.Scheme)}
+	cmd := &cobra.Command{
+		Use:   "changes",
+		Short: "Show what is asked for, scheduled, frozen or in conflict, by window",
+		Long: `Show open Changes, the next window first: what waits for votes, what is scheduled and when, what a freeze or
+another Change keeps out, what is being rolled out, and what awaits its review.`,
+		Example: `  # What is planned in this namespace
+  kubectl itil changes
+
+  # What waits for my vote, anywhere
+  kubectl itil changes -A --to-approve
+
+  # Also what has ended, with requester, targets and summary
+  kubectl itil changes --all -o wide`,
+		Args:              args.Exactly(),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := l.output.Check(); err != nil {
+				return err
+			}
+			return l.run(cmd.Context())
+		},
+	}
+	cmd.Flags().BoolVarP(&l.allNamespaces, "all-namespaces", "A", false, "Show Changes of all namespaces.")
+	cmd.Flags().BoolVar(&l.ended, "all", false, "Show also Changes that are closed, rejected or canceled.")
+	cmd.Flags().BoolVar(&l.toApprove, "to-approve", false, "Show only Changes that wait for a vote of yours.")
+	l.output.AddTo(cmd)
+	return cmd
+}
+
+func (l *lister) run(ctx context.Context) error {
+	s, err := l.factory.Connect()
+	if err != nil {
+		return err
+	}
+	namespace := s.Namespace
+	if l.allNamespaces {
+		namespace = ""
+	}
+	list := &v1alpha1.ChangeList{}
+	if err := s.ReadAll(ctx, list, namespace); err != nil {
+		return err
+	}
+	keep := func(c *v1alpha1.Change) bool { return l.ended || !isEnded(c) }
+	if l.toApprove {
+		me, err := s.WhoAmI(ctx)
+		if err != nil {
+			return err
+		}
+		keep = func(c *v1alpha1.Change) bool { return awaitsVoteOf(c, me) }
+	}
+	list.Items = slices.DeleteFunc(list.Items, func(c v1alpha1.Change) bool { return !keep(&c) })
+	slices.SortStableFunc(list.Items, func(a, b v1alpha1.Change) int { return byWindow(&a, &b) })
+	if !l.output.ForPeople() {
+		return l.output.List(s.Screen.Out, list)
+	}
+	if len(list.Items) == 0 {
+		s.Screen.Notef("%s", l.nothing(namespace))
+		return nil
+	}
+	return changesTable(list.Items, s.Now(), l.allNamespaces, l.output.Wide()).Write(s.Screen.Out, s.Screen.Palette)
+}
+
+func (l *lister) nothing(namespace string) string {
+	what := "No open Changes"
+	switch {
+	case l.toApprove:
+		what = "No Change waits for your vote"
+	case l.ended:
+		what = "No Changes"
+	}
+	if namespace == "" {
+		return what + " in any namespace."
+	}
+	return what + " in namespace " + namespace + "."
+}
+
+// awaitsVoteOf reports whether a vote of the user would bring a Change on.
+func awaitsVoteOf(c *v1alpha1.Change, me session.Identity) bool {
+	if c.Status.State != v1alpha1.ChangeAuthorize || c.Spec.Cancel || !assessed(c) {
+		return false
+	}
+	if string(c.Spec.Requester) == me.Name || voteOf(c, me.Name) != nil {
+		return false
+	}
+	groups := votersOf(c)
+	return len(groups) == 0 || slices.ContainsFunc(groups, me.In)
+}
+
+// byWindow orders Changes by when their window begins; those that have none yet come last, the oldest first.
+func byWindow(a, b *v1alpha1.Change) int {
+	aStart, _ := windowTimes(a)
+	bStart, _ := windowTimes(b)
+	switch {
+	case aStart.IsZero() != bStart.IsZero():
+		if aStart.IsZero() {
+			return 1
+		}
+		return -1
+	default:
+		return cmp.Or(
+			aStart.Compare(bStart),
+			a.CreationTimestamp.Compare(b.CreationTimestamp.Time),
+			cmp.Compare(a.Namespace, b.Namespace),
+			cmp.Compare(a.Name, b.Name),
+		)
+	}
+}
+
+func changesTable(items []v1alpha1.Change, now time.Time, namespaces, wide bool) *screen.Table {
+	t := &screen.Table{Header: []string{"NAME", "STATE", "TYPE", "RISK", "VOTES", "WINDOW", "WAITS-FOR"}}
+	if namespaces {
+		t.Header = slices.Insert(t.Header, 0, "NAMESPACE")
+	}
+	if wide {
+		t.Header = append(t.Header, "REQUESTER", "TARGETS", "AGE", "SUMMARY")
+	}
+	for i := range items {
+		t.Add(changeRow(&items[i], now, namespaces, wide)...)
+	}
+	return t
+}
+
+func changeRow(c *v1alpha1.Change, now time.Time, namespaces, wide bool) []screen.Cell {
+	row := []screen.Cell{
+		screen.Text(c.Name),
+		screen.Styled(stateStyle(c), string(stateOf(c))),
+		screen.Text(string(cmp.Or(c.Spec.Type, v1alpha1.ChangeNormal))),
+		riskCell(c),
+		votesCell(c),
+		screen.Text(windowCell(c, now)),
+	}
+	if namespaces {
+		row = slices.Insert(row, 0, screen.Text(c.Namespace))
+	}
+	waits := screen.Line(strings.Join(waitsFor(c, now), "; "))
+	if !wide {
+		return append(row, screen.Text(screen.Cut(waits, maxWaits)))
+	}
+	return append(row, screen.Text(waits), screen.Text(string(c.Spec.Requester)), screen.Text(targetNames(c)),
+		screen.Text(screen.Age(now, c.CreationTimestamp.Time)), screen.Text(c.Spec.Summary))
+}
+
+// maxWaits is how many columns of the last column are shown without -o wide.
+const maxWaits = 72
+
+func riskCell(c *v1alpha1.Change) screen.Cell {
+	if c.Status.Risk == nil {
+		return screen.Cell{}
+	}
+	return screen.Styled(riskStyle(c.Status.Risk.Level), string(c.Status.Risk.Level))
+}
+
+func votesCell(c *v1alpha1.Change) screen.Cell {
+	a := c.Status.Approvals
+	if a == nil {
+		return screen.Cell{}
+	}
+	return screen.Text(strconv.Itoa(int(a.Granted)) + "/" + strconv.Itoa(int(a.Required)))
+}
+
+func windowCell(c *v1alpha1.Change, now time.Time) string {
+	start, end := windowTimes(c)
+	switch {
+	case start.IsZero():
+		return ""
+	case now.Before(start):
+		return screen.Moment(start) + " (" + screen.Ago(now, start) + ")"
+	case now.Before(end):
+		return "until " + screen.Moment(end) + " (" + screen.Ago(now, end) + ")"
+	default:
+		return "closed " + screen.Moment(end)
+	}
+}
+
+// waitsFor is what a Change waits for, in a few words each; nothing for one that has ended.
+func waitsFor(c *v1alpha1.Change, now time.Time) []string {
+	if isEnded(c) {
+		if c.Status.Outcome != "" {
+			return []string{"ended: " + string(c.Status.Outcome)}
+		}
+		return nil
+	}
+	if c.Status.State == v1alpha1.ChangeReview {
+		return []string{"a review (PIR)"}
+	}
+	var out []string
+	for _, o := range obstacles(c, now) {
+		out = append(out, strings.TrimPrefix(o, "it "))
+	}
+	if len(out) > 0 {
+		return out
+	}
+	if running := rollouts(c); len(running) > 0 {
+		return running
+	}
+	if c.Status.State == v1alpha1.ChangeImplement && len(c.Status.Implementations) == 0 {
+		return []string{"deployment: the gate is open"}
+	}
+	return nil
+}
+
+func targetNames(c *v1alpha1.Change) string {
+	var names []string
+	for _, t := range c.Spec.Targets {
+		names = append(names, strings.ToLower(string(t.Workload.Kind))+"/"+string(t.Workload.Name))
+	}
+	return strings.Join(names, ",")
+}

@@ -1,0 +1,182 @@
+package incidents
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/cli/args"
+	"github.com/itil-dev/itil-operator/internal/cli/complete"
+	"github.com/itil-dev/itil-operator/internal/cli/exit"
+	"github.com/itil-dev/itil-operator/internal/cli/output"
+	"github.com/itil-dev/itil-operator/internal/cli/screen"
+	"github.com/itil-dev/itil-operator/internal/cli/session"
+)
+
+// NewIncident makes `kubectl itil incident`, with its commands.
+func NewIncident(f *session.Factory) *cobra.Command {
+	return args.Group(&cobra.Command{
+		Use:   "incident",
+		Short: "Open, acknowledge, assign, hold, resolve, close, reopen or link Incidents",
+		Long: `What people declare about Incidents. Each command writes only the fields that it is about; the state follows from
+them: kubectl itil incidents.`,
+	}, newOpen(f), newAck(f), newAssign(f), newHold(f), newResume(f), newResolve(f), newClose(f), newReopen(f), newLink(f))
+}
+
+// patch is the fields of spec to be written; nil where all is as wanted.
+type patch map[string]any
+
+// edit decides, from an Incident as it is, what is to be written to it.
+type edit func(i *v1alpha1.Incident, me session.Identity) (patch, error)
+
+// editor writes to Incidents.
+type editor struct {
+	factory *session.Factory
+	output  *output.Flags
+	// done says what was done to it, for example "acknowledged".
+	done string
+	// check finds mistakes on the command line; nil: there are none to find.
+	check func(cmd *cobra.Command) error
+	// edit is made for each Incident.
+	edit edit
+	// remark is shown after it was written; nil, or empty: nothing.
+	remark func(i *v1alpha1.Incident) string
+}
+
+// command completes a command that writes to one or more Incidents.
+func (e *editor) command(cmd *cobra.Command) *cobra.Command {
+	e.output = output.ForWrite(e.factory.Scheme)
+	cmd.Args = args.AtLeast("NAME (or NAMESPACE/NAME)")
+	cmd.ValidArgsFunction = complete.Names(e.factory, func() client.ObjectList { return &v1alpha1.IncidentList{} }, isNotClosed)
+	cmd.RunE = func(cmd *cobra.Command, names []string) error {
+		if e.check != nil {
+			if err := e.check(cmd); err != nil {
+				return err
+			}
+		}
+		if err := e.output.Check(); err != nil {
+			return err
+		}
+		return e.run(cmd.Context(), names)
+	}
+	e.output.AddTo(cmd)
+	return cmd
+}
+
+func isNotClosed(object client.Object) bool {
+	i, ok := object.(*v1alpha1.Incident)
+	return ok && i.Status.State != v1alpha1.IncidentClosed
+}
+
+// run goes on after a failure, so that of many Incidents one does not keep the others.
+func (e *editor) run(ctx context.Context, names []string) error {
+	s, err := e.factory.Connect()
+	if err != nil {
+		return err
+	}
+	me, err := s.WhoAmI(ctx)
+	if err != nil {
+		return err
+	}
+	var failures []error
+	for _, name := range names {
+		if err := e.one(ctx, s, me, name); err != nil {
+			failures = append(failures, err)
+		}
+	}
+	if len(failures) == 1 {
+		return failures[0]
+	}
+	return errors.Join(failures...)
+}
+
+func (e *editor) one(ctx context.Context, s *session.Session, me session.Identity, name string) error {
+	ref, err := s.Ref(name)
+	if err != nil {
+		return err
+	}
+	i, written, err := e.write(ctx, s, me, ref)
+	switch {
+	case err != nil:
+		return err
+	case !e.output.ForPeople():
+		return e.output.Object(s.Screen.Out, i)
+	case !written:
+		s.Screen.Notef("Incident %s is %s already; nothing to do.", refOf(i), e.done)
+		return nil
+	}
+	if err := s.Screen.Printf("incident.itil.dev/%s %s\n", i.Name, e.done); err != nil {
+		return err
+	}
+	if e.remark != nil {
+		if remark := e.remark(i); remark != "" {
+			s.Screen.Notef("%s", screen.Line(remark))
+		}
+	}
+	return nil
+}
+
+// attempts bounds how often an Incident is read again because the operator, or somebody, wrote to it meanwhile.
+const attempts = 5
+
+// write decides and writes on the same version, so that two people never undo each other's work unseen.
+func (e *editor) write(ctx context.Context, s *session.Session, me session.Identity, ref session.Ref) (i *v1alpha1.Incident, written bool, err error) {
+	for range attempts {
+		i = &v1alpha1.Incident{}
+		if err := s.Read(ctx, ref, i, "Incident", "incidents"); err != nil {
+			return nil, false, err
+		}
+		if err := open(i); err != nil {
+			return nil, false, err
+		}
+		wanted, err := e.edit(i, me)
+		if err != nil || wanted == nil {
+			return i, false, err
+		}
+		body, err := json.Marshal(map[string]any{
+			"metadata": map[string]any{"resourceVersion": i.ResourceVersion}, "spec": wanted,
+		})
+		if err != nil {
+			return nil, false, err
+		}
+		err = s.Patch(ctx, i, client.RawPatch(types.MergePatchType, body))
+		switch {
+		case err == nil:
+			return i, true, nil
+		case !apierrors.IsConflict(err):
+			return nil, false, session.Refused(err, "writing to Incident "+ref.String())
+		}
+	}
+	return nil, false, exit.New(exit.WrongState, "Incident %s was changed again and again while this tried to write to it", ref).
+		WithNext("try again")
+}
+
+// open reports an Incident to which nothing can be added.
+func open(i *v1alpha1.Incident) error {
+	if i.Status.State != v1alpha1.IncidentClosed {
+		return nil
+	}
+	return exit.New(exit.WrongState, "Incident %s is closed", refOf(i)).
+		WithNext("open another one that names it: kubectl itil incident open TITLE --parent %s", refOf(i))
+}
+
+// merged joins patches.
+func merged(patches ...patch) patch {
+	out := patch{}
+	for _, p := range patches {
+		maps.Copy(out, p)
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return out
+}
+
+func refOf(i *v1alpha1.Incident) string { return i.Namespace + "/" + i.Name }

@@ -1,0 +1,107 @@
+package incidents
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/cli/args"
+	"github.com/itil-dev/itil-operator/internal/cli/session"
+)
+
+func newLink(f *session.Factory) *cobra.Command {
+	var l links
+	e := &editor{factory: f, done: "linked"}
+	cmd := e.command(&cobra.Command{
+		Use:   "link NAME... (--change NAME | --problem NAME | --parent NAMESPACE/NAME)",
+		Short: "Link Incidents with the Change that will fix them, their Problem, or the Incident that explains them",
+		Example: `  kubectl itil incident link checkout-7f3a9 --change checkout-2-5 --problem checkout-oomkilled
+  kubectl itil incident link checkout-7f3a9 --parent finance/ledger-1b2c3
+
+  # Take a link away
+  kubectl itil incident link checkout-7f3a9 --remove --change checkout-2-5`,
+	})
+	flags := cmd.Flags()
+	flags.StringVar(&l.change, "change", "", "The Change that will fix it.")
+	flags.StringVar(&l.problem, "problem", "", "The Problem behind it.")
+	flags.StringVar(&l.parent, "parent", "", "The Incident that explains it, as NAME or NAMESPACE/NAME.")
+	flags.BoolVar(&l.remove, "remove", false, "Take these links away.")
+	e.check = func(cmd *cobra.Command) error {
+		if l.change == "" && l.problem == "" && l.parent == "" {
+			return args.Wrong(cmd, "nothing to link: give --change, --problem or --parent")
+		}
+		if l.remove {
+			e.done = "unlinked"
+		}
+		return checkParent(cmd, "parent", l.parent)
+	}
+	e.edit = func(i *v1alpha1.Incident, _ session.Identity) (patch, error) { return merged(l.patch(i)), nil }
+	return cmd
+}
+
+// links are what an Incident shall be linked with.
+type links struct {
+	change, problem, parent string
+	// remove takes them away.
+	remove bool
+}
+
+// checkParent checks the form of a parent.
+func checkParent(cmd *cobra.Command, flag, parent string) error {
+	namespace, name, slash := strings.Cut(parent, "/")
+	if slash && (namespace == "" || name == "" || strings.Contains(name, "/")) {
+		return args.Wrong(cmd, "--%s takes NAME or NAMESPACE/NAME, and not %q", flag, parent)
+	}
+	return nil
+}
+
+// parentRef is NAME or NAMESPACE/NAME, in the namespace of the Incident unless it says another.
+func parentRef(i *v1alpha1.Incident, parent string) v1alpha1.NamespacedReference {
+	if namespace, name, slash := strings.Cut(parent, "/"); slash {
+		return v1alpha1.NamespacedReference{Namespace: v1alpha1.NamespaceName(namespace), Name: v1alpha1.ObjectName(name)}
+	}
+	return v1alpha1.NamespacedReference{Namespace: v1alpha1.NamespaceName(i.Namespace), Name: v1alpha1.ObjectName(parent)}
+}
+
+// patch is what must be written for these links; what is so already is left out.
+func (l links) patch(i *v1alpha1.Incident) patch {
+	p := patch{}
+	if l.change != "" {
+		has := func(r v1alpha1.LocalReference) bool { return string(r.Name) == l.change }
+		switch refs := i.Spec.ChangeRefs; {
+		case l.remove && slices.ContainsFunc(refs, has):
+			p["changeRefs"] = slices.DeleteFunc(slices.Clone(refs), has)
+		case !l.remove && !slices.ContainsFunc(refs, has):
+			p["changeRefs"] = append(slices.Clone(refs), v1alpha1.LocalReference{Name: v1alpha1.ObjectName(l.change)})
+		}
+	}
+	if l.problem != "" {
+		same := i.Spec.ProblemRef != nil && string(i.Spec.ProblemRef.Name) == l.problem
+		switch {
+		case l.remove && same:
+			p["problemRef"] = nil
+		case !l.remove && !same:
+			p["problemRef"] = map[string]any{"name": l.problem}
+		}
+	}
+	if l.parent != "" {
+		wanted := parentRef(i, l.parent)
+		same := i.Spec.ParentRef != nil && parentRef(i, joined(*i.Spec.ParentRef)) == wanted
+		switch {
+		case l.remove && same:
+			p["parentRef"] = nil
+		case !l.remove && !same:
+			p["parentRef"] = map[string]any{"namespace": string(wanted.Namespace), "name": string(wanted.Name)}
+		}
+	}
+	return p
+}
+
+func joined(r v1alpha1.NamespacedReference) string {
+	if r.Namespace == "" {
+		return string(r.Name)
+	}
+	return string(r.Namespace) + "/" + string(r.Name)
+}

@@ -1,0 +1,93 @@
+package screen
+
+import (
+	"io"
+	"strings"
+)
+
+// Cell is a text of a table with its style.
+type Cell struct {
+	Text  string
+	Style Style
+}
+
+// Text is a plain cell of a text that others wrote.
+func Text(s string) Cell { return Cell{Text: Line(s)} }
+
+// Styled is a cell of a text that others wrote.
+func Styled(style Style, s string) Cell { return Cell{Text: Line(s), Style: style} }
+
+// Table is columns with a header, as kubectl prints them.
+type Table struct {
+	Header []string
+	Rows   [][]Cell
+	// widths are remembered from table to table, so that rows that follow later (a watch) line up.
+	widths []int
+}
+
+const (
+	columnGap = "   "
+	// absent is shown where there is nothing to say, so that columns stay columns for cut and awk.
+	absent = "-"
+)
+
+// Add appends a row.
+func (t *Table) Add(cells ...Cell) { t.Rows = append(t.Rows, cells) }
+
+// WriteTo writes header and rows; the header alone is never written.
+func (t *Table) write(w io.Writer, p Palette, header bool) error {
+	if len(t.Rows) == 0 {
+		return nil
+	}
+	rows := t.Rows
+	if header {
+		head := make([]Cell, len(t.Header))
+		for i, h := range t.Header {
+			head[i] = Cell{Text: h}
+		}
+		rows = append([][]Cell{head}, rows...)
+	}
+	t.measure(rows)
+	var b strings.Builder
+	for _, row := range rows {
+		writeRow(&b, row, t.widths, p)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// Write writes header and rows.
+func (t *Table) Write(w io.Writer, p Palette) error { return t.write(w, p, true) }
+
+// WriteRows writes the rows without the header.
+func (t *Table) WriteRows(w io.Writer, p Palette) error { return t.write(w, p, false) }
+
+func (t *Table) measure(rows [][]Cell) {
+	for _, row := range rows {
+		for i, cell := range row {
+			if i == len(t.widths) {
+				t.widths = append(t.widths, 0)
+			}
+			t.widths[i] = max(t.widths[i], Width(shown(cell)))
+		}
+	}
+}
+
+func shown(c Cell) string {
+	if c.Text == "" {
+		return absent
+	}
+	return c.Text
+}
+
+func writeRow(b *strings.Builder, row []Cell, widths []int, p Palette) {
+	for i, cell := range row {
+		text := shown(cell)
+		b.WriteString(p.Paint(cell.Style, text))
+		if i < len(row)-1 {
+			b.WriteString(strings.Repeat(" ", widths[i]-Width(text)))
+			b.WriteString(columnGap)
+		}
+	}
+	b.WriteByte('\n')
+}
