@@ -235,7 +235,7 @@ func permille(percentage string) (int32, bool) {
 	if negative {
 		n = -n
 	}
-	return int32(n), true //nolint:gosec // parsed as 32 bits
+	return int32(n), true
 }
 
 func (i *Inventory) putDisruptionBudget(obj *policyv1.PodDisruptionBudget) {

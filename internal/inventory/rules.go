@@ -59,8 +59,7 @@ func (i *Inventory) putNamespace(ns *corev1.Namespace, n *news) {
 
 func (i *Inventory) removeNamespace(ns *corev1.Namespace, n *news) {
 	delete(i.written.namespaces, ns.Name)
-	i.rules.remove(ns.Name)
-	n.namespace(ns.Name)
+	i.replaceRules(ns.Name, nil, n)
 }
 
 // merge makes the rules anew of all namespaces that one of the policies, in an older or its present version, selects.
@@ -72,7 +71,7 @@ func (i *Inventory) merge(n *news, policies ...*v1alpha1.ChangePolicy) {
 	}
 }
 
-// mergeNamespace makes the rules of a namespace, and judges its Changes by them.
+// mergeNamespace makes the rules of a namespace.
 func (i *Inventory) mergeNamespace(name string, labels map[string]string, n *news) {
 	var inScope []*v1alpha1.ChangePolicy
 	for _, p := range i.written.policies {
@@ -80,13 +79,20 @@ func (i *Inventory) mergeNamespace(name string, labels map[string]string, n *new
 			inScope = append(inScope, p)
 		}
 	}
-	_, had := i.rules.get(name)
-	switch {
-	case len(inScope) > 0:
-		i.rules.put(name, change.Merge(inScope, i.written.calendars))
-	case had:
+	var rules *change.Rules
+	if len(inScope) > 0 {
+		rules = change.Merge(inScope, i.written.calendars)
+	}
+	i.replaceRules(name, rules, n)
+}
+
+// replaceRules of a namespace, nil for none, and judges its Changes by the new ones.
+func (i *Inventory) replaceRules(name string, rules *change.Rules, n *news) {
+	if rules != nil {
+		i.rules.put(name, rules)
+	} else if _, had := i.rules.get(name); had {
 		i.rules.remove(name)
-	default:
+	} else {
 		return
 	}
 	n.namespace(name)

@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"slices"
+	"sync/atomic"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -12,6 +13,8 @@ import (
 // selector lies in the bucket of one label that it requires: of those, the one that the fewest others lie in.
 type selectorIndex[T comparable] struct {
 	buckets table[bucket, []T]
+	// unusual counts what lies in buckets of any value or of no label: mostly none, so that nobody need look there.
+	unusual atomic.Int64
 	// placed is for writers alone.
 	placed map[T][]bucket
 }
@@ -22,6 +25,8 @@ type bucket struct {
 	namespace, key, value string
 	anyValue              bool
 }
+
+func (b bucket) unusual() bool { return b.anyValue || b.key == "" }
 
 // put puts an item into the index with its selector, in place of the one it had. A reader never misses an item whose
 // old and new selectors both match.
@@ -36,6 +41,9 @@ func (x *selectorIndex[T]) put(namespace string, selector configuration.Selector
 	old, next := x.placed[item], x.choose(namespace, selector)
 	for _, b := range next {
 		if !slices.Contains(old, b) {
+			if b.unusual() {
+				x.unusual.Add(1)
+			}
 			x.buckets.put(b, append(slices.Clone(x.buckets.of(b)), item))
 		}
 	}
@@ -94,6 +102,9 @@ func (x *selectorIndex[T]) remove(item T) {
 }
 
 func (x *selectorIndex[T]) take(b bucket, item T) {
+	if b.unusual() {
+		defer x.unusual.Add(-1)
+	}
 	left := slices.DeleteFunc(slices.Clone(x.buckets.of(b)), func(other T) bool { return other == item })
 	if len(left) == 0 {
 		x.buckets.remove(b)
@@ -108,6 +119,11 @@ func (x *selectorIndex[T]) candidates(namespace string, labels map[string]string
 		for _, item := range x.buckets.of(bucket{namespace: namespace, key: k, value: v}) {
 			yield(item)
 		}
+	}
+	if x.unusual.Load() == 0 {
+		return
+	}
+	for k := range labels {
 		for _, item := range x.buckets.of(bucket{namespace: namespace, key: k, anyValue: true}) {
 			yield(item)
 		}

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -74,11 +75,13 @@ func (i *Inventory) World(r *change.Request) *change.World {
 	key := r.Key
 	g := Governance{Rules: i.rules.of(key.Namespace)}
 	var labels map[string]string
-	for _, t := range []*configuration.Template{r.Old, r.New} {
-		if t != nil {
-			labels = t.Labels
-			g.own(i.ClaimantsOf(key, labels))
-		}
+	if r.Old != nil {
+		labels = r.Old.Labels
+		g.own(i.ClaimantsOf(key, labels))
+	}
+	if r.New != nil && (r.Old == nil || !maps.Equal(r.Old.Labels, r.New.Labels)) {
+		labels = r.New.Labels
+		g.own(i.ClaimantsOf(key, labels))
 	}
 	g.through(i, key, labels)
 
