@@ -1,4 +1,5 @@
-// Package attack tries what quality demands to be refused, as the users who would try it, on a real API server.
+// Package attack tries what quality demands to be refused, as the users who would try it, on a real API server with the
+// gate's real handler behind it, and sees to it that what must pass passes.
 package attack
 
 import (
@@ -11,15 +12,22 @@ import (
 	"github.com/itil-dev/itil-operator/test/attack/who"
 )
 
-var env *apiserver.Env
+var (
+	env      *apiserver.Env
+	operator *replica
+)
 
 func TestAttack(t *testing.T) {
 	RegisterFailHandler(Fail)
 	RunSpecs(t, "Attacks")
 }
 
-var _ = BeforeSuite(func() { env = apiserver.Start(GinkgoTB(), apiserver.WithPolicies()) })
+var _ = BeforeSuite(func(ctx SpecContext) {
+	env = apiserver.Start(GinkgoTB(), apiserver.WithPolicies())
+	env.Apply(GinkgoTB(), "config/rbac/user_roles.yaml")
+	operator = startReplica(ctx)
+})
 
 var _ = Describe("Who said so", func() {
-	who.SaidSo(who.Cluster{Env: func() *apiserver.Env { return env }, Stamps: true})
+	who.SaidSo(who.Cluster{Env: func() *apiserver.Env { return env }, Stamps: true, Gated: true})
 })

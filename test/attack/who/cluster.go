@@ -28,10 +28,13 @@ const (
 
 var everything = []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"}
 
-// Cluster is an API server with the policies, and whether it stamps.
+// Cluster is an API server with the policies.
 type Cluster struct {
-	Env    func() *apiserver.Env
+	Env func() *apiserver.Env
+	// Stamps: it serves MutatingAdmissionPolicy.
 	Stamps bool
+	// Gated: an operator keeps the gate's configuration, which is no longer the specs' to write.
+	Gated bool
 }
 
 // namespace makes one in which everybody may do what the built-in role admin would let them do with our kinds, so that
