@@ -120,7 +120,12 @@ func (c *cluster) up(ctx context.Context) error {
 	if err := c.ensureNodes(ctx, st); err != nil {
 		return err
 	}
-	c.say("\nThe control plane is ready. Use it with:\n  export KUBECONFIG=%s\nStop it with:\n  go run ./hack/local down", c.kubeconfig())
+	if st.Operator {
+		if err := c.upOperator(ctx, st); err != nil {
+			return err
+		}
+	}
+	c.say("\nThe local cluster is ready. Use it with:\n  export KUBECONFIG=%s\nStop it with:\n  make down", c.kubeconfig())
 	return nil
 }
 
@@ -169,7 +174,7 @@ func (c *cluster) ensure(ctx context.Context, wanted component) error {
 	return nil
 }
 
-// down stops what up started, in reverse order, and removes everything but the link to the binaries.
+// down stops what up started, in reverse order, and removes everything but what was built.
 func (c *cluster) down(ctx context.Context) error {
 	names, err := c.recorded()
 	if err != nil {
@@ -203,7 +208,11 @@ func (c *cluster) status(out io.Writer) error {
 		return err
 	}
 	dead := 0
-	for _, component := range c.components(st, "") {
+	components := c.components(st, "")
+	if st.Operator {
+		components = append(components, c.operatorComponent(st))
+	}
+	for _, component := range components {
 		running, err := c.readRecord(component.name)
 		if err != nil {
 			return err
@@ -219,7 +228,7 @@ func (c *cluster) status(out io.Writer) error {
 		}
 	}
 	if dead > 0 {
-		return fmt.Errorf("%d components are not running; start them with: go run ./hack/local up", dead)
+		return fmt.Errorf("%d components are not running; start them with: make up", dead)
 	}
 	return nil
 }

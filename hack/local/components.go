@@ -117,6 +117,9 @@ func (c *cluster) apiServer(st *state, binary string, tlsArgs []string) componen
 		"--service-account-key-file=" + serviceAccounts, "--service-account-signing-key-file=" + serviceAccounts,
 		"--service-cluster-ip-range=10.96.0.0/16",
 		"--allow-privileged=true",
+		// What the operator writes, one line each: an idle one writes nothing, and this shows it.
+		"--audit-policy-file=" + c.auditPolicy(), "--audit-log-path=" + c.path("logs", "operator-writes.jsonl"),
+		"--audit-log-maxsize=50", "--audit-log-maxbackup=1",
 	}, tlsArgs...)
 	if !st.MutatingAdmissionPolicy {
 		args = append(args,
@@ -127,10 +130,13 @@ func (c *cluster) apiServer(st *state, binary string, tlsArgs []string) componen
 	}
 	return component{
 		name: "kube-apiserver", binary: binary, args: args,
+		content:  digestOf([]string{c.auditPolicy()}),
 		readyURL: "https://" + st.address(portAPIServer) + "/readyz",
 		grace:    5 * time.Second, // it would wait much longer for watches to end; it keeps nothing that could be lost
 	}
 }
+
+func (c *cluster) auditPolicy() string { return filepath.Join(c.root, "hack", "local", "audit.yaml") }
 
 func (c *cluster) kwok(st *state, binary string) component {
 	stages := c.stageFiles()

@@ -26,6 +26,8 @@ type state struct {
 	MutatingAdmissionPolicy bool `json:"mutatingAdmissionPolicy"`
 	// EtcdSync true makes etcd sync every write to disk, as in production. Slower; wanted for measurements.
 	EtcdSync bool `json:"etcdSync"`
+	// Operator false leaves the cluster without the operator and anything of itil.dev.
+	Operator bool `json:"operator"`
 	// Ports on 127.0.0.1 by what listens there.
 	Ports map[string]int `json:"ports"`
 }
@@ -51,7 +53,7 @@ func portNames() []string {
 }
 
 func newState() *state {
-	return &state{Nodes: defaultNodes, MutatingAdmissionPolicy: true, Ports: map[string]int{}}
+	return &state{Nodes: defaultNodes, MutatingAdmissionPolicy: true, Operator: true, Ports: map[string]int{}}
 }
 
 func (c *cluster) loadState() (*state, error) {
@@ -89,6 +91,7 @@ func (s *state) override(getenv func(string) string) error {
 	switches := map[string]*bool{
 		"ITIL_LOCAL_MUTATING_ADMISSION_POLICY": &s.MutatingAdmissionPolicy,
 		"ITIL_LOCAL_ETCD_SYNC":                 &s.EtcdSync,
+		"ITIL_LOCAL_OPERATOR":                  &s.Operator,
 	}
 	for name, value := range switches {
 		switch text := getenv(name); text {

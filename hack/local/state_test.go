@@ -20,8 +20,9 @@ func TestOverride(t *testing.T) {
 		"everything set": {
 			env: map[string]string{
 				"ITIL_LOCAL_NODES": "0", "ITIL_LOCAL_MUTATING_ADMISSION_POLICY": "off", "ITIL_LOCAL_ETCD_SYNC": "off",
+				"ITIL_LOCAL_OPERATOR": "on",
 			},
-			want: &state{},
+			want: &state{Operator: true},
 		},
 		"too many nodes": {
 			env:     map[string]string{"ITIL_LOCAL_NODES": "1001"},
