@@ -62,13 +62,16 @@ func (e *evaluation) strictest() (Agreement, bool) {
 			}
 		}
 		due := a.Time.Add(e.started(), target)
-		stricter := due.Before(bestDue) || due.Equal(bestDue) && a.Name < best.Name
+		stricter := dueBefore(due, bestDue) || due.Equal(bestDue) && a.Name < best.Name
 		if !found || resolves && !bestResolves || resolves == bestResolves && stricter {
 			best, bestDue, found, bestResolves = a, due, true, resolves
 		}
 	}
 	return best, found
 }
+
+// dueBefore orders due times; the zero time is never.
+func dueBefore(a, b time.Time) bool { return !a.IsZero() && (b.IsZero() || a.Before(b)) }
 
 // explained reports whether another incident explains this one, so that nobody need respond to it.
 func (e *evaluation) explained() bool {
@@ -121,7 +124,7 @@ func (e *evaluation) clock(before *v1alpha1.Clock, agreed BusinessTime, target t
 		e.wake(due)
 	}
 	switch {
-	case !judged.Before(due):
+	case !due.IsZero() && !judged.Before(due):
 		c.State = v1alpha1.ClockBreached
 	case run.stop != nil:
 		c.State = v1alpha1.ClockMet
@@ -129,10 +132,12 @@ func (e *evaluation) clock(before *v1alpha1.Clock, agreed BusinessTime, target t
 		c.State = v1alpha1.ClockPaused
 		e.announce(before, c, run.name, due)
 		return c
-	case !judged.Before(warn):
+	case !warn.IsZero() && !judged.Before(warn):
 		c.State = v1alpha1.ClockWarning
 	}
-	c.DueAt = e.at(due)
+	if !due.IsZero() {
+		c.DueAt = e.at(due)
+	}
 	e.announce(before, c, run.name, due)
 	return c
 }
@@ -161,19 +166,19 @@ func (e *evaluation) resumeClocks(resolvedAt *metav1.Time) {
 
 // announce tells of a clock that crosses a threshold.
 func (e *evaluation) announce(before, after *v1alpha1.Clock, name string, due time.Time) {
-	if before != nil && before.State == after.State {
+	if due.IsZero() || before != nil && before.State == after.State {
 		return
 	}
 	switch after.State {
 	case v1alpha1.ClockWarning:
 		e.event(Event{
-			Warning: true, Reason: "DueSoon", Action: "Warn",
+			Warning: true, Reason: EventDueSoon, Action: "Warn",
 			Note: "three quarters of the time for its " + name + " are over; due at " + stamp(due),
 		})
 	case v1alpha1.ClockBreached:
 		e.tell("the time for its "+name+" is over (was due at "+stamp(due)+")", operator)
 		e.event(Event{
-			Warning: true, Reason: "Breached", Action: "Breach", Note: "the time for its " + name + " ended at " + stamp(due),
+			Warning: true, Reason: EventBreached, Action: "Breach", Note: "the time for its " + name + " ended at " + stamp(due),
 		})
 	case v1alpha1.ClockRunning, v1alpha1.ClockPaused, v1alpha1.ClockMet:
 	default:

@@ -85,7 +85,7 @@ func (e *evaluation) setRecovered() {
 	const kind = v1alpha1.ConditionRecovered
 	s := &e.Status
 	switch {
-	case len(s.Signals) == 0:
+	case len(s.Signals) == 0 && s.RecoveredAt == nil:
 		e.set(kind, false, "NoSignals", "no signal tells; its resolution is for a person to declare")
 	case Active(s.Signals):
 		message := "still there: " + activeText(s.Signals)

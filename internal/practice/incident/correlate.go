@@ -24,6 +24,9 @@ const (
 	maxSignals  = 50
 	maxEvidence = 30
 	maxMessage  = 1024
+
+	maxEvidenceObject = 320
+	maxEvidenceReason = 128
 )
 
 // Reasons of evidence by which an incident ends without the fault being repaired.
@@ -55,6 +58,16 @@ func DetectedOf(s *v1alpha1.IncidentStatus) Detected {
 		FailedTemplateHash:  s.FailedTemplateHash, RecoveredTemplateHash: s.RecoveredTemplateHash,
 		SuspectedChange: s.SuspectedChange, Evidence: s.Evidence,
 	}
+}
+
+// Into is the status with the detector's part in it. The rest is the lifecycle's; neither writes the other's.
+func (d Detected) Into(s v1alpha1.IncidentStatus) v1alpha1.IncidentStatus {
+	s.Signals, s.Reason, s.Fingerprint = d.Signals, d.Reason, d.Fingerprint
+	s.StartedAt, s.DetectedAt, s.RecoveredAt = d.StartedAt, d.DetectedAt, d.RecoveredAt
+	s.RecoveryHoldSeconds = d.RecoveryHoldSeconds
+	s.FailedTemplateHash, s.RecoveredTemplateHash = d.FailedTemplateHash, d.RecoveredTemplateHash
+	s.SuspectedChange, s.Evidence = d.SuspectedChange, d.Evidence
+	return s
 }
 
 // Subject is what an incident is about.
@@ -266,7 +279,7 @@ func (c *correlation) failedTemplate() string {
 
 // sayWhyGone leaves word where a fault ended without being repaired, at exactly the time of recovery.
 func (c *correlation) sayWhyGone() {
-	e := v1alpha1.Evidence{At: *c.RecoveredAt, Object: clip(c.subject.Key.Kind+"/"+c.subject.Key.Name, 320)}
+	e := v1alpha1.Evidence{At: *c.RecoveredAt, Object: clip(c.subject.Key.Kind+"/"+c.subject.Key.Name, maxEvidenceObject)}
 	switch {
 	case c.subject.SwitchedOff:
 		e.Reason, e.Message = EvidenceSwitched, "detection was switched off for it ("+v1alpha1.LabelIncidents+")"
@@ -291,4 +304,19 @@ func Fresh(findings []Finding, ended time.Time, code v1alpha1.ResolutionCode) bo
 		}
 		return f.LastAt.After(ended)
 	})
+}
+
+// EvidenceOf is Warning events as an incident shows them.
+func EvidenceOf(list []Warning) []v1alpha1.Evidence {
+	out := make([]v1alpha1.Evidence, 0, min(len(list), maxEvidence))
+	for _, w := range list {
+		if len(out) == maxEvidence {
+			break
+		}
+		out = append(out, v1alpha1.Evidence{
+			At: metav1.NewTime(w.At.Truncate(time.Second)), Object: clip(KindPod+"/"+w.Pod, maxEvidenceObject),
+			Reason: clip(w.Reason, maxEvidenceReason), Message: clip(w.Message, maxMessage),
+		})
+	}
+	return out
 }

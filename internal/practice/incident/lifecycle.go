@@ -24,7 +24,7 @@ type Rules struct {
 // DefaultRules are those of the documentation.
 func DefaultRules() Rules {
 	return Rules{
-		ReopenWindow: time.Hour, ClosingTime: 3 * day, Closing: Weekdays{}, Retention: 90 * day,
+		ReopenWindow: time.Hour, ClosingTime: 3 * day, Closing: weekdays(), Retention: 90 * day,
 	}
 }
 
@@ -62,6 +62,19 @@ type Event struct {
 	// Reason is a word for machines, Action what was done, Note a sentence for people.
 	Reason, Action, Note string
 }
+
+// Reasons of events.
+const (
+	EventOpened       = "IncidentOpened"
+	EventAcknowledged = "Acknowledged"
+	EventOnHold       = "OnHold"
+	EventResumed      = "Resumed"
+	EventResolved     = "Resolved"
+	EventReopened     = "Reopened"
+	EventClosed       = "Closed"
+	EventDueSoon      = "DueSoon"
+	EventBreached     = "Breached"
+)
 
 // Decision is what Evaluate concludes.
 type Decision struct {
@@ -184,7 +197,7 @@ func (e *evaluation) opened() {
 	}
 	e.tell("opened: "+e.incident.Spec.Title, by)
 	e.event(Event{
-		Warning: true, Reason: "IncidentOpened", Action: "Open",
+		Warning: true, Reason: EventOpened, Action: "Open",
 		Note: fmt.Sprintf("%s, %s", e.incident.Spec.Title, e.Status.Priority),
 	})
 }
@@ -201,7 +214,7 @@ func (e *evaluation) acknowledge() {
 	} else {
 		e.tell("acknowledged", "")
 	}
-	e.event(Event{Reason: "Acknowledged", Action: "Acknowledge", Note: "a person took notice"})
+	e.event(Event{Reason: EventAcknowledged, Action: "Acknowledge", Note: "a person took notice"})
 }
 
 // resolution is what resolves the incident, when and by whom; nil where nothing does.
@@ -343,7 +356,7 @@ func (e *evaluation) reopen(failed bool) {
 		what = "reopened: it fails again"
 	}
 	e.tell(what, "")
-	e.event(Event{Warning: true, Reason: "Reopened", Action: "Reopen", Note: what})
+	e.event(Event{Warning: true, Reason: EventReopened, Action: "Reopen", Note: what})
 	if e.incident.Spec.Hold != nil && !e.facts.HoldOver {
 		s.State = v1alpha1.IncidentOnHold
 	}
@@ -355,7 +368,7 @@ func (e *evaluation) resolve(before v1alpha1.IncidentState, r v1alpha1.Resolutio
 		at = later(at, e.started())
 		s.State, s.ResolvedAt = v1alpha1.IncidentResolved, e.at(at)
 		e.tell(fmt.Sprintf("resolved: %s. %s", r.Code, r.Notes), by)
-		e.event(Event{Reason: "Resolved", Action: "Resolve", Note: fmt.Sprintf("%s: %s", r.Code, r.Notes)})
+		e.event(Event{Reason: EventResolved, Action: "Resolve", Note: fmt.Sprintf("%s: %s", r.Code, r.Notes)})
 	}
 	// What resolved it is a recorded fact, unless a person says otherwise.
 	if before != v1alpha1.IncidentResolved || s.Resolution == nil || e.incident.Spec.Resolution != nil {
@@ -363,11 +376,11 @@ func (e *evaluation) resolve(before v1alpha1.IncidentState, r v1alpha1.Resolutio
 	}
 	closing := e.facts.Rules.Closing.Add(s.ResolvedAt.Time, e.facts.Rules.ClosingTime)
 	switch {
-	case r.Closed, !e.incident.Spec.Major && !closing.After(e.now):
+	case r.Closed, !e.incident.Spec.Major && !closing.IsZero() && !closing.After(e.now):
 		s.State, s.ClosedAt = v1alpha1.IncidentClosed, e.at(e.now)
 		e.ClosedNow = true
 		e.tell("closed", by)
-		e.event(Event{Reason: "Closed", Action: "Close", Note: "closed"})
+		e.event(Event{Reason: EventClosed, Action: "Close", Note: "closed"})
 	case !e.incident.Spec.Major:
 		e.wake(closing)
 	}
@@ -380,13 +393,13 @@ func (e *evaluation) work(before v1alpha1.IncidentState) {
 	case hold != nil && !e.facts.HoldOver:
 		if before != v1alpha1.IncidentOnHold {
 			e.tell("on hold: "+string(hold.Reason), string(e.incident.Spec.Assignee))
-			e.event(Event{Reason: "OnHold", Action: "Hold", Note: string(hold.Reason) + " " + hold.Comment})
+			e.event(Event{Reason: EventOnHold, Action: "Hold", Note: string(hold.Reason) + " " + hold.Comment})
 		}
 		s.State = v1alpha1.IncidentOnHold
 	case before == v1alpha1.IncidentOnHold:
 		s.State = v1alpha1.IncidentInProgress
 		e.tell("taken up again", string(e.incident.Spec.Assignee))
-		e.event(Event{Reason: "Resumed", Action: "Resume", Note: "no longer on hold"})
+		e.event(Event{Reason: EventResumed, Action: "Resume", Note: "no longer on hold"})
 	case before == v1alpha1.IncidentInProgress, s.AcknowledgedAt != nil:
 		s.State = v1alpha1.IncidentInProgress
 	default:

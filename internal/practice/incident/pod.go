@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
 )
 
 // Second is a point in time in seconds since 1970, 0 where it is not known. The times of a status are no finer, and
@@ -70,9 +72,9 @@ type Pod struct {
 	Scheduled, Sandbox, Ready PodCondition
 	// Disruption is the reason of a true condition DisruptionTarget.
 	Disruption string
-	// NeverRestarts: its restartPolicy is Never.
-	NeverRestarts bool
-	Containers    []Container
+	// Muted: its own labels switch detection off.
+	Muted      bool
+	Containers []Container
 }
 
 // PodOwner is a pod's controller.
@@ -193,14 +195,14 @@ const (
 func PodFrom(p *corev1.Pod) Pod {
 	out := Pod{
 		Namespace: p.Namespace, Name: p.Name, UID: p.UID,
-		Owner:         ownerOf(p.OwnerReferences),
-		Revision:      revisionOf(p.Labels),
-		Node:          p.Spec.NodeName,
-		CreatedAt:     SecondOf(p.CreationTimestamp.Time),
-		Phase:         p.Status.Phase,
-		Reason:        clip(p.Status.Reason, maxReason),
-		Message:       clip(p.Status.Message, maxPodMessage),
-		NeverRestarts: p.Spec.RestartPolicy == corev1.RestartPolicyNever,
+		Owner:     ownerOf(p.OwnerReferences),
+		Revision:  revisionOf(p.Labels),
+		Node:      p.Spec.NodeName,
+		CreatedAt: SecondOf(p.CreationTimestamp.Time),
+		Phase:     p.Status.Phase,
+		Reason:    clip(p.Status.Reason, maxReason),
+		Message:   clip(p.Status.Message, maxPodMessage),
+		Muted:     p.Labels[v1alpha1.LabelIncidents] == v1alpha1.LabelIncidentsDisabled,
 	}
 	if p.DeletionTimestamp != nil {
 		// A grace period of zero and a time before 1970 must still count as being deleted.

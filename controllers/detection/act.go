@@ -1,0 +1,318 @@
+package detection
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/kube/patch"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+	"github.com/itil-dev/itil-operator/internal/practice/incident"
+)
+
+// act does what a look calls for, and says when to look again.
+func (r *Reconciler) act(ctx context.Context, in *input, result incident.Result, now time.Time) (time.Time, error) {
+	action := incident.Decide(in.records, result, in.subject, now)
+	switch action.Verb {
+	case incident.Nothing:
+		r.noLongerListed(in, result)
+		return action.Next, r.suspectLater(ctx, in, result, now)
+	case incident.Update:
+		return action.Next, r.update(ctx, in, result, action.Detected, now)
+	case incident.Open:
+	}
+	switch {
+	case !in.mayOpen || in.namespace == "":
+		return action.Next, nil
+	case r.isBacklog(in, action.Detected):
+		r.list(&r.backlog, incident.BacklogKey(in.namespace), in.Key, &result.Findings[0])
+		return action.Next, nil
+	case r.isFull(in):
+		r.list(&r.overflow, incident.OverflowKey(), in.Key, &result.Findings[0])
+		cappedTotal.Inc()
+		return action.Next, nil
+	}
+	return action.Next, r.open(ctx, in, result, action.Detected, now)
+}
+
+// isBacklog: it failed before the operator first saw it, and never had an Incident of its own.
+func (r *Reconciler) isBacklog(in *input, d incident.Detected) bool {
+	if r.InstalledAt.IsZero() || in.records.Last != nil || in.Key.Kind == incident.KindNode {
+		return false
+	}
+	if in.Workload != nil && !in.Workload.CreatedAt.Before(r.InstalledAt) {
+		return false
+	}
+	return d.StartedAt.Time.Before(r.InstalledAt)
+}
+
+// isFull: as many are open as may be. What matters most has no bound.
+func (r *Reconciler) isFull(in *input) bool {
+	const lastUncapped = 2
+	if in.service != nil && in.service.Tier() <= lastUncapped || in.Key.Kind == incident.KindNode {
+		return false
+	}
+	there, all := r.incidents.counts(in.namespace)
+	return there >= cmp.Or(r.NamespaceCap, DefaultNamespaceCap) || all >= cmp.Or(r.ClusterCap, DefaultClusterCap)
+}
+
+// makeRoom lets some of those open that caps keep back, as many as left.
+func (r *Reconciler) makeRoom(namespace string) {
+	const several = 2
+	for _, key := range r.overflow.waiting(incident.OverflowKey(), several, func(key configuration.Key) bool {
+		_, all := r.incidents.counts(namespace)
+		return key.Namespace == namespace || all == cmp.Or(r.ClusterCap, DefaultClusterCap)-1
+	}) {
+		r.enqueue(key)
+	}
+}
+
+// list puts a workload on a record that stands for several.
+func (r *Reconciler) list(c *collection, record, key configuration.Key, f *incident.Finding) {
+	if c.put(record, incident.Entry{Key: key, Finding: f}) {
+		r.enqueue(record)
+	}
+}
+
+// noLongerListed takes a workload that is well off the records that stand for several.
+func (r *Reconciler) noLongerListed(in *input, result incident.Result) {
+	if len(result.Findings) > 0 && !in.subject.SwitchedOff {
+		return
+	}
+	if !result.Well.Evident && !result.Gone && !in.subject.SwitchedOff {
+		return
+	}
+	r.unlist(&r.backlog, incident.BacklogKey(in.namespace), in.Key)
+	r.unlist(&r.overflow, incident.OverflowKey(), in.Key)
+}
+
+func (r *Reconciler) unlist(c *collection, record, key configuration.Key) {
+	listed := c.has(record, key)
+	for _, i := range r.incidents.of(record) {
+		listed = listed || isOpen(i) && incident.Listed(i.Status.Signals, key)
+	}
+	if listed && c.put(record, incident.Entry{Key: key}) {
+		r.enqueue(record)
+	}
+}
+
+// open creates the Incident and says what was seen.
+func (r *Reconciler) open(ctx context.Context, in *input, result incident.Result, d incident.Detected, now time.Time) error {
+	created, err := r.create(ctx, in, incident.Title(in.Key, result.Findings[0]), now)
+	if err != nil || created == nil {
+		return err
+	}
+	if created.Status.DetectedAt != nil {
+		// Another detector was faster, and this is its Incident: go on from what it wrote.
+		in.records = incident.Records{Current: created}
+		action := incident.Decide(in.records, result, in.subject, now)
+		if action.Verb != incident.Update {
+			return nil
+		}
+		return r.update(ctx, in, result, action.Detected, now)
+	}
+	d.Evidence = append(d.Evidence, r.evidence(ctx, in, result)...)
+	d.SuspectedChange = r.suspect(in, d, result)
+	if err := r.write(ctx, created, d); err != nil {
+		return err
+	}
+	r.unlist(&r.overflow, incident.OverflowKey(), in.Key)
+	openedTotal.WithLabelValues(string(d.Reason)).Inc()
+	timeToDetect.Observe(max(now.Sub(d.StartedAt.Time), 0).Seconds())
+	return nil
+}
+
+// createAttempts bounds how many names are tried; each failure tells of a greater episode.
+const createAttempts = 8
+
+var errNoName = errors.New("no free name for an Incident")
+
+// create makes the Incident of the next episode, or finds the one that another detector made. It returns nil where
+// there is one that needs nothing yet.
+func (r *Reconciler) create(ctx context.Context, in *input, title string, now time.Time) (*v1alpha1.Incident, error) {
+	episode := 1
+	for _, i := range r.incidents.of(in.Key) {
+		episode = max(episode, incident.Episode(i.Labels)+1)
+	}
+	for range createAttempts {
+		i := r.newIncident(in, title, episode)
+		err := r.Client.Create(ctx, i)
+		if err == nil {
+			r.incidents.put(i)
+			return i, nil
+		}
+		if !apierrors.IsAlreadyExists(err) {
+			return nil, fmt.Errorf("create Incident %s/%s: %w", i.Namespace, i.Name, err)
+		}
+		live := &v1alpha1.Incident{}
+		if err := r.Reader.Get(ctx, client.ObjectKeyFromObject(i), live); err != nil {
+			return nil, fmt.Errorf("read Incident %s/%s that already exists: %w", i.Namespace, i.Name, err)
+		}
+		key, about := keyOf(live)
+		if about && key == in.Key {
+			r.incidents.put(live)
+			if chosen := incident.Choose([]*v1alpha1.Incident{live}, r.Rules, now); chosen.Current != nil {
+				return live, nil
+			}
+		}
+		episode = max(episode, incident.Episode(live.Labels)) + 1
+	}
+	return nil, fmt.Errorf("%w of %s", errNoName, incident.KeyString(in.Key))
+}
+
+func (r *Reconciler) newIncident(in *input, title string, episode int) *v1alpha1.Incident {
+	ref := incident.Reference(in.Key)
+	i := &v1alpha1.Incident{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: in.namespace, Name: incident.Name(in.Key, episode),
+			Labels: map[string]string{
+				v1alpha1.LabelManagedBy:    v1alpha1.ManagedBy,
+				v1alpha1.LabelWorkloadKind: in.Key.Kind,
+				v1alpha1.LabelWorkload:     incident.KeyHash(in.Key),
+				incident.LabelEpisode:      strconv.Itoa(episode),
+			},
+		},
+		Spec: v1alpha1.IncidentSpec{
+			Title: title, Source: v1alpha1.IncidentSourceDetector, WorkloadRef: &ref,
+			Description: r.description(in),
+		},
+	}
+	if in.service != nil {
+		i.Spec.ServiceRef = &v1alpha1.LocalReference{Name: v1alpha1.ObjectName(in.service.Name.Name)}
+	}
+	return i
+}
+
+// description says whom it is about, and which Incident it follows.
+func (r *Reconciler) description(in *input) string {
+	text := in.Key.Kind + " " + in.Key.Name
+	if in.Key.Namespace != "" {
+		text += " in namespace " + in.Key.Namespace
+	}
+	if in.service != nil {
+		text += ", of Service " + in.service.Name.Name + " (tier " + strconv.Itoa(int(in.service.Tier())) + ", owner " + in.service.Spec.Owner.Team
+		if group := in.service.Spec.SupportGroup; group != "" {
+			text += ", support group " + group
+		}
+		text += ")"
+	}
+	text += "."
+	if last := in.records.Last; last != nil {
+		text += " The Incident before was " + last.Name + "."
+	}
+	return text
+}
+
+func (r *Reconciler) update(ctx context.Context, in *input, result incident.Result, d incident.Detected, now time.Time) error {
+	current := in.records.Current
+	if d.SuspectedChange == nil && r.mayBeSuspected(current, now) {
+		d.SuspectedChange = r.suspect(in, d, result)
+	}
+	return r.write(ctx, current, d)
+}
+
+// suspicionPatience is how long after an Incident was opened a change may still come to light.
+const suspicionPatience = 10 * time.Minute
+
+func (r *Reconciler) mayBeSuspected(i *v1alpha1.Incident, now time.Time) bool {
+	return isOpen(i) && (i.Status.DetectedAt == nil || now.Sub(i.Status.DetectedAt.Time) < suspicionPatience)
+}
+
+// suspectLater names a change that comes to light after the Incident was opened: the record of what was deployed may
+// be written after the failure is seen.
+func (r *Reconciler) suspectLater(ctx context.Context, in *input, result incident.Result, now time.Time) error {
+	current := in.records.Current
+	if current == nil || current.Status.DetectedAt == nil || current.Status.SuspectedChange != nil || !r.mayBeSuspected(current, now) {
+		return nil
+	}
+	d := incident.DetectedOf(&current.Status)
+	if d.SuspectedChange = r.suspect(in, d, result); d.SuspectedChange == nil {
+		return nil
+	}
+	return r.write(ctx, current, d)
+}
+
+func (r *Reconciler) write(ctx context.Context, current *v1alpha1.Incident, d incident.Detected) error {
+	next := current.DeepCopy()
+	next.Status = d.Into(next.Status)
+	_, err := patch.Status(ctx, r.Client, current, next)
+	if apierrors.IsNotFound(err) {
+		// Somebody deleted it; its event makes us look again.
+		r.incidents.remove(current)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("write the status of Incident %s/%s: %w", current.Namespace, current.Name, err)
+	}
+	r.incidents.put(next)
+	return nil
+}
+
+// evidence is the last Warning events of the failing pods.
+func (r *Reconciler) evidence(ctx context.Context, in *input, result incident.Result) []v1alpha1.Evidence {
+	const shownPods, shownEvents = 2, 10
+	var pods []string
+	for _, f := range result.Findings {
+		for _, pod := range f.Pods {
+			if !slices.Contains(pods, pod) && len(pods) < shownPods {
+				pods = append(pods, pod)
+			}
+		}
+	}
+	list := r.warnings(ctx, in, pods)
+	slices.SortFunc(list, func(a, b incident.Warning) int {
+		return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Reason, b.Reason))
+	})
+	return incident.EvidenceOf(list[:min(len(list), shownEvents)])
+}
+
+// suspect is the change that may have caused it: in the workload, or in what its service cannot do without.
+func (r *Reconciler) suspect(in *input, d incident.Detected, result incident.Result) *v1alpha1.SuspectedChange {
+	if d.StartedAt == nil || in.Key.Namespace == "" {
+		return nil
+	}
+	currentOnly := len(result.Findings) > 0
+	for _, f := range result.Findings {
+		currentOnly = currentOnly && f.CurrentOnly
+	}
+	list := r.implementations(in.Key)
+	if in.service != nil {
+		for _, dependency := range in.service.DependsOn {
+			if dependency.Strength != v1alpha1.DependencyHard {
+				continue
+			}
+			for _, key := range r.Inventory.Members(dependency.On) {
+				for _, i := range r.implementations(key) {
+					i.Dependency = true
+					list = append(list, i)
+				}
+			}
+		}
+	}
+	return incident.Suspect(list, d.StartedAt.Time, currentOnly)
+}
+
+// implementations are what went into a workload, as its baselines and its Changes tell.
+func (r *Reconciler) implementations(key configuration.Key) []incident.Implementation {
+	on := key.Kind + " " + key.Name
+	list := incident.Implementations(key.Namespace, on, r.Inventory.Baselines(key))
+	for _, c := range r.Inventory.ChangesOf(key) {
+		for _, i := range c.Object.Status.Implementations {
+			if string(i.Workload.Kind) == key.Kind && string(i.Workload.Name) == key.Name {
+				list = append(list, incident.Implementation{
+					Namespace: key.Namespace, Change: c.Object.Name, At: i.At.Time, On: on,
+				})
+			}
+		}
+	}
+	return list
+}

@@ -1,0 +1,332 @@
+// Package detection watches pods, workloads, Jobs and nodes and keeps one Incident for each workload that fails.
+//
+// It runs on the leader. What it must remember is in the Incidents themselves; the rest is rebuilt from one list of
+// the pods. It writes an Incident's spec once, at creation, and of its status only what incident.Detected names; the
+// rest of the status is the lifecycle's (controllers/incident).
+package detection
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/kube/push"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+	"github.com/itil-dev/itil-operator/internal/practice/incident"
+)
+
+// +kubebuilder:rbac:groups="",resources=pods;nodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=events,verbs=get;list
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups=apps,resources=replicasets,verbs=get
+// +kubebuilder:rbac:groups=itil.dev,resources=incidents,verbs=get;list;watch;create
+// +kubebuilder:rbac:groups=itil.dev,resources=incidents/status,verbs=get;patch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Scope says where incidents are detected.
+type Scope string
+
+const (
+	// ScopeAll is all namespaces but kube-system and the operator's own.
+	ScopeAll Scope = "All"
+	// ScopeServices is the workloads that a Service claims.
+	ScopeServices Scope = "Services"
+)
+
+// Default bounds of what is open at once. Tiers 1 and 2 have none.
+const (
+	DefaultNamespaceCap = 50
+	DefaultClusterCap   = 500
+
+	defaultConcurrency = 4
+	namespaceSystem    = "kube-system"
+)
+
+// Reconciler keeps the Incidents of workloads. Its requests are workloads.
+type Reconciler struct {
+	// Client reads from the cache and writes; Reader asks the API server.
+	Client client.Client
+	Reader client.Reader
+	// Inventory of workloads and the Services that claim them.
+	Inventory *inventory.Inventory
+	Clock     clock.PassiveClock
+	Recorder  events.EventRecorder
+
+	// Namespace is the operator's own. Incidents of nodes are there.
+	Namespace string
+	Scope     Scope
+	Settings  incident.Settings
+	Rules     incident.Rules
+	// InstalledAt is when the operator was installed: what failed before is backlog. Zero: nothing is.
+	InstalledAt time.Time
+	// NamespaceCap and ClusterCap bound how many of the detector's Incidents are open; 0 is the default.
+	NamespaceCap, ClusterCap int
+	// Concurrency is how many workloads are looked at once; 0 is the default.
+	Concurrency int
+	// Name of the controller, for metrics; empty is the default. Two in one process need two names.
+	Name string
+
+	pods      *podIndex
+	incidents *incidentIndex
+	memory    memory
+	jobs      jobIndex
+	backlog   collection
+	overflow  collection
+
+	enqueue func(configuration.Key)
+}
+
+// New returns a Reconciler with the defaults of the documentation; the caller sets its clients.
+func New() *Reconciler {
+	return &Reconciler{
+		Scope: ScopeAll, Settings: incident.DefaultSettings(), Rules: incident.DefaultRules(),
+		NamespaceCap: DefaultNamespaceCap, ClusterCap: DefaultClusterCap, Concurrency: defaultConcurrency,
+		pods: newPodIndex(), incidents: newIncidentIndex(), enqueue: func(configuration.Key) {},
+	}
+}
+
+// SetupWithManager registers the controller. It runs on the leader alone, and watches pods and nodes only there: a
+// replica that waits holds none. The manager's cache must have been made with CacheByObject, and the inventory be
+// registered with it.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	if r.Name == "" {
+		r.Name = "detection"
+	}
+	if r.Recorder == nil {
+		r.Recorder = mgr.GetEventRecorder("itil-operator")
+	}
+	c, err := controller.NewTyped(r.Name, mgr, controller.TypedOptions[configuration.Key]{
+		Reconciler: r, MaxConcurrentReconciles: max(r.Concurrency, 1),
+	})
+	if err != nil {
+		return fmt.Errorf("make the controller %s: %w", r.Name, err)
+	}
+	var synced []toolscache.InformerSynced
+	return c.Watch(push.Source(
+		func(ctx context.Context, add func(configuration.Key)) error {
+			r.enqueue = add
+			var err error
+			synced, err = r.follow(ctx, mgr.GetCache())
+			return err
+		},
+		func(ctx context.Context) bool {
+			return r.Inventory.WaitForSync(ctx) && toolscache.WaitForCacheSync(ctx.Done(), synced...) && r.begin()
+		},
+	))
+}
+
+// follow takes in what informers tell, and pushes the workloads that it is about.
+func (r *Reconciler) follow(ctx context.Context, c cache.Cache) ([]toolscache.InformerSynced, error) {
+	var synced []toolscache.InformerSynced
+	for _, watched := range []struct {
+		kind    client.Object
+		handler toolscache.ResourceEventHandler
+	}{
+		{&corev1.Pod{}, follower[*Record]{r.putPod, r.removePod}},
+		{&corev1.Node{}, follower[*corev1.Node]{r.putNode, r.removeNode}},
+		{&corev1.Namespace{}, follower[*corev1.Namespace]{r.putNamespace, func(*corev1.Namespace) {}}},
+		{&v1alpha1.Incident{}, follower[*v1alpha1.Incident]{r.putIncident, r.removeIncident}},
+	} {
+		informer, err := c.GetInformer(ctx, watched.kind, cache.BlockUntilSynced(false))
+		if err != nil {
+			return nil, fmt.Errorf("watch %T: %w", watched.kind, err)
+		}
+		registration, err := informer.AddEventHandler(watched.handler)
+		if err != nil {
+			return nil, fmt.Errorf("follow %T: %w", watched.kind, err)
+		}
+		synced = append(synced, registration.HasSynced)
+	}
+	cancel := r.Inventory.Subscribe(r.hear)
+	context.AfterFunc(ctx, cancel)
+	return synced, nil
+}
+
+// begin looks at all workloads once: one without pods has nobody else to speak for it.
+func (r *Reconciler) begin() bool {
+	for w := range r.Inventory.Workloads() {
+		r.hear(inventory.Event{Workload: w.Key})
+	}
+	return true
+}
+
+// follower hands the objects of an informer on with their type.
+type follower[T any] struct {
+	put    func(old, obj T)
+	remove func(obj T)
+}
+
+// OnAdd implements toolscache.ResourceEventHandler.
+func (f follower[T]) OnAdd(obj any, _ bool) {
+	var none T
+	if o, ok := obj.(T); ok {
+		f.put(none, o)
+	}
+}
+
+// OnUpdate implements toolscache.ResourceEventHandler.
+func (f follower[T]) OnUpdate(old, obj any) {
+	before, _ := old.(T)
+	if o, ok := obj.(T); ok {
+		f.put(before, o)
+	}
+}
+
+// OnDelete implements toolscache.ResourceEventHandler.
+func (f follower[T]) OnDelete(obj any) {
+	if gone, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
+		obj = gone.Obj
+	}
+	if o, ok := obj.(T); ok {
+		f.remove(o)
+	}
+}
+
+func (r *Reconciler) putPod(old, pod *Record) {
+	for _, key := range r.pods.put(old, pod, r.known) {
+		r.enqueue(key)
+	}
+}
+
+func (r *Reconciler) removePod(pod *Record) {
+	for _, key := range r.pods.remove(pod) {
+		r.enqueue(key)
+	}
+}
+
+func nodeKey(name string) configuration.Key {
+	return configuration.Key{Kind: incident.KindNode, Name: name}
+}
+
+func (r *Reconciler) putNode(_, node *corev1.Node) { r.enqueue(nodeKey(node.Name)) }
+
+func (r *Reconciler) removeNode(node *corev1.Node) { r.enqueue(nodeKey(node.Name)) }
+
+// putNamespace looks again at a namespace in which detection was switched on or off.
+func (r *Reconciler) putNamespace(old, namespace *corev1.Namespace) {
+	if old == nil || muted(old.Labels) == muted(namespace.Labels) {
+		return
+	}
+	for _, key := range r.pods.in(namespace.Name) {
+		r.enqueue(key)
+	}
+	for _, key := range r.Inventory.WorkloadsIn(namespace.Name) {
+		r.enqueue(key)
+	}
+}
+
+func muted(labels map[string]string) bool {
+	return labels[v1alpha1.LabelIncidents] == v1alpha1.LabelIncidentsDisabled
+}
+
+func (r *Reconciler) putIncident(old, i *v1alpha1.Incident) {
+	key, room := r.incidents.put(i)
+	if key != (configuration.Key{}) {
+		r.enqueue(key)
+	}
+	if old == nil && incident.StandsForOthers(key) {
+		// What it lists may be gone, and then nothing else makes us look.
+		for _, listed := range incident.ListedIn(i.Status.Signals) {
+			r.enqueue(listed)
+		}
+	}
+	if room {
+		r.makeRoom(i.Namespace)
+	}
+}
+
+func (r *Reconciler) removeIncident(i *v1alpha1.Incident) {
+	key, room := r.incidents.remove(i)
+	if key != (configuration.Key{}) {
+		r.enqueue(key)
+	}
+	if room {
+		r.makeRoom(i.Namespace)
+	}
+}
+
+// hear takes in news of the inventory. A Job is news for its CronJob.
+func (r *Reconciler) hear(e inventory.Event) {
+	if e.Workload == (configuration.Key{}) {
+		return
+	}
+	if e.Workload.Kind == configuration.KindJob {
+		job, _ := r.Inventory.Workload(e.Workload)
+		if cronJob, owned := r.jobs.update(e.Workload, job); owned {
+			r.enqueue(cronJob)
+		}
+	}
+	r.enqueue(e.Workload)
+}
+
+// Reconcile looks at one workload and brings its Incident up to date.
+func (r *Reconciler) Reconcile(ctx context.Context, key configuration.Key) (reconcile.Result, error) {
+	now := r.Clock.Now()
+	switch {
+	case key == incident.OverflowKey():
+		return reconcile.Result{}, r.collect(ctx, key, r.Namespace, &r.overflow, now)
+	case incident.StandsForOthers(key):
+		return reconcile.Result{}, r.collect(ctx, key, key.Name, &r.backlog, now)
+	}
+	changed, waiting, err := r.resolve(ctx, key)
+	for _, other := range changed {
+		r.enqueue(other)
+	}
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	in, ok, err := r.gather(ctx, key, now)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if !ok {
+		r.memory.forget(key)
+		r.unlist(&r.backlog, incident.BacklogKey(key.Namespace), key)
+		r.unlist(&r.overflow, incident.OverflowKey(), key)
+		return retry(waiting), nil
+	}
+	result := r.observe(ctx, in, now)
+	next, err := r.act(ctx, in, result, now)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	return after(next, now, waiting), nil
+}
+
+const (
+	// ownerRetry is how soon an unknown controller is looked for again; the inventory pushes it when it comes.
+	ownerRetry = 10 * time.Second
+	// leastWait keeps a look that is due at once from coming before the clock has moved.
+	leastWait = 10 * time.Millisecond
+)
+
+func retry(waiting bool) reconcile.Result {
+	if waiting {
+		return reconcile.Result{RequeueAfter: ownerRetry}
+	}
+	return reconcile.Result{}
+}
+
+func after(next, now time.Time, waiting bool) reconcile.Result {
+	result := retry(waiting)
+	if next.IsZero() {
+		return result
+	}
+	wait := max(next.Sub(now), leastWait)
+	if result.RequeueAfter == 0 || wait < result.RequeueAfter {
+		result.RequeueAfter = wait
+	}
+	return result
+}

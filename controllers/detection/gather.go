@@ -1,0 +1,199 @@
+package detection
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+	"github.com/itil-dev/itil-operator/internal/practice/incident"
+)
+
+// input is all that a look at a workload needs.
+type input struct {
+	incident.Observation
+	settings incident.Settings
+	subject  incident.Subject
+	records  incident.Records
+	// namespace that its Incident is in.
+	namespace string
+	// service that claims it, of the lowest tier number; nil: none.
+	service *inventory.Service
+	// mayOpen: failures open an Incident. Where they may not, what is open is still brought up to date.
+	mayOpen bool
+}
+
+// gather reads what is known of a workload; ok is false where there is nothing to look at.
+func (r *Reconciler) gather(ctx context.Context, key configuration.Key, now time.Time) (in *input, ok bool, err error) {
+	in = &input{namespace: key.Namespace, settings: r.Settings, mayOpen: true}
+	in.Key, in.subject.Key = key, key
+	in.records = incident.Choose(r.incidents.of(key), r.Rules, now)
+	if key.Kind == incident.KindNode {
+		in.namespace = r.Namespace
+		return in, true, r.gatherNode(ctx, in)
+	}
+	if !r.gatherWorkload(in) && in.records.Current == nil {
+		return nil, false, nil
+	}
+	r.gatherService(in)
+	alive, err := r.gatherScope(ctx, in)
+	return in, alive && err == nil, err
+}
+
+func (r *Reconciler) gatherNode(ctx context.Context, in *input) error {
+	node := &corev1.Node{}
+	err := r.Client.Get(ctx, client.ObjectKey{Name: in.Key.Name}, node)
+	if apierrors.IsNotFound(err) {
+		in.Gone = true
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read node %s: %w", in.Key.Name, err)
+	}
+	known := incident.NodeFrom(node)
+	in.Node = &known
+	in.subject.SwitchedOff = muted(node.Labels)
+	return nil
+}
+
+// gatherWorkload reports whether there is anything of the workload: itself, or pods.
+func (r *Reconciler) gatherWorkload(in *input) bool {
+	in.Pods = r.pods.of(in.Key)
+	w, exists := r.Inventory.Workload(in.Key)
+	if exists {
+		if _, owned := cronJobOf(w); owned {
+			return false
+		}
+		in.Workload, in.subject.TemplateHash = w, w.Template.Hash
+		in.subject.SwitchedOff = muted(w.Labels)
+	} else {
+		in.Gone = r.isGone(in)
+		in.subject.SwitchedOff = in.Key.Kind == incident.KindPod && len(in.Pods) == 1 && in.Pods[0].Muted
+	}
+	for _, job := range r.jobs.of(in.Key) {
+		if j, known := r.Inventory.Workload(job); known {
+			in.Jobs = append(in.Jobs, j)
+		}
+	}
+	return exists || len(in.Pods) > 0
+}
+
+// isGone: of what the inventory watches, it knows. Of anything else, and of pods that are their own workload, that no
+// pods are left tells.
+func (r *Reconciler) isGone(in *input) bool {
+	if configuration.Claimable(in.Key.Kind) {
+		group, _ := configuration.GroupOf(in.Key.Kind)
+		return group == in.Key.Group && r.Inventory.HasSynced() || len(in.Pods) == 0
+	}
+	return len(in.Pods) == 0
+}
+
+// gatherService finds the service whose settings and tier apply. What is only planned opens no Incident.
+func (r *Reconciler) gatherService(in *input) {
+	claimants := r.Inventory.Claimants(in.Key)
+	planned := len(claimants) > 0
+	for _, c := range claimants {
+		if c.Service.Spec.Lifecycle == v1alpha1.LifecyclePipeline {
+			continue
+		}
+		planned = false
+		live := c.Service.Spec.Lifecycle == v1alpha1.LifecycleLive || c.Service.Spec.Lifecycle == ""
+		in.MustRun = in.MustRun || live && !c.Claim.ScaleToZero
+		if in.service == nil || c.Service.Tier() < in.service.Tier() {
+			in.service = c.Service
+		}
+	}
+	if in.service != nil {
+		in.settings = r.Settings.With(in.service.Spec.Detection)
+	}
+	if planned || r.Scope == ScopeServices && in.service == nil {
+		in.mayOpen = false
+	}
+}
+
+// gatherScope leaves out what is none of our business; alive is false where nothing can be written any more.
+func (r *Reconciler) gatherScope(ctx context.Context, in *input) (alive bool, err error) {
+	if in.Key.Namespace == namespaceSystem || in.Key.Namespace == r.Namespace {
+		in.mayOpen = false
+	}
+	namespace := &corev1.Namespace{}
+	err = r.Client.Get(ctx, client.ObjectKey{Name: in.Key.Namespace}, namespace)
+	switch {
+	case apierrors.IsNotFound(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("read namespace %s: %w", in.Key.Namespace, err)
+	}
+	in.subject.SwitchedOff = in.subject.SwitchedOff || muted(namespace.Labels)
+	return namespace.DeletionTimestamp == nil && namespace.Status.Phase != corev1.NamespaceTerminating, nil
+}
+
+// observe looks, and once more with the Warning events of pods where they would tell two causes apart.
+func (r *Reconciler) observe(ctx context.Context, in *input, now time.Time) incident.Result {
+	history := r.memory.history(in.Key)
+	known := r.memory.warningsOf(in.Key)
+	in.Warnings = known.list
+	result := incident.Observe(in.Observation, in.settings, history, now)
+	switch {
+	case len(result.WantWarnings) == 0:
+		if !known.at.IsZero() && len(known.list) == 0 {
+			r.memory.dropWarnings(in.Key)
+		}
+	case now.Sub(known.at) >= warningsInterval:
+		in.Warnings = r.warnings(ctx, in, result.WantWarnings)
+		r.memory.keepWarnings(in.Key, warnings{at: now, list: in.Warnings})
+		result = incident.Observe(in.Observation, in.settings, history, now)
+	}
+	r.memory.remember(in.Key, result.History)
+	return result
+}
+
+const (
+	// warningsInterval is how often a pod's events are asked for, at most.
+	warningsInterval = time.Minute
+	maxWarnings      = 20
+	warningsTimeout  = 2 * time.Second
+)
+
+// warnings asks for the Warning events of pods. An Incident without them is better than none.
+func (r *Reconciler) warnings(ctx context.Context, in *input, pods []string) []incident.Warning {
+	ctx, cancel := context.WithTimeout(ctx, warningsTimeout)
+	defer cancel()
+	var out []incident.Warning
+	for _, pod := range in.Pods {
+		if !slices.Contains(pods, pod.Name) {
+			continue
+		}
+		list := &corev1.EventList{}
+		err := r.Reader.List(ctx, list, client.InNamespace(pod.Namespace), client.Limit(maxWarnings), client.MatchingFields{
+			"involvedObject.uid": string(pod.UID), "type": corev1.EventTypeWarning,
+		})
+		if err != nil {
+			log.FromContext(ctx).V(1).Info("The events of a pod could not be read", "pod", pod.Name, "error", err.Error())
+			return out
+		}
+		for i := range list.Items {
+			out = append(out, warningOf(pod.Name, &list.Items[i]))
+		}
+	}
+	return out
+}
+
+func warningOf(pod string, e *corev1.Event) incident.Warning {
+	w := incident.Warning{Pod: pod, Reason: e.Reason, Message: e.Message, Count: max(e.Count, 1), At: e.LastTimestamp.Time}
+	if w.At.IsZero() {
+		w.At = e.EventTime.Time
+	}
+	if e.Series != nil {
+		w.Count, w.At = e.Series.Count, e.Series.LastObservedTime.Time
+	}
+	return w
+}

@@ -1,0 +1,240 @@
+package detection
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+	"github.com/itil-dev/itil-operator/internal/practice/incident"
+)
+
+// podIndex finds the pods of a workload. A pod belongs to the workload of its controller; controllers are resolved
+// once, not once for each pod.
+type podIndex struct {
+	mu sync.Mutex
+	// owners of pods, by the UID of the controller, or by the name of a pod that has none.
+	owners map[ownerID]*podOwner
+	// byWorkload are the owners whose pods are those of a workload.
+	byWorkload map[configuration.Key]map[ownerID]struct{}
+	// byNamespace are the workloads that have pods there.
+	byNamespace map[string]map[configuration.Key]struct{}
+	count       int
+}
+
+// ownerID names the controller of pods; of a pod without one, the pod.
+type ownerID struct {
+	uid             types.UID
+	namespace, name string
+}
+
+// podOwner is a controller and its pods.
+type podOwner struct {
+	namespace string
+	ref       incident.PodOwner
+	// key of the workload; where resolved is false, of the controller itself, which is not known to be one.
+	key      configuration.Key
+	resolved bool
+	// labels of its pods; one with others is not its own.
+	labels incident.LabelSet
+	pods   map[string]*Record
+}
+
+func newPodIndex() *podIndex {
+	return &podIndex{
+		owners:      map[ownerID]*podOwner{},
+		byWorkload:  map[configuration.Key]map[ownerID]struct{}{},
+		byNamespace: map[string]map[configuration.Key]struct{}{},
+	}
+}
+
+// resolver says what the workload of a controller is, from what is known without asking anybody; ok is false where
+// it is not known.
+type resolver func(namespace string, ref incident.PodOwner, pod *Record) (key configuration.Key, ok bool)
+
+// put takes in a version of a pod in place of an older one, which may be nil, and returns the workloads to look at.
+func (x *podIndex) put(old, pod *Record, resolve resolver) []configuration.Key {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var keys []configuration.Key
+	id := x.idOf(pod)
+	if old != nil {
+		if before, _, known := x.find(old); known && before != id {
+			keys = append(keys, x.drop(before, old.Name)...)
+		}
+	}
+	o := x.owners[id]
+	if o == nil {
+		o = &podOwner{namespace: pod.Namespace, labels: pod.Labels, pods: map[string]*Record{}}
+		o.key, o.resolved = podKey(pod), true
+		if id.uid != "" {
+			o.ref = *pod.Owner
+			if o.key, o.resolved = resolve(pod.Namespace, o.ref, pod); !o.resolved {
+				o.key = controllerKey(pod.Namespace, o.ref)
+			}
+		}
+		x.owners[id] = o
+		x.link(id, o)
+	}
+	if o.pods[pod.Name] == nil {
+		x.count++
+	}
+	o.pods[pod.Name] = pod
+	return append(keys, o.key)
+}
+
+// idOf is what the pod is indexed under. A pod that claims a controller whose other pods have other labels is none of
+// them: such a reference is easily forged.
+func (x *podIndex) idOf(pod *Record) ownerID {
+	alone := ownerID{namespace: pod.Namespace, name: pod.Name}
+	// A static pod's controller is its node.
+	if pod.Owner == nil || pod.Owner.UID == "" || pod.Owner.Kind == incident.KindNode {
+		return alone
+	}
+	id := ownerID{uid: pod.Owner.UID}
+	if o := x.owners[id]; o != nil && (o.labels != pod.Labels || o.namespace != pod.Namespace) {
+		return alone
+	}
+	return id
+}
+
+// find is where a pod is in the index.
+func (x *podIndex) find(pod *Record) (ownerID, *podOwner, bool) {
+	ids := []ownerID{{namespace: pod.Namespace, name: pod.Name}}
+	if pod.Owner != nil {
+		ids = append(ids, ownerID{uid: pod.Owner.UID})
+	}
+	for _, id := range ids {
+		if o := x.owners[id]; o != nil && o.pods[pod.Name] != nil && o.namespace == pod.Namespace {
+			return id, o, true
+		}
+	}
+	return ownerID{}, nil, false
+}
+
+// remove takes out a pod and returns the workloads to look at.
+func (x *podIndex) remove(pod *Record) []configuration.Key {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	id, o, known := x.find(pod)
+	// A pod of the same name may have taken its place already.
+	if !known || o.pods[pod.Name].UID != pod.UID {
+		return nil
+	}
+	return x.drop(id, pod.Name)
+}
+
+func (x *podIndex) drop(id ownerID, name string) []configuration.Key {
+	o := x.owners[id]
+	delete(o.pods, name)
+	x.count--
+	if len(o.pods) == 0 {
+		x.unlink(id, o)
+		delete(x.owners, id)
+	}
+	return []configuration.Key{o.key}
+}
+
+func (x *podIndex) link(id ownerID, o *podOwner) {
+	if x.byWorkload[o.key] == nil {
+		x.byWorkload[o.key] = map[ownerID]struct{}{}
+	}
+	x.byWorkload[o.key][id] = struct{}{}
+	if x.byNamespace[o.namespace] == nil {
+		x.byNamespace[o.namespace] = map[configuration.Key]struct{}{}
+	}
+	x.byNamespace[o.namespace][o.key] = struct{}{}
+}
+
+func (x *podIndex) unlink(id ownerID, o *podOwner) {
+	delete(x.byWorkload[o.key], id)
+	if len(x.byWorkload[o.key]) > 0 {
+		return
+	}
+	delete(x.byWorkload, o.key)
+	delete(x.byNamespace[o.namespace], o.key)
+	if len(x.byNamespace[o.namespace]) == 0 {
+		delete(x.byNamespace, o.namespace)
+	}
+}
+
+// of are the pods of a workload, in no order.
+func (x *podIndex) of(key configuration.Key) []*incident.Pod {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var out []*incident.Pod
+	for id := range x.byWorkload[key] {
+		for _, pod := range x.owners[id].pods {
+			out = append(out, &pod.Pod)
+		}
+	}
+	return out
+}
+
+// unresolved are the controllers with this key of which it is not known what workload they belong to, each with one
+// of its pods.
+func (x *podIndex) unresolved(key configuration.Key) map[ownerID]*Record {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	out := map[ownerID]*Record{}
+	for id := range x.byWorkload[key] {
+		o := x.owners[id]
+		if o.resolved {
+			continue
+		}
+		for _, pod := range o.pods {
+			out[id] = pod
+			break
+		}
+	}
+	return out
+}
+
+// resolve says what workload a controller belongs to.
+func (x *podIndex) resolve(id ownerID, key configuration.Key) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	o := x.owners[id]
+	if o == nil {
+		return
+	}
+	x.unlink(id, o)
+	o.key, o.resolved = key, true
+	x.link(id, o)
+}
+
+// in are the workloads that have pods in a namespace.
+func (x *podIndex) in(namespace string) []configuration.Key {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return slices.Collect(maps.Keys(x.byNamespace[namespace]))
+}
+
+func (x *podIndex) size() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.count
+}
+
+func podKey(pod *Record) configuration.Key {
+	return configuration.Key{Kind: incident.KindPod, Namespace: pod.Namespace, Name: pod.Name}
+}
+
+func controllerKey(namespace string, ref incident.PodOwner) configuration.Key {
+	return configuration.Key{Group: ref.Group, Kind: ref.Kind, Namespace: namespace, Name: ref.Name}
+}
+
+// withoutHash is the name of what made a ReplicaSet with this template hash; empty where the name does not end so.
+func withoutHash(name, hash string) string {
+	if hash == "" {
+		return ""
+	}
+	trimmed, found := strings.CutSuffix(name, "-"+hash)
+	if !found {
+		return ""
+	}
+	return trimmed
+}

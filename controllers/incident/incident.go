@@ -1,0 +1,204 @@
+// Package incident follows Incidents through their life: state, priority, clocks, conditions, timeline and what to do
+// next. What was seen is written by the detector (controllers/detection); the two write different fields.
+package incident
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/kube/patch"
+	practice "github.com/itil-dev/itil-operator/internal/practice/incident"
+)
+
+// +kubebuilder:rbac:groups=itil.dev,resources=incidents,verbs=get;list;watch;delete
+// +kubebuilder:rbac:groups=itil.dev,resources=incidents/status,verbs=get;patch
+// +kubebuilder:rbac:groups=itil.dev,resources=services;servicelevelagreements;calendars;changes;problems;configurationitems,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+const (
+	name = "incident"
+
+	defaultConcurrency = 4
+	// leastWait keeps an evaluation that is due at once from coming before the clock has moved.
+	leastWait = 10 * time.Millisecond
+)
+
+// Reconciler follows Incidents.
+type Reconciler struct {
+	// Client reads from the cache and writes.
+	Client    client.Client
+	Inventory *inventory.Inventory
+	Clock     clock.PassiveClock
+	Recorder  events.EventRecorder
+	Rules     practice.Rules
+	// Concurrency is how many Incidents are followed at once; 0 is the default.
+	Concurrency int
+	// Name of the controller, for metrics; empty is the default. Two in one process need two names.
+	Name string
+
+	calendars calendars
+}
+
+// SetupWithManager registers the controller with its indexes and metrics.
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	if r.Recorder == nil {
+		r.Recorder = mgr.GetEventRecorder("itil-operator")
+	}
+	if r.Name == "" {
+		r.Name = name
+	}
+	if r.Concurrency == 0 {
+		r.Concurrency = defaultConcurrency
+	}
+	if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named(r.Name).
+		For(&v1alpha1.Incident{}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: r.Concurrency}).
+		Watches(&v1alpha1.Service{}, handler.EnqueueRequestsFromMapFunc(r.ofService), builder.WithPredicates(concernsIncidents())).
+		Watches(&v1alpha1.ServiceLevelAgreement{}, handler.EnqueueRequestsFromMapFunc(r.ofAgreement), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.Change{}, handler.EnqueueRequestsFromMapFunc(r.ofChange), builder.WithPredicates(stateChanged(stateOfChange))).
+		Watches(&v1alpha1.Problem{}, handler.EnqueueRequestsFromMapFunc(r.ofProblem)).
+		Watches(&v1alpha1.Incident{}, handler.EnqueueRequestsFromMapFunc(r.family), builder.WithPredicates(stateChanged(stateOfIncident))).
+		Complete(r)
+}
+
+// concernsIncidents lets pass what priority follows from.
+func concernsIncidents() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, isService := e.ObjectOld.(*v1alpha1.Service)
+		after, _ := e.ObjectNew.(*v1alpha1.Service)
+		return !isService || after == nil || before.Generation != after.Generation || before.Status.Health != after.Status.Health
+	}}
+}
+
+func stateChanged(stateOf func(client.Object) string) predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool { return stateOf(e.ObjectOld) != stateOf(e.ObjectNew) }}
+}
+
+func stateOfChange(o client.Object) string {
+	if c, ok := o.(*v1alpha1.Change); ok {
+		return string(c.Status.State)
+	}
+	return ""
+}
+
+// stateOfIncident is what a parent or child follows from.
+func stateOfIncident(o client.Object) string {
+	i, ok := o.(*v1alpha1.Incident)
+	if !ok {
+		return ""
+	}
+	parent := parentOf(i)
+	return string(i.Status.State) + " " + parent.Namespace + "/" + parent.Name
+}
+
+// Reconcile brings one Incident up to date.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	i := &v1alpha1.Incident{}
+	if err := r.Client.Get(ctx, req.NamespacedName, i); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if i.DeletionTimestamp != nil {
+		return reconcile.Result{}, nil
+	}
+	facts, err := r.gather(ctx, i)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	now := r.Clock.Now()
+	decision := practice.Evaluate(i, facts, now)
+	if decision.Expired {
+		return reconcile.Result{}, r.expire(ctx, i)
+	}
+	written, err := r.apply(ctx, i, decision)
+	if err != nil || !written {
+		return after(decision.Next, now), err
+	}
+	r.tell(ctx, i, decision)
+	return after(decision.Next, now), nil
+}
+
+// apply writes the status. It fails if the Incident was written since it was read: what happened since may be just what
+// this decision would tell a second time.
+func (r *Reconciler) apply(ctx context.Context, i *v1alpha1.Incident, d practice.Decision) (written bool, err error) {
+	next := i.DeepCopy()
+	next.Status = d.Status
+	written, err = patch.Status(ctx, r.Client, i, next, patch.OptimisticLock)
+	switch {
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+		// The event of what was written is on its way.
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("write the status of Incident %s/%s: %w", i.Namespace, i.Name, err)
+	}
+	next.DeepCopyInto(i)
+	return written, nil
+}
+
+// tell emits what happened, after it was written.
+func (r *Reconciler) tell(ctx context.Context, i *v1alpha1.Incident, d practice.Decision) {
+	for _, e := range d.Events {
+		r.emit(i, e)
+	}
+	observe(i, d)
+	if d.ClosedNow {
+		// One line that outlives the record.
+		log.FromContext(ctx).Info("Incident closed", "incident", map[string]any{
+			"namespace": i.Namespace, "name": i.Name, "uid": i.UID, "spec": i.Spec, "status": i.Status,
+		})
+	}
+}
+
+// expire deletes a record that was kept long enough.
+func (r *Reconciler) expire(ctx context.Context, i *v1alpha1.Incident) error {
+	err := r.Client.Delete(ctx, i, client.Preconditions{UID: &i.UID, ResourceVersion: &i.ResourceVersion})
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("delete Incident %s/%s after its retention time: %w", i.Namespace, i.Name, err)
+	}
+	return nil
+}
+
+func after(next, now time.Time) reconcile.Result {
+	if next.IsZero() {
+		return reconcile.Result{}
+	}
+	return reconcile.Result{RequeueAfter: max(next.Sub(now), leastWait)}
+}
+
+func parentOf(i *v1alpha1.Incident) types.NamespacedName {
+	ref := i.Spec.ParentRef
+	if ref == nil {
+		ref = i.Status.ParentRef
+	}
+	if ref == nil {
+		return types.NamespacedName{}
+	}
+	parent := types.NamespacedName{Namespace: string(ref.Namespace), Name: string(ref.Name)}
+	if parent.Namespace == "" {
+		parent.Namespace = i.Namespace
+	}
+	return parent
+}

@@ -1,0 +1,84 @@
+package incident
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	practice "github.com/itil-dev/itil-operator/internal/practice/incident"
+)
+
+var (
+	minutes = []float64{60, 300, 900, 1800, 3600, 7200, 14400, 28800, 86400, 259200}
+
+	timeToAcknowledge = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "itil_incident_acknowledge_seconds", Help: "Time from detection until a person took notice.", Buckets: minutes,
+	}, []string{"priority"})
+	timeToResolve = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "itil_incident_resolve_seconds", Help: "Time from detection until the service was restored.", Buckets: minutes,
+	}, []string{"priority", "code"})
+	breachedTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "itil_incident_breaches_total", Help: "Clocks of Incidents that ran out.",
+	}, []string{"priority"})
+)
+
+func init() { metrics.Registry.MustRegister(timeToAcknowledge, timeToResolve, breachedTotal) }
+
+// observe measures what a decision brought about.
+func observe(i *v1alpha1.Incident, d practice.Decision) {
+	began := i.CreationTimestamp.Time
+	if i.Status.DetectedAt != nil {
+		began = i.Status.DetectedAt.Time
+	}
+	priority := string(i.Status.Priority)
+	for _, e := range d.Events {
+		switch e.Reason {
+		case practice.EventAcknowledged:
+			timeToAcknowledge.WithLabelValues(priority).Observe(max(i.Status.AcknowledgedAt.Sub(began), 0).Seconds())
+		case practice.EventResolved:
+			if i.Status.ResolvedAt != nil && i.Status.Resolution != nil {
+				timeToResolve.WithLabelValues(priority, string(i.Status.Resolution.Code)).Observe(max(i.Status.ResolvedAt.Sub(began), 0).Seconds())
+			}
+		case practice.EventBreached:
+			breachedTotal.WithLabelValues(priority).Inc()
+		}
+	}
+}
+
+// Collector counts the Incidents in a cache when it is asked: by state, priority and reason.
+type Collector struct {
+	// Reader is the manager's cached client.
+	Reader client.Reader
+}
+
+var _ prometheus.Collector = &Collector{}
+
+var incidents = prometheus.NewDesc("itil_incidents",
+	"Incidents that are kept, by state, priority and most telling reason.", []string{"state", "priority", "reason"}, nil)
+
+// Describe implements prometheus.Collector.
+func (c *Collector) Describe(descs chan<- *prometheus.Desc) { descs <- incidents }
+
+// Collect implements prometheus.Collector.
+func (c *Collector) Collect(out chan<- prometheus.Metric) {
+	const patience = 5 * time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	list := &v1alpha1.IncidentList{}
+	if err := c.Reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+		out <- prometheus.NewInvalidMetric(incidents, err)
+		return
+	}
+	counts := map[[3]string]float64{}
+	for n := range list.Items {
+		s := &list.Items[n].Status
+		counts[[3]string{string(s.State), string(s.Priority), string(s.Reason)}]++
+	}
+	for labels, count := range counts {
+		out <- prometheus.MustNewConstMetric(incidents, prometheus.GaugeValue, count, labels[0], labels[1], labels[2])
+	}
+}
