@@ -105,6 +105,9 @@ func updates(req *admissionv1.AdmissionRequest, before, after *object) []*change
 	r.Old, r.New = &before.Template, &after.Template
 	r.OldHold, r.NewHold = before.Hold, after.Hold
 	r.Fields = func() []string { return fields(before, after) }
+	r.Diff = func() []v1alpha1.FieldDiff {
+		return configuration.Diff(configuration.RawTemplate(before.raw), configuration.RawTemplate(after.raw))
+	}
 	if r.Old.Hash == r.New.Hash && released(before, after) {
 		r.Operation = change.Release
 	}

@@ -48,7 +48,7 @@ func (l *life) stateEvent(add func(warning bool, reason, action, note string)) {
 	case v1alpha1.ChangeRejected:
 		add(true, "Rejected", "Authorize", l.rejection())
 	case v1alpha1.ChangeCanceled:
-		add(false, "Canceled", "Cancel", "it was withdrawn")
+		add(false, "Canceled", "Cancel", l.candidate.EndedWhy)
 	case v1alpha1.ChangeClosed:
 		add(false, "Closed", "Close", "it has ended")
 	}

@@ -20,6 +20,7 @@ const (
 	hashDigits = 8
 	maxSummary = 256
 	maxImages  = 50
+	maxDiff    = 30
 )
 
 // draft is the Change that a request would need.
@@ -219,7 +220,21 @@ func (f *draft) filing(preauthorised bool) *Filing {
 		out.Episode = last(out.Base) + 1
 	}
 	out.Summary = brief(plain(f.summary()), maxSummary)
+	out.Diff = f.diff()
 	return out
+}
+
+// diff is what differs from the baseline; nil where the request does not begin with it, so that nobody can tell.
+func (f *draft) diff() []v1alpha1.FieldDiff {
+	r := f.request
+	if r.Diff == nil || r.Old == nil || f.baseline == nil || !f.isBaseline(r.Old) {
+		return nil
+	}
+	diff := slices.Clone(r.Diff())
+	for i := range diff {
+		diff[i].Path = diffPath(ReferenceTo(r.Key), diff[i].Path)
+	}
+	return diff[:min(len(diff), maxDiff)]
 }
 
 func (f *draft) summary() string {

@@ -23,7 +23,7 @@ func (l *life) implementations() []v1alpha1.Implementation {
 		if !known {
 			continue
 		}
-		if at := newestOf(l.Change.Name, fact.Baselines); at >= 0 {
+		if at := l.broughtIn(t.Workload, fact.Baselines); at >= 0 {
 			out = l.follow(out, t, &fact, at)
 			continue
 		}
@@ -35,6 +35,29 @@ func (l *life) implementations() []v1alpha1.Implementation {
 		}
 	}
 	return out
+}
+
+// broughtIn returns the baseline that tells of this Change; -1: none.
+func (l *life) broughtIn(w v1alpha1.WorkloadReference, baselines []v1alpha1.Baseline) int {
+	if !isRecord(l.Change) {
+		return newestOf(l.Change.Name, baselines)
+	}
+	key := KeyOf(l.Change.Namespace, w)
+	return slices.IndexFunc(baselines, func(b v1alpha1.Baseline) bool {
+		return recordName(key, &b) == l.Change.Name
+	})
+}
+
+// preauthorised says whether the gate let it in as needing no vote.
+func (l *life) preauthorised() bool {
+	for i := range l.Change.Spec.Targets {
+		w := l.Change.Spec.Targets[i].Workload
+		baselines := l.Workloads[KeyOf(l.Change.Namespace, w)].Baselines
+		if at := newestOf(l.Change.Name, baselines); at >= 0 && baselines[at].Source == v1alpha1.BaselinePreAuthorised {
+			return true
+		}
+	}
+	return false
 }
 
 // newestOf returns the newest baseline that a Change let in; -1: none. A rollback names the Change that it undid.
@@ -276,7 +299,7 @@ func (l *life) superseded() bool {
 			return false
 		}
 		baselines := l.Workloads[KeyOf(l.Change.Namespace, im.Workload)].Baselines
-		at := newestOf(l.Change.Name, baselines)
+		at := l.broughtIn(im.Workload, baselines)
 		return at < 0 || baselines[at].Until == nil || im.RolledOutAt.Before(baselines[at].Until)
 	})
 }
@@ -310,7 +333,7 @@ func (l *life) suspectedOf(grave bool) bool {
 // diff names what differs from the baselines, as far as the targets say it. What a template hash stands for is known
 // only where the operator filed the Change, and recorded it then.
 func (l *life) diff() []v1alpha1.FieldDiff {
-	const most, maxValue = 30, 512
+	const maxValue = 512
 	var out []v1alpha1.FieldDiff
 	for i := range l.Change.Spec.Targets {
 		t := &l.Change.Spec.Targets[i]
@@ -319,7 +342,7 @@ func (l *life) diff() []v1alpha1.FieldDiff {
 			from = base.Images
 		}
 		for _, container := range sortedKeys(t.Images) {
-			if to := string(t.Images[container]); from[container] != to && len(out) < most {
+			if to := string(t.Images[container]); from[container] != to && len(out) < maxDiff {
 				out = append(out, v1alpha1.FieldDiff{
 					Path: diffPath(t.Workload, "spec.containers["+container+"].image"), From: brief(plain(from[container]), maxValue), To: brief(to, maxValue),
 				})

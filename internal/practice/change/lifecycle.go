@@ -278,8 +278,11 @@ func (l *life) authorise() {
 	l.status.Approvals = &v1alpha1.Approvals{
 		Required: a.Required, Granted: a.Granted, Summary: summaryOf(a), From: a.From[:min(len(a.From), maxGroups)], Votes: a.Votes,
 	}
-	if isRecord(l.Change) {
+	switch {
+	case isRecord(l.Change):
 		l.status.Approvals, l.status.ApprovedAt = nil, nil
+	case l.preauthorised():
+		l.status.Approvals = &v1alpha1.Approvals{Summary: "0/0", Votes: a.Votes}
 	}
 	l.prepare()
 	if w := l.candidate.Window; !w.IsZero() {
@@ -362,7 +365,7 @@ func (l *life) needsReview() bool {
 		return true
 	case v1alpha1.OutcomeSuccessful, v1alpha1.OutcomeSuccessfulWithIssues, v1alpha1.OutcomePartial, v1alpha1.OutcomeInconclusive:
 	}
-	high := l.status.Risk != nil && l.status.Risk.Level == v1alpha1.RiskHigh
+	high := !l.preauthorised() && l.status.Risk != nil && l.status.Risk.Level == v1alpha1.RiskHigh
 	return high || typeOf(&l.Change.Spec) == v1alpha1.ChangeEmergency || isRecord(l.Change)
 }
 

@@ -271,6 +271,9 @@ func (c *Candidate) end(chg *v1alpha1.Change) {
 		}
 	case chg.Spec.Cancel:
 		c.Ended, c.EndedWhy = EndedCanceled, "it was canceled"
+		if by := chg.Annotations[AnnotationSupersededBy]; by != "" {
+			c.EndedWhy += ": Change " + brief(plain(by), maxShownName) + " took its place"
+		}
 	case c.Approval.Rejected != nil:
 		r := c.Approval.Rejected
 		c.Ended, c.EndedWhy = EndedRejected, "it was rejected by "+brief(plain(string(r.By)), maxShownName)

@@ -142,6 +142,8 @@ func (l *life) setApproved() {
 	switch {
 	case isRecord(l.Change):
 		l.set(v1alpha1.ConditionApproved, false, "VotesMissing", "nobody approved it beforehand; its review is what is owed")
+	case l.preauthorised():
+		l.set(v1alpha1.ConditionApproved, true, "NotRequired", "the gate let it in: it needed no vote")
 	case a.Rejected != nil:
 		l.set(v1alpha1.ConditionApproved, false, "Rejected", l.rejection())
 	case a.Approved && a.Required == 0:

@@ -68,6 +68,8 @@ type Request struct {
 	// "spec.containers[app].resources.limits.cpu". Asked for only where a standard change may allow them; nil where
 	// they cannot be told.
 	Fields func() []string
+	// Diff of the whole template, from Old to New; nil where there is none. Asked for only where a Change is filed.
+	Diff func() []v1alpha1.FieldDiff
 	// DryRun requests are decided like any other, but let in, and file nothing.
 	DryRun bool
 }
@@ -386,6 +388,8 @@ type Filing struct {
 	At time.Time
 	// Summary in one line.
 	Summary string
+	// Diff against the baseline, with paths as in Change.status.diff; nil where it is not known.
+	Diff []v1alpha1.FieldDiff
 }
 
 // Denial is how a decision is told to a client.

@@ -1,0 +1,214 @@
+package change
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/inventory"
+	practice "github.com/itil-dev/itil-operator/internal/practice/change"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
+)
+
+const (
+	// mostNeighbours bounds the Changes on other Services that a status warns of; mostMembers the workloads of one
+	// Service that are looked at for them.
+	mostNeighbours = 20
+	mostMembers    = 100
+	// mostSuspicions bounds the Incidents that are looked at; the status shows 50.
+	mostSuspicions = 100
+)
+
+// gather brings together what the status of a Change depends on.
+func (r *Reconciler) gather(ctx context.Context, known *inventory.Change) (*practice.Subject, error) {
+	s := &practice.Subject{Agreed: known.Agreed, Workloads: map[configuration.Key]practice.WorkloadFact{}}
+	namespace := known.Object.Namespace
+	var services []servicelevel.ServiceName
+	for i := range known.Object.Spec.Targets {
+		t := &known.Object.Spec.Targets[i]
+		key := practice.KeyOf(namespace, t.Workload)
+		world := r.world(key)
+		if fact, exists := r.workload(key, world); exists {
+			s.Workloads[key] = fact
+		}
+		for _, c := range world.Candidates {
+			if c.Name != known.Object.Name && !slices.Contains(s.Others, c) {
+				s.Others = append(s.Others, c)
+			}
+		}
+		for _, c := range world.Claims {
+			if name := (servicelevel.ServiceName{Namespace: namespace, Name: c.Service}); c.Through.Kind == "" && !slices.Contains(services, name) {
+				services = append(services, name)
+			}
+		}
+	}
+	s.Rollouts = r.Inventory.Rollouts(namespace)
+	s.Neighbours = r.neighbours(services)
+	var err error
+	s.Suspicions, err = r.suspicions(ctx, client.ObjectKeyFromObject(known.Object))
+	return s, err
+}
+
+// world is what the gate would know of the workload as it is now.
+func (r *Reconciler) world(key configuration.Key) *practice.World {
+	request := &practice.Request{Operation: practice.Template, Key: key}
+	if w, exists := r.Inventory.Workload(key); exists {
+		request.Old, request.New = &w.Template, &w.Template
+	} else {
+		request.New = &configuration.Template{}
+	}
+	return r.Inventory.World(request)
+}
+
+// workload is what is known of a target; nothing where it neither exists nor is known to have existed.
+func (r *Reconciler) workload(key configuration.Key, world *practice.World) (practice.WorkloadFact, bool) {
+	fact := practice.WorkloadFact{Baselines: world.Baselines, Risk: world.Risk, ExhaustedBudgets: world.ExhaustedBudgets}
+	w, exists := r.Inventory.Workload(key)
+	if exists {
+		fact.Workload = w
+	} else if fact.Risk.Tier == 0 {
+		fact.Risk.Tier = r.strictestTier(key.Namespace)
+	}
+	return fact, exists || r.Inventory.Item(key) != nil
+}
+
+// strictestTier of a namespace's Services: nobody can tell yet which of them will claim what does not exist.
+func (r *Reconciler) strictestTier(namespace string) int32 {
+	var tier int32
+	for _, name := range r.Inventory.ServicesIn(namespace) {
+		if s, exists := r.Inventory.Service(name); exists && (tier == 0 || s.Tier() < tier) {
+			tier = s.Tier()
+		}
+	}
+	return tier
+}
+
+// neighbours are the Changes on Services that ours depend on hard, and the other way.
+func (r *Reconciler) neighbours(services []servicelevel.ServiceName) []practice.Neighbour {
+	var out []practice.Neighbour
+	add := func(other servicelevel.ServiceName, why string) {
+		if slices.Contains(services, other) {
+			return
+		}
+		members := r.Inventory.Members(other)
+		for _, key := range members[:min(len(members), mostMembers)] {
+			for _, c := range r.Inventory.ChangesOf(key) {
+				known := slices.ContainsFunc(out, func(n practice.Neighbour) bool { return n.Candidate == c.Candidate })
+				if !known && len(out) < mostNeighbours && c.Candidate.Ended == practice.NotEnded {
+					out = append(out, practice.Neighbour{Candidate: c.Candidate, Why: why})
+				}
+			}
+		}
+	}
+	for _, ours := range services {
+		if s, exists := r.Inventory.Service(ours); exists {
+			for _, d := range s.DependsOn {
+				if d.Strength == v1alpha1.DependencyHard {
+					add(d.On, fmt.Sprintf("on Service %s, which %s depends on", d.On, ours.Name))
+				}
+			}
+		}
+		for _, d := range r.Inventory.Dependents(ours) {
+			if d.Strength == v1alpha1.DependencyHard {
+				add(d.Name, fmt.Sprintf("on Service %s, which depends on %s", d.Name, ours.Name))
+			}
+		}
+	}
+	return out
+}
+
+// suspectedIndex finds Incidents by the Change that they suspect, as namespace/name.
+const suspectedIndex = "status.suspectedChange"
+
+func indexSuspicions(ctx context.Context, indexer client.FieldIndexer) error {
+	err := indexer.IndexField(ctx, &v1alpha1.Incident{}, suspectedIndex, func(o client.Object) []string {
+		if name := suspected(o); name.Name != "" {
+			return []string{name.String()}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("indexing Incidents by the Change that they suspect: %w", err)
+	}
+	return nil
+}
+
+// suspected is the Change that an Incident suspects; none: no name.
+func suspected(o client.Object) types.NamespacedName {
+	incident, ok := o.(*v1alpha1.Incident)
+	if !ok || incident.Status.SuspectedChange == nil {
+		return types.NamespacedName{}
+	}
+	name := types.NamespacedName{Namespace: string(incident.Status.SuspectedChange.Namespace), Name: string(incident.Status.SuspectedChange.Name)}
+	if name.Namespace == "" {
+		name.Namespace = incident.Namespace
+	}
+	return name
+}
+
+var toSuspected = handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
+	if name := suspected(o); name.Name != "" {
+		return []reconcile.Request{{NamespacedName: name}}
+	}
+	return nil
+})
+
+// suspicions are the Incidents that suspect a Change.
+func (r *Reconciler) suspicions(ctx context.Context, name types.NamespacedName) ([]practice.Suspicion, error) {
+	incidents := &v1alpha1.IncidentList{}
+	err := r.Client.List(ctx, incidents, client.MatchingFields{suspectedIndex: name.String()}, client.Limit(mostSuspicions), client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return nil, fmt.Errorf("looking up the Incidents that suspect Change %s: %w", name, err)
+	}
+	var out []practice.Suspicion
+	for i := range incidents.Items {
+		incident := &incidents.Items[i]
+		s := practice.Suspicion{Namespace: incident.Namespace, Name: incident.Name, Priority: incident.Status.Priority}
+		if at := incident.Status.StartedAt; at != nil {
+			s.At = at.Time
+		}
+		out = append(out, s)
+	}
+	slices.SortFunc(out, func(a, b practice.Suspicion) int {
+		return a.At.Compare(b.At)
+	})
+	return out, nil
+}
+
+// concerned names the Changes whose status may differ after an event of the inventory.
+func (r *Reconciler) concerned(e inventory.Event, push func(types.NamespacedName)) {
+	ofWorkload := func(key configuration.Key) {
+		for _, c := range r.Inventory.ChangesOf(key) {
+			push(client.ObjectKeyFromObject(c.Object))
+		}
+	}
+	switch {
+	case e.Change.Name != "":
+		push(e.Change)
+	case e.Workload.Name != "":
+		ofWorkload(e.Workload)
+		// A Change that has ended may be undone later.
+		for _, b := range r.Inventory.Baselines(e.Workload) {
+			if b.Change != "" {
+				push(types.NamespacedName{Namespace: e.Workload.Namespace, Name: b.Change})
+			}
+		}
+	case e.Service.Name != "":
+		for _, key := range r.Inventory.Members(e.Service) {
+			ofWorkload(key)
+		}
+	case e.Namespace != "":
+		for _, c := range r.Inventory.ChangesIn(e.Namespace) {
+			if c.Candidate.Ended == practice.NotEnded {
+				push(client.ObjectKeyFromObject(c.Object))
+			}
+		}
+	}
+}

@@ -1,0 +1,150 @@
+package change
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strconv"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+)
+
+// AnnotationSupersededBy on a Change that the operator canceled names the Change that took its place.
+const AnnotationSupersededBy = "itil.dev/superseded-by"
+
+// Object is the Change of a filing. Its name is deterministic, so that two replicas, or a retry, make the same one.
+func (f *Filing) Object() *v1alpha1.Change {
+	filedFor := FiledForDenied
+	justification := "Filed by the operator for what was denied."
+	if f.PreAuthorised {
+		filedFor, justification = FiledForPreAuthorised, "Filed by the operator for what needed no vote and is in."
+	}
+	return &v1alpha1.Change{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: f.Namespace, Name: f.Name(),
+			Labels: labelsFor(f.Target.Workload, f.Namespace, filedFor),
+		},
+		Spec: v1alpha1.ChangeSpec{
+			Type: f.Type, Summary: f.Summary, Justification: justification, Requester: v1alpha1.UserName(f.Requester),
+			Targets: []v1alpha1.ChangeTarget{f.Target}, StandardChange: f.StandardChange,
+		},
+	}
+}
+
+// Is says whether a Change that exists is the one to be filed: for the same target. Whoever asked for it does not
+// matter.
+func (f *Filing) Is(chg *v1alpha1.Change) bool {
+	if len(chg.Spec.Targets) != 1 || chg.Spec.RecordOf != "" {
+		return false
+	}
+	t := &chg.Spec.Targets[0]
+	return t.Workload == f.Target.Workload && t.TemplateHash == f.Target.TemplateHash && slices.Equal(operationsOf(t), operationsOf(&f.Target))
+}
+
+// Supersedes says whether a filed Change takes the place of an earlier one: for the same workload, filed as well, and
+// not decided on.
+func (f *Filing) Supersedes(c *Candidate, chg *v1alpha1.Change) bool {
+	key := KeyOf(f.Namespace, f.Target.Workload)
+	return !f.PreAuthorised && c.Name != f.Name() && c.Ended == NotEnded && !c.Approval.Approved && len(c.Targets) == 1 &&
+		c.Targets[0].Key == key && c.Targets[0].Rollout == "" && chg.Labels[LabelFiledFor] == FiledForDenied && !f.Is(chg)
+}
+
+func labelsFor(w v1alpha1.WorkloadReference, namespace, filedFor string) map[string]string {
+	return map[string]string{
+		v1alpha1.LabelManagedBy:    v1alpha1.ManagedBy,
+		v1alpha1.LabelWorkloadKind: string(w.Kind),
+		v1alpha1.LabelWorkload:     workloadHash(KeyOf(namespace, w)),
+		LabelFiledFor:              filedFor,
+	}
+}
+
+// workloadHash is a label value for a workload, whose name may be too long for one.
+func workloadHash(key configuration.Key) string {
+	const digits = 16
+	sum := sha256.Sum256([]byte(key.Group + "/" + key.Kind + "/" + key.Namespace + "/" + key.Name))
+	return hex.EncodeToString(sum[:])[:digits]
+}
+
+// recordWithin is how long after it came in a baseline gets the Change that it lacks: later it had one, which was
+// deleted after its retention time. FiledWithin is how long the replica that let something in as pre-authorised has to
+// file its Change.
+const (
+	recordWithin = 7 * 24 * time.Hour
+	filedWithin  = time.Minute
+)
+
+// Owed returns the Change that the newest baseline of a workload owes: the record of what was forced in or came in
+// past the gate, or the Change of what was pre-authorised, where that was lost. Nil: none. Exists says whether a
+// Change of that name does. Wait is how long to wait before it is owed.
+func Owed(
+	key configuration.Key, baselines []v1alpha1.Baseline, exists func(name string) bool, now time.Time,
+) (owed *v1alpha1.Change, wait time.Duration) {
+	if len(baselines) == 0 || !configuration.Claimable(key.Kind) {
+		return nil, 0
+	}
+	b := &baselines[0]
+	age := now.Sub(b.From.Time)
+	if age > recordWithin || b.TemplateHash == "" {
+		return nil, 0
+	}
+	switch b.Source {
+	case v1alpha1.BaselineBreakGlass:
+		owed = record(key, b, v1alpha1.RecordOfBreakGlass, "forced in by breaking the glass")
+	case v1alpha1.BaselineUnauthorized:
+		owed = record(key, b, v1alpha1.RecordOfUnauthorized, "came in past the gate")
+	case v1alpha1.BaselinePreAuthorised:
+		owed, wait = lostPreAuthorised(key, b), max(filedWithin-age, 0)
+	case v1alpha1.BaselineAdopted, v1alpha1.BaselineChange, v1alpha1.BaselineRollback, v1alpha1.BaselineAudited:
+	}
+	if owed == nil || exists(owed.Name) {
+		return nil, 0
+	}
+	return owed, wait
+}
+
+// recordName holds the time that the template came in, so that each time has one record and no retry makes a second.
+func recordName(key configuration.Key, b *v1alpha1.Baseline) string {
+	const base = 36
+	r := Request{Key: key, New: &configuration.Template{Hash: b.TemplateHash}}
+	return baseName(&r) + "-r" + strconv.FormatInt(b.From.Unix(), base)
+}
+
+// record is an Emergency change that asks for nothing and owes a review.
+func record(key configuration.Key, b *v1alpha1.Baseline, of v1alpha1.RecordOf, how string) *v1alpha1.Change {
+	w := ReferenceTo(key)
+	return &v1alpha1.Change{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: key.Namespace, Name: recordName(key, b),
+			Labels: labelsFor(w, key.Namespace, string(of)),
+		},
+		Spec: v1alpha1.ChangeSpec{
+			Type: v1alpha1.ChangeEmergency, RecordOf: of, Requester: v1alpha1.UserName(cmp.Or(plain(b.By), unknownUser)),
+			Summary: brief(plain("Record: "+nameOf(key)+" "+how), maxSummary),
+			Targets: []v1alpha1.ChangeTarget{{
+				Workload: w, Operations: []v1alpha1.Operation{v1alpha1.OperationTemplate}, TemplateHash: v1alpha1.TemplateHash(b.TemplateHash),
+			}},
+		},
+	}
+}
+
+// unknownUser is the requester of a record where nobody recorded who it was.
+const unknownUser = "unknown"
+
+func lostPreAuthorised(key configuration.Key, b *v1alpha1.Baseline) *v1alpha1.Change {
+	if b.Change == "" {
+		return nil
+	}
+	f := Filing{
+		Namespace: key.Namespace, Base: b.Change, Episode: 1, Requester: cmp.Or(plain(b.By), unknownUser), Type: v1alpha1.ChangeNormal, PreAuthorised: true,
+		Summary: brief(plain("Change "+nameOf(key)+": its template"), maxSummary),
+		Target: v1alpha1.ChangeTarget{
+			Workload: ReferenceTo(key), Operations: []v1alpha1.Operation{v1alpha1.OperationTemplate}, TemplateHash: v1alpha1.TemplateHash(b.TemplateHash),
+		},
+	}
+	return f.Object()
+}
