@@ -15,7 +15,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Outcome",type=string,JSONPath=`.status.outcome`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Summary",type=string,JSONPath=`.spec.summary`,priority=1
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.implementations) || size(oldSelf.status.implementations) == 0 || (self.spec.type == oldSelf.spec.type && self.spec.summary == oldSelf.spec.summary && self.spec.targets == oldSelf.spec.targets && has(self.spec.justification) == has(oldSelf.spec.justification) && (!has(self.spec.justification) || self.spec.justification == oldSelf.spec.justification) && has(self.spec.window) == has(oldSelf.spec.window) && (!has(self.spec.window) || self.spec.window == oldSelf.spec.window) && (has(self.spec.backout) && has(self.spec.backout.plan) ? self.spec.backout.plan : '') == (has(oldSelf.spec.backout) && has(oldSelf.spec.backout.plan) ? oldSelf.spec.backout.plan : '') && (has(self.spec.backout) && has(self.spec.backout.automatic) ? self.spec.backout.automatic : false) == (has(oldSelf.spec.backout) && has(oldSelf.spec.backout.automatic) ? oldSelf.spec.backout.automatic : false) && (has(self.spec.expectedDowntimeSeconds) ? self.spec.expectedDowntimeSeconds : 0) == (has(oldSelf.spec.expectedDowntimeSeconds) ? oldSelf.spec.expectedDowntimeSeconds : 0) && has(self.spec.questionnaire) == has(oldSelf.spec.questionnaire) && (!has(self.spec.questionnaire) || self.spec.questionnaire == oldSelf.spec.questionnaire) && has(self.spec.standardChange) == has(oldSelf.spec.standardChange) && (!has(self.spec.standardChange) || self.spec.standardChange == oldSelf.spec.standardChange) && has(self.spec.incidentRef) == has(oldSelf.spec.incidentRef) && (!has(self.spec.incidentRef) || self.spec.incidentRef == oldSelf.spec.incidentRef) && has(self.spec.problemRef) == has(oldSelf.spec.problemRef) && (!has(self.spec.problemRef) || self.spec.problemRef == oldSelf.spec.problemRef))",message="this Change is being implemented: only cancel and review can still be set; file another Change"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.implementations) || size(oldSelf.status.implementations) == 0 || (self.spec.type == oldSelf.spec.type && self.spec.summary == oldSelf.spec.summary && self.spec.targets == oldSelf.spec.targets && has(self.spec.justification) == has(oldSelf.spec.justification) && (!has(self.spec.justification) || self.spec.justification == oldSelf.spec.justification) && has(self.spec.window) == has(oldSelf.spec.window) && (!has(self.spec.window) || self.spec.window == oldSelf.spec.window) && (has(self.spec.backout) && has(self.spec.backout.plan) ? self.spec.backout.plan : ”) == (has(oldSelf.spec.backout) && has(oldSelf.spec.backout.plan) ? oldSelf.spec.backout.plan : ”) && (has(self.spec.backout) && has(self.spec.backout.automatic) ? self.spec.backout.automatic : false) == (has(oldSelf.spec.backout) && has(oldSelf.spec.backout.automatic) ? oldSelf.spec.backout.automatic : false) && (has(self.spec.expectedDowntimeSeconds) ? self.spec.expectedDowntimeSeconds : 0) == (has(oldSelf.spec.expectedDowntimeSeconds) ? oldSelf.spec.expectedDowntimeSeconds : 0) && has(self.spec.questionnaire) == has(oldSelf.spec.questionnaire) && (!has(self.spec.questionnaire) || self.spec.questionnaire == oldSelf.spec.questionnaire) && has(self.spec.standardChange) == has(oldSelf.spec.standardChange) && (!has(self.spec.standardChange) || self.spec.standardChange == oldSelf.spec.standardChange) && has(self.spec.incidentRef) == has(oldSelf.spec.incidentRef) && (!has(self.spec.incidentRef) || self.spec.incidentRef == oldSelf.spec.incidentRef) && has(self.spec.problemRef) == has(oldSelf.spec.problemRef) && (!has(self.spec.problemRef) || self.spec.problemRef == oldSelf.spec.problemRef))",message="this Change is being implemented: only cancel and review can still be set; file another Change"
 type Change struct {
 	metav1.TypeMeta `json:",inline"`
 	// metadata is standard object metadata.
@@ -317,6 +317,7 @@ type ChangeStatus struct {
 	RejectedDigests []RejectedDigest `json:"rejectedDigests,omitempty"`
 	// approvedAt is when the last needed vote was cast, or when it was found to need none.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	ApprovedAt *metav1.Time `json:"approvedAt,omitempty"`
 	// conflicts with other changes; at most 20.
 	// +optional
@@ -341,6 +342,7 @@ type ChangeStatus struct {
 	Outcome Outcome `json:"outcome,omitempty"`
 	// closedAt is when it ended.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	ClosedAt *metav1.Time `json:"closedAt,omitempty"`
 	// nextStep says what a person should do.
 	// +optional
@@ -351,6 +353,7 @@ type ChangeStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.lastTransitionTime >= timestamp('1970-01-01T00:00:00Z'))",message="lastTransitionTime must be a time since 1970"
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
@@ -443,6 +446,7 @@ type Vote struct {
 	Digest string `json:"digest"`
 	// at which time.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	At metav1.Time `json:"at"`
 	// ignored says why the vote does not count; empty where it does.
 	// +optional
@@ -461,6 +465,7 @@ type RejectedDigest struct {
 	By UserName `json:"by"`
 	// at which time.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	At metav1.Time `json:"at"`
 	// comment of the approver.
 	// +optional
@@ -526,11 +531,13 @@ type Implementation struct {
 	By string `json:"by,omitempty"`
 	// at which time.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	At metav1.Time `json:"at"`
 	// rollout says how far it is.
 	// +required
 	Rollout RolloutState `json:"rollout"`
 	// rolledOutAt is since when it is Complete, Failed or RolledBack.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	RolledOutAt *metav1.Time `json:"rolledOutAt,omitempty"`
 }

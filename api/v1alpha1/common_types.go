@@ -2,6 +2,7 @@ package v1alpha1
 
 // Timestamp is an RFC 3339 time with a zone, for example "2026-11-23T08:00:00+01:00".
 //
+// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 // +kubebuilder:validation:Format=date-time
 // +kubebuilder:validation:Pattern=`^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`
 // +kubebuilder:validation:MinLength=1

@@ -145,6 +145,7 @@ type ConfigurationItemStatus struct {
 	Drift DriftState `json:"drift,omitempty"`
 	// unclaimedSince is since when nobody claims it.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	UnclaimedSince *metav1.Time `json:"unclaimedSince,omitempty"`
 	// nextStep says what a person should do.
 	// +optional
@@ -155,6 +156,7 @@ type ConfigurationItemStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.lastTransitionTime >= timestamp('1970-01-01T00:00:00Z'))",message="lastTransitionTime must be a time since 1970"
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
@@ -177,6 +179,7 @@ type Admission struct {
 	Change string `json:"change,omitempty"`
 	// at which time.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	At metav1.Time `json:"at"`
 }
 
@@ -228,12 +231,15 @@ type Baseline struct {
 	By string `json:"by,omitempty"`
 	// from when.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	From metav1.Time `json:"from"`
 	// until when; empty: now.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	Until *metav1.Time `json:"until,omitempty"`
 	// rolledOutSince is since when it has been completely rolled out and ready, while it is not proven yet.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	RolledOutSince *metav1.Time `json:"rolledOutSince,omitempty"`
 	// proven means that it was completely rolled out and ready long enough, or ready when adopted.
 	// +optional

@@ -4,6 +4,9 @@
 // field has a Go type whose decoder rejects values that its CRD schema accepts: one such object would
 // make every LIST of its kind fail, for every replica of the operator.
 //
+// A format is the trap: the API server checks the type of a field with a format loosely and lets a list pass for a
+// string. The rule on each time makes it read the value, which it cannot do with anything but a time.
+//
 // +kubebuilder:object:generate=true
 // +groupName=itil.dev
 package v1alpha1

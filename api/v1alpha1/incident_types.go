@@ -356,12 +356,15 @@ type IncidentStatus struct {
 	Signals []Signal `json:"signals,omitempty"`
 	// startedAt is when the failure began, by the timestamps of what failed.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	StartedAt *metav1.Time `json:"startedAt,omitempty"`
 	// detectedAt is when the operator saw it.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	DetectedAt *metav1.Time `json:"detectedAt,omitempty"`
 	// recoveredAt is since when all signals are clear.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	RecoveredAt *metav1.Time `json:"recoveredAt,omitempty"`
 	// recoveryHoldSeconds is how long they must stay clear before it counts as resolved.
 	// +optional
@@ -376,18 +379,22 @@ type IncidentStatus struct {
 	RecoveredTemplateHash string `json:"recoveredTemplateHash,omitempty"`
 	// acknowledgedAt is when a person took notice.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	AcknowledgedAt *metav1.Time `json:"acknowledgedAt,omitempty"`
 	// resolvedAt is when the service was restored.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	ResolvedAt *metav1.Time `json:"resolvedAt,omitempty"`
 	// closedAt is when the record was closed.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	ClosedAt *metav1.Time `json:"closedAt,omitempty"`
 	// reopened is how often it failed again after it was resolved.
 	// +optional
 	Reopened int32 `json:"reopened"`
 	// reopenedAt is when it last did.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	ReopenedAt *metav1.Time `json:"reopenedAt,omitempty"`
 	// suspectedChange is the change that went in shortly before.
 	// +optional
@@ -441,6 +448,7 @@ type IncidentStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.lastTransitionTime >= timestamp('1970-01-01T00:00:00Z'))",message="lastTransitionTime must be a time since 1970"
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
@@ -455,12 +463,15 @@ type Signal struct {
 	Container string `json:"container,omitempty"`
 	// since when, by the timestamps of what failed.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	Since metav1.Time `json:"since"`
 	// lastSeen is when it was last observed.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	LastSeen metav1.Time `json:"lastSeen"`
 	// clearedAt is when it was seen to be gone.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	ClearedAt *metav1.Time `json:"clearedAt,omitempty"`
 	// count of what is counted: restarts for crashes, pods otherwise.
 	// +required
@@ -529,12 +540,14 @@ type IncidentClocks struct {
 type Clock struct {
 	// dueAt is when its time is over.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	DueAt *metav1.Time `json:"dueAt,omitempty"`
 	// state of the clock.
 	// +required
 	State ClockState `json:"state"`
 	// pausedSince is since when it stands still.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	PausedSince *metav1.Time `json:"pausedSince,omitempty"`
 	// pausedSeconds of agreed service time that did not count.
 	// +required
@@ -545,6 +558,7 @@ type Clock struct {
 type Evidence struct {
 	// at which time.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	At metav1.Time `json:"at"`
 	// object that it was seen on, as kind/name.
 	// +required
@@ -564,6 +578,7 @@ type Evidence struct {
 type TimelineEntry struct {
 	// at which time.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	At metav1.Time `json:"at"`
 	// what happened.
 	// +required

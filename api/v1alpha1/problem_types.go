@@ -152,9 +152,11 @@ type ProblemStatus struct {
 	Rank int32 `json:"rank,omitempty"`
 	// resolvedAt is when the fix was verified.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	ResolvedAt *metav1.Time `json:"resolvedAt,omitempty"`
 	// closedAt is when the record was closed.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	ClosedAt *metav1.Time `json:"closedAt,omitempty"`
 	// timeline of what happened, the oldest first; at most 50.
 	// +optional
@@ -170,6 +172,7 @@ type ProblemStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.lastTransitionTime >= timestamp('1970-01-01T00:00:00Z'))",message="lastTransitionTime must be a time since 1970"
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
@@ -195,9 +198,11 @@ type ProblemIncidents struct {
 	RankFailures int32 `json:"rankFailures"`
 	// first began.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	First *metav1.Time `json:"first,omitempty"`
 	// last began.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	Last *metav1.Time `json:"last,omitempty"`
 	// names of the last 10.
 	// +optional

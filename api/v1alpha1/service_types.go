@@ -319,6 +319,7 @@ type ServiceStatus struct {
 	Health Health `json:"health,omitempty"`
 	// healthSince is when it became so.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	HealthSince *metav1.Time `json:"healthSince,omitempty"`
 	// ready is ready/desired pods over all workloads, for people.
 	// +optional
@@ -352,6 +353,7 @@ type ServiceStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.lastTransitionTime >= timestamp('1970-01-01T00:00:00Z'))",message="lastTransitionTime must be a time since 1970"
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 

@@ -205,6 +205,7 @@ type ServiceLevelAgreementStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.lastTransitionTime >= timestamp('1970-01-01T00:00:00Z'))",message="lastTransitionTime must be a time since 1970"
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
@@ -212,12 +213,15 @@ type ServiceLevelAgreementStatus struct {
 type PeriodFigures struct {
 	// start of the period.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	Start metav1.Time `json:"start"`
 	// end of the period.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	End metav1.Time `json:"end"`
 	// asOf is the time up to which the sums count.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	AsOf metav1.Time `json:"asOf"`
 	// agreedSeconds of service time elapsed.
 	// +required
@@ -233,6 +237,7 @@ type PeriodFigures struct {
 	UnobservedSeconds int64 `json:"unobservedSeconds"`
 	// openOutageSince is the beginning of the outage that goes on.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	OpenOutageSince *metav1.Time `json:"openOutageSince,omitempty"`
 	// outages counted.
 	// +required

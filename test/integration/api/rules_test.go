@@ -431,6 +431,9 @@ var _ = Describe("CEL rules", func() {
 		for kind, crd := range definitions(ctx) {
 			eachSchema("", schemaOf(crd), func(path string, schema *apiextensionsv1.JSONSchemaProps) {
 				for _, validation := range schema.XValidations {
+					if strings.HasSuffix(validation.Message, notATime) {
+						continue // the hostile objects try it on every time there is
+					}
 					k := key{kind, path, validation.Message}
 					found[k] = true
 					Expect(passes).To(HaveKeyWithValue(k, true), "no case passes this rule")

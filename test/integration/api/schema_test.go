@@ -64,9 +64,10 @@ status: {state: InProgress, priority: P1, reason: OOMKilled, dueAt: "2026-11-23 
 		plural: "problems", short: "prb",
 		patch: `
 spec: {serviceRef: {name: checkout}, owner: bob}
-status: {state: Assess, incidents: {total: 4, open: 1, last30Days: 3, downtimeSeconds: 600}}`,
+status: {state: Assess, rank: 2,
+  incidents: {total: 4, open: 1, last30Days: 3, downtimeSeconds: 600, rankDowntimeSeconds: 600, rankFailures: 4}}`,
 		columns: map[string]any{
-			"State": "Assess", "Service": "checkout", "Owner": "bob", "Incidents": 4.0, "Downtime": 600.0, "Age": "<age>",
+			"State": "Assess", "Service": "checkout", "Owner": "bob", "Incidents": 4.0, "Downtime": 600.0, "Rank": 2.0, "Age": "<age>",
 		},
 	},
 	"Change": {
