@@ -11,8 +11,11 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 )
@@ -35,6 +38,8 @@ type Template struct {
 	AlwaysPulled []string
 	// Labels of the template, those that controllers generate included.
 	Labels map[string]string
+	// Requests is what one pod asks for.
+	Requests Requests
 	// RestartedAt is the value of the kubectl.kubernetes.io/restartedAt annotation.
 	RestartedAt string
 
@@ -43,6 +48,12 @@ type Template struct {
 	// Fingerprint has 4 bytes for each field: 32 bits of a hash of its path and value, sorted. It tells a
 	// template with added fields from one with altered fields.
 	Fingerprint string
+}
+
+// Requests is the sum of what the containers of a pod ask for, while it runs. What cannot be understood counts as
+// nothing.
+type Requests struct {
+	CPUMilli, MemoryBytes int64
 }
 
 // Parts are the digests that the hash of a template is made of.
@@ -132,12 +143,32 @@ func (t *Template) readContainers(raw map[string]any) {
 			}
 			image, _ := container["image"].(string)
 			t.Images[name] = image
+			if list == "containers" || container["restartPolicy"] == "Always" {
+				t.Requests.add(mapAt(container, "resources", "requests"))
+			}
 			if alwaysPulled(stringAt(container, "imagePullPolicy"), image) {
 				t.AlwaysPulled = append(t.AlwaysPulled, name)
 			}
 		}
 	}
 	slices.Sort(t.AlwaysPulled)
+}
+
+func (r *Requests) add(requests map[string]any) {
+	if q, err := resource.ParseQuantity(stringAt(requests, "cpu")); err == nil {
+		r.CPUMilli = sum(r.CPUMilli, q.MilliValue())
+	}
+	if q, err := resource.ParseQuantity(stringAt(requests, "memory")); err == nil {
+		r.MemoryBytes = sum(r.MemoryBytes, q.Value())
+	}
+}
+
+// sum of two amounts that are not negative, or the greatest number.
+func sum(a, b int64) int64 {
+	if b <= 0 {
+		return a
+	}
+	return a + min(b, math.MaxInt64-a)
 }
 
 // alwaysPulled applies the API's default to a manifest that names no pull policy: always, for the tag latest.

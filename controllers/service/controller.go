@@ -1,0 +1,227 @@
+// Package service keeps the status of Services: which workloads they run on, how they are, who depends on them, and
+// whether the gate watches them.
+package service
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+
+	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/kube/gateconfig"
+	"github.com/itil-dev/itil-operator/internal/kube/patch"
+	"github.com/itil-dev/itil-operator/internal/kube/push"
+	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
+)
+
+// DefaultRecoveryHold is how long a service must be well again before its outage counts as ended.
+const DefaultRecoveryHold = time.Minute
+
+// +kubebuilder:rbac:groups=itil.dev,resources=services,verbs=get;list;watch
+// +kubebuilder:rbac:groups=itil.dev,resources=services/status,verbs=patch
+// +kubebuilder:rbac:groups="",resources=resourcequotas,verbs=get;list;watch
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Reconciler writes the status of Services. The leader alone runs it.
+type Reconciler struct {
+	Client    client.Client
+	Inventory *inventory.Inventory
+	Clock     clock.PassiveClock
+	Recorder  events.EventRecorder
+	// RecoveryHold is how long a service must be well again before its outage counts as ended; 0 means the default.
+	RecoveryHold time.Duration
+
+	// mu is over all that follows.
+	mu sync.Mutex
+	// graph has all Services from the first Reconcile on: one that is not in it yet would look missing to those
+	// that depend on it.
+	graph *servicelevel.Graph
+	// memories by Service, of what no object tells.
+	memories map[servicelevel.ServiceName]memory
+	// enqueue another Service; nil where no manager runs.
+	enqueue func(ctrl.Request)
+}
+
+// SetupWithManager registers the reconciler.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).Named("service").
+		WatchesRawSource(push.Source(r.follow, r.Inventory.WaitForSync)).
+		Watches(&corev1.ResourceQuota{}, handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []ctrl.Request {
+			return r.requestsIn(o.GetNamespace(), func(s *inventory.Service) bool { return s.Spec.Resources != nil })
+		})).
+		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, r.followGate()).
+		Complete(r)
+}
+
+// follow turns news of the inventory into requests, after all Services that there are.
+func (r *Reconciler) follow(ctx context.Context, add func(ctrl.Request)) error {
+	r.mu.Lock()
+	r.enqueue = add
+	r.mu.Unlock()
+	stop := r.Inventory.Subscribe(func(e inventory.Event) {
+		switch {
+		case e.Service != servicelevel.ServiceName{}:
+			add(request(e.Service))
+		case e.Namespace != "":
+			for _, q := range r.requestsIn(e.Namespace, nil) {
+				add(q)
+			}
+		}
+	})
+	context.AfterFunc(ctx, stop)
+	for s := range r.Inventory.Services() {
+		add(request(s.Name))
+	}
+	return nil
+}
+
+func request(name servicelevel.ServiceName) ctrl.Request {
+	return ctrl.Request{NamespacedName: types.NamespacedName(name)}
+}
+
+func (r *Reconciler) requestsIn(namespace string, which func(*inventory.Service) bool) []ctrl.Request {
+	var out []ctrl.Request
+	for _, name := range r.Inventory.ServicesIn(namespace) {
+		if s, ok := r.Inventory.Service(name); ok && (which == nil || which(s)) {
+			out = append(out, request(name))
+		}
+	}
+	return out
+}
+
+// followGate asks for the Services of the namespaces that the gate's webhooks list, or no longer list.
+func (r *Reconciler) followGate() handler.EventHandler {
+	namespaces := func(o client.Object) gateconfig.Namespaces {
+		if c, ok := o.(*admissionregistrationv1.ValidatingWebhookConfiguration); ok && c.Name == gateconfig.Name {
+			return gateconfig.Read(c)
+		}
+		return gateconfig.Namespaces{}
+	}
+	moved := func(before, after gateconfig.Namespaces, queue queue) {
+		for _, list := range [][]string{before.Enforce, before.Audit, after.Enforce, after.Audit} {
+			for _, namespace := range list {
+				if before.Of(namespace) == after.Of(namespace) {
+					continue
+				}
+				for _, q := range r.requestsIn(namespace, nil) {
+					queue.Add(q)
+				}
+			}
+		}
+	}
+	none := gateconfig.Namespaces{}
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { moved(none, namespaces(e.Object), q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
+			moved(namespaces(e.ObjectOld), namespaces(e.ObjectNew), q)
+		},
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { moved(namespaces(e.Object), none, q) },
+	}
+}
+
+// Reconcile brings the status of one Service up to date.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	name, now := servicelevel.ServiceName(req.NamespacedName), r.Clock.Now()
+	seen, exists, err := r.gather(ctx, name)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if !exists {
+		r.forget(name)
+		return ctrl.Result{}, nil
+	}
+	told, wake := r.spread(seen, now)
+	before := seen.object
+	after := before.DeepCopy()
+	after.Status = decide(seen, told, now)
+	written, err := patch.Status(ctx, r.Client, before, after)
+	if err != nil {
+		if apierrors.IsNotFound(err) {
+			return ctrl.Result{}, nil
+		}
+		return ctrl.Result{}, fmt.Errorf("writing the status of Service %s: %w", name, err)
+	}
+	if written {
+		r.announce(before, after)
+	}
+	if wake.IsZero() {
+		return ctrl.Result{}, nil
+	}
+	return ctrl.Result{RequeueAfter: max(wake.Sub(now), time.Second)}, nil
+}
+
+// spread puts the service's own health into the graph, asks for the others whose health that alters, and returns what
+// is to be told of this one, and when to look again.
+func (r *Reconciler) spread(seen *observed, now time.Time) (told servicelevel.ServiceHealth, wake time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.prime(now)
+	own, wake := r.assess(seen, now)
+	moved := r.graph.Set(servicelevel.ServiceNode{Name: seen.name, Own: own, DependsOn: seen.service.DependsOn})
+	r.ask(moved, seen.name)
+	told, _ = r.graph.Health(seen.name)
+	return told, wake
+}
+
+// prime fills the graph with all Services, once.
+func (r *Reconciler) prime(now time.Time) {
+	if r.graph != nil {
+		return
+	}
+	r.graph, r.memories = servicelevel.NewGraph(), map[servicelevel.ServiceName]memory{}
+	for s := range r.Inventory.Services() {
+		if seen := r.look(s); seen != nil {
+			own, _ := r.assess(seen, now)
+			r.graph.Set(servicelevel.ServiceNode{Name: s.Name, Own: own, DependsOn: s.DependsOn})
+		}
+	}
+}
+
+// assess the service's own health, held for a while where an outage seems to end.
+func (r *Reconciler) assess(seen *observed, now time.Time) (servicelevel.OwnHealth, time.Time) {
+	hold := r.RecoveryHold
+	if hold == 0 {
+		hold = DefaultRecoveryHold
+	}
+	m, known := r.memories[seen.name]
+	if !known {
+		m = remembered(seen.object)
+	}
+	own, wake := m.assess(seen, hold, now)
+	r.memories[seen.name] = m
+	seen.wellSince = m.endedAt
+	return own, wake
+}
+
+func (r *Reconciler) forget(name servicelevel.ServiceName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.memories, name)
+	if r.graph != nil {
+		r.ask(r.graph.Remove(name), name)
+	}
+}
+
+// ask for a Reconcile of all but one.
+func (r *Reconciler) ask(names []servicelevel.ServiceName, but servicelevel.ServiceName) {
+	if r.enqueue == nil {
+		return
+	}
+	for _, name := range slices.DeleteFunc(names, func(n servicelevel.ServiceName) bool { return n == but }) {
+		r.enqueue(request(name))
+	}
+}

@@ -1,0 +1,177 @@
+package service
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/kube/conditions"
+	"github.com/itil-dev/itil-operator/internal/kube/gateconfig"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
+)
+
+const (
+	maxWorkloads  = 100
+	maxDependents = 100
+	maxImages     = 50
+	maxNextStep   = 1024
+)
+
+// decide is the status that follows from what was observed. Of the status before it keeps recorded times alone.
+func decide(seen *observed, told servicelevel.ServiceHealth, now time.Time) v1alpha1.ServiceStatus {
+	before := &seen.object.Status
+	s := v1alpha1.ServiceStatus{
+		ObservedGeneration: seen.service.Generation,
+		Health:             told.Shown,
+		HealthSince:        before.HealthSince.DeepCopy(),
+		WorkloadCount:      int32(min(len(seen.workloads), 1<<20)),
+		OpenIncidents:      int32(min(seen.openIncidents, 1<<20)), //nolint:gosec // bounded in the same line
+		OpenChanges:        int32(min(seen.openChanges, 1<<20)),   //nolint:gosec // bounded in the same line
+		Conditions:         slices.Clone(before.Conditions),
+	}
+	if s.HealthSince == nil || before.Health != s.Health {
+		since := now
+		if before.Health == v1alpha1.HealthOutage && !seen.wellSince.IsZero() {
+			since = seen.wellSince
+		}
+		at := metav1.NewTime(since.Truncate(time.Second))
+		s.HealthSince = &at
+	}
+	s.Ready, s.Workloads = listWorkloads(seen.workloads)
+	for _, d := range seen.dependents[:min(len(seen.dependents), maxDependents)] {
+		s.Dependents = append(s.Dependents, v1alpha1.NamespacedReference{
+			Namespace: v1alpha1.NamespaceName(d.Namespace), Name: v1alpha1.ObjectName(d.Name),
+		})
+	}
+	conditions.Keep(&s.Conditions, v1alpha1.ConditionHealthy, v1alpha1.ConditionCapacityMet, v1alpha1.ConditionDependenciesHealthy, v1alpha1.ConditionGoverned)
+	setHealthy(&s, told, now)
+	setDependenciesHealthy(&s, told, now)
+	setCapacityMet(&s, seen, now)
+	setGoverned(&s, seen, now)
+	s.NextStep = nextStep(&s, seen)
+	return s
+}
+
+func listWorkloads(members []member) (ready string, list []v1alpha1.ServiceWorkload) {
+	var sumReady, sumDesired int64
+	for i := range members {
+		w := &members[i]
+		sumReady, sumDesired = sumReady+int64(w.Ready), sumDesired+int64(w.Desired)
+		if len(list) == maxWorkloads {
+			continue
+		}
+		list = append(list, v1alpha1.ServiceWorkload{
+			Kind: v1alpha1.WorkloadKind(w.Key.Kind), Name: v1alpha1.ObjectName(w.Key.Name), Ready: w.Ready, Desired: w.Desired,
+			Images:            firstImages(w.Template.Images),
+			ConfigurationItem: v1alpha1.ObjectName(configuration.ItemName(w.Key.Kind, w.Key.Name)),
+		})
+	}
+	return fmt.Sprintf("%d/%d", sumReady, sumDesired), list
+}
+
+func firstImages(images map[string]string) map[string]string {
+	if len(images) == 0 {
+		return nil
+	}
+	out := make(map[string]string, min(len(images), maxImages))
+	for _, name := range slices.Sorted(maps.Keys(images))[:min(len(images), maxImages)] {
+		out[name] = images[name]
+	}
+	return out
+}
+
+func setHealthy(s *v1alpha1.ServiceStatus, told servicelevel.ServiceHealth, now time.Time) {
+	status := metav1.ConditionFalse
+	switch told.Shown {
+	case v1alpha1.HealthOperational:
+		status = metav1.ConditionTrue
+	case v1alpha1.HealthUnknown:
+		status = metav1.ConditionUnknown
+	case v1alpha1.HealthDegraded, v1alpha1.HealthOutage, v1alpha1.HealthMaintenance:
+	}
+	set(s, v1alpha1.ConditionHealthy, status, told.Reason, told.Message, now)
+}
+
+func setDependenciesHealthy(s *v1alpha1.ServiceStatus, told servicelevel.ServiceHealth, now time.Time) {
+	d := told.Dependencies
+	set(s, v1alpha1.ConditionDependenciesHealthy, d.Status, d.Reason, d.Message, now)
+}
+
+// Reasons of the condition Governed.
+const (
+	reasonEnforced       = "Enforced"
+	reasonWarned         = "Warned"
+	reasonAudited        = "Audited"
+	reasonDisabled       = "Disabled"
+	reasonWebhookPending = "WebhookPending"
+)
+
+// setGoverned is True only if the API server asks the gate about the namespace, and fails closed where it must.
+func setGoverned(s *v1alpha1.ServiceStatus, seen *observed, now time.Time) {
+	namespace := seen.name.Namespace
+	reason, message, want := "", "", gateconfig.ListedAudit
+	switch seen.enforcement {
+	case v1alpha1.EnforcementEnforce:
+		reason, want = reasonEnforced, gateconfig.ListedEnforce
+		message = "changes of its workloads that nobody approved are refused"
+	case v1alpha1.EnforcementWarn:
+		reason, message = reasonWarned, "changes of its workloads that nobody approved go in with a warning"
+	case v1alpha1.EnforcementAudit:
+		reason, message = reasonAudited, "changes of its workloads that nobody approved go in and are counted"
+	case v1alpha1.EnforcementDisabled, "":
+		set(s, v1alpha1.ConditionGoverned, metav1.ConditionFalse, reasonDisabled, "its changeControl is Disabled: nobody looks at changes of its workloads"+strictest(seen), now)
+		return
+	}
+	switch {
+	case len(seen.service.Claims) == 0:
+		set(s, v1alpha1.ConditionGoverned, metav1.ConditionFalse, reasonDisabled, "it claims no workload, so there is nothing to govern", now)
+	case !seen.gateInstalled:
+		set(s, v1alpha1.ConditionGoverned, metav1.ConditionFalse, reasonWebhookPending,
+			"the gate is not installed: there is no ValidatingWebhookConfiguration "+gateconfig.Name, now)
+	case seen.listed != want && seen.listed != gateconfig.ListedEnforce:
+		set(s, v1alpha1.ConditionGoverned, metav1.ConditionFalse, reasonWebhookPending, fmt.Sprintf(
+			"the gate's webhook does not list namespace %s for %s yet; kube-system and the operator's own namespace never are", namespace, seen.enforcement), now)
+	default:
+		set(s, v1alpha1.ConditionGoverned, metav1.ConditionTrue, reason, message+strictest(seen), now)
+	}
+}
+
+// strictest says who governs more strictly what this service claims as well.
+func strictest(seen *observed) string {
+	if len(seen.others) == 0 {
+		return ""
+	}
+	const shown = 3
+	names := strings.Join(seen.others[:min(len(seen.others), shown)], ", ")
+	return "; the stricter Service " + names + " claims some of them as well, and its enforcement applies to those"
+}
+
+func set(s *v1alpha1.ServiceStatus, kind string, status metav1.ConditionStatus, reason, message string, now time.Time) {
+	conditions.Set(&s.Conditions, metav1.Condition{
+		Type: kind, Status: status, Reason: reason, Message: message, ObservedGeneration: s.ObservedGeneration,
+	}, now)
+}
+
+// nextStep is what a person should do, the most pressing first; empty where there is nothing to do.
+func nextStep(s *v1alpha1.ServiceStatus, seen *observed) string {
+	name := seen.name
+	step := ""
+	switch {
+	case len(seen.service.Claims) == 0 && len(seen.service.DependsOn) == 0:
+		step = "say what it runs on: kubectl edit itsvc -n " + name.Namespace + " " + name.Name + " (spec.workloads)"
+	case len(seen.missing) > 0 && s.Health != v1alpha1.HealthOperational:
+		c := seen.missing[0]
+		step = fmt.Sprintf("create %s %s, or take it out of spec.workloads", c.Kind, c.Name)
+	case len(seen.unmatched) > 0:
+		step = "put the labels on the pod templates, or correct spec.workloads: nothing matches " + seen.unmatched[0]
+	case s.OpenIncidents > 0:
+		step = "see its open Incidents: kubectl get inc -n " + name.Namespace
+	}
+	return step[:min(len(step), maxNextStep)]
+}
