@@ -127,7 +127,7 @@ func (r *Reconciler) tell(ctx context.Context, lists gateconfig.Namespaces, left
 	namespaces.WithLabelValues(string(gateconfig.ListedAudit)).Set(float64(len(lists.Audit)))
 	namespaces.WithLabelValues("Unlisted").Set(float64(len(left)))
 	if len(left) > 0 {
-		log.FromContext(ctx).Error(nil, "More namespaces are governed than the gate can list: these are NOT gated", //nolint:loggercheck // a sentence
+		log.FromContext(ctx).Error(nil, "More namespaces are governed than the gate can list: these are NOT gated",
 			"limit", maxListed, "count", len(left), "first", left[:min(len(left), mostNamed)])
 	}
 }

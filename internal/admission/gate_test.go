@@ -17,7 +17,6 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clocktesting "k8s.io/utils/clock/testing"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 	"sigs.k8s.io/yaml"
 
@@ -204,7 +203,7 @@ func TestControlCharactersStayOutOfMessages(t *testing.T) {
 		t.Error("it was let in")
 	}
 	fitForTerminals(t, response)
-	req.DryRun = ptr.To(true)
+	req.DryRun = new(true)
 	fitForTerminals(t, gate(k).Handle(t.Context(), admission.Request{AdmissionRequest: *req}))
 	req.Object.Raw = []byte("nonsense")
 	fitForTerminals(t, gate(k).Handle(t.Context(), admission.Request{AdmissionRequest: *req}))

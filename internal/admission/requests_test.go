@@ -11,7 +11,6 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/utils/ptr"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/practice/change"
@@ -176,7 +175,7 @@ func TestAskForEveryKind(t *testing.T) {
 func TestAskWho(t *testing.T) {
 	reason, changed := at("fire", "metadata", "annotations", v1alpha1.AnnotationBreakGlass), at("c1", "metadata", "annotations", v1alpha1.AnnotationChange)
 	req := review(t, admissionv1.Update, workload("Deployment"), workload("Deployment", reason, changed))
-	req.UserInfo.Username, req.DryRun = "system:serviceaccount:flux:flux", ptr.To(true)
+	req.UserInfo.Username, req.DryRun = "system:serviceaccount:flux:flux", new(true)
 	question, err := ask(req)
 	if err != nil {
 		t.Fatal(err)

@@ -39,7 +39,7 @@ var _ = Describe("The gate, for a user with the role edit", func() {
 			replace := `[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"` + evilImage + `"}]`
 			expectDenied(s.eddie.Patch(ctx, s.checkout.DeepCopy(), client.RawPatch("application/json-patch+json", []byte(replace))))
 			apply := `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"checkout"},` + pod[1:]
-			expectDenied(s.eddie.Patch(ctx, s.checkout.DeepCopy(), client.RawPatch("application/apply-patch+yaml", []byte(apply)), client.ForceOwnership, client.FieldOwner("eddie"))) //nolint:staticcheck // a raw apply is what kubectl sends
+			expectDenied(s.eddie.Patch(ctx, s.checkout.DeepCopy(), client.RawPatch("application/apply-patch+yaml", []byte(apply)), client.ForceOwnership, client.FieldOwner("eddie")))
 			for name, e := range map[string]edit{
 				"command": func(o client.Object) { _, p := template(o); p.Containers[0].Command = []string{"sh"} },
 				"environment": func(o client.Object) {
@@ -213,7 +213,7 @@ var _ = Describe("The gate, for a user with the role edit", func() {
 				once := *pods.DeepCopy()
 				once.Spec.RestartPolicy = corev1.RestartPolicyNever
 				nightly = &batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{Name: "nightly", Namespace: namespace}, Spec: batchv1.CronJobSpec{
-					Schedule: "0 0 31 2 *", Suspend: ptr.To(true), JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: once}},
+					Schedule: "0 0 31 2 *", Suspend: new(true), JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: once}},
 				}}
 				return []client.Object{set, nightly}
 			})
@@ -237,7 +237,7 @@ var _ = Describe("The gate, for a user with the role edit", func() {
 				Expect(s.change(ctx, env.Admin(), nightly, image(evilImage))).To(Succeed())
 			})
 			expectDenied(s.change(ctx, s.eddie, set, func(o client.Object) { partition(o, 0) }), evilImage)
-			expectDenied(s.change(ctx, s.eddie, nightly, func(o client.Object) { o.(*batchv1.CronJob).Spec.Suspend = ptr.To(false) }), evilImage)
+			expectDenied(s.change(ctx, s.eddie, nightly, func(o client.Object) { o.(*batchv1.CronJob).Spec.Suspend = new(false) }), evilImage)
 			expectDenied(s.change(ctx, s.eddie, nightly, func(o client.Object) { o.(*batchv1.CronJob).Spec.Schedule = "* * * * *" }), evilImage)
 		})
 	})
@@ -352,7 +352,7 @@ func (s *scene) staysOut(ctx context.Context, what string) {
 }
 
 func partition(o client.Object, n int32) {
-	o.(*appsv1.StatefulSet).Spec.UpdateStrategy.RollingUpdate.Partition = ptr.To(n)
+	o.(*appsv1.StatefulSet).Spec.UpdateStrategy.RollingUpdate.Partition = new(n)
 }
 
 // relabel gives a workload the selector for its pods' labels.

@@ -13,7 +13,6 @@ import (
 	. "github.com/onsi/gomega"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -59,7 +58,7 @@ func startReplica(ctx SpecContext) *replica {
 		Scheme:     env.Scheme(),
 		Cache:      cache.Options{ByObject: inventory.CacheByObject()},
 		Metrics:    metricsserver.Options{BindAddress: "0"},
-		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
+		Controller: config.Controller{SkipNameValidation: new(true)},
 	})
 	Expect(err).NotTo(HaveOccurred())
 	Expect(r.inventory.Register(ctx, mgr.GetCache())).To(Succeed())
@@ -70,7 +69,7 @@ func startReplica(ctx SpecContext) *replica {
 	go func() { done <- mgr.Start(managing) }()
 	DeferCleanup(func() {
 		stop()
-		Expect(<-done).To(Succeed())
+		Expect(<-done).NotTo(HaveOccurred())
 	})
 	Expect(r.inventory.WaitForSync(ctx)).To(BeTrue())
 	r.serve(ctx)
@@ -107,7 +106,7 @@ func (r *replica) serve(ctx context.Context) {
 	Expect(configuration.Name).To(Equal(gateconfig.Name))
 	for i := range configuration.Webhooks {
 		configuration.Webhooks[i].ClientConfig = admissionregistrationv1.WebhookClientConfig{
-			URL:      ptr.To(server.URL + admission.Path),
+			URL:      new(server.URL + admission.Path),
 			CABundle: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
 		}
 	}

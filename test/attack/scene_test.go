@@ -91,7 +91,7 @@ func (s *scene) govern(ctx context.Context) {
 		policy.Spec.Approvals = append(policy.Spec.Approvals, v1alpha1.ApprovalRule{Risk: risk, Required: 1})
 	}
 	Expect(env.Admin().Create(ctx, policy)).To(Succeed())
-	DeferCleanup(func(ctx SpecContext) { Expect(env.Admin().Delete(ctx, policy)).To(Succeed()) })
+	DeferCleanup(func(ctx SpecContext) { Expect(env.Admin().Delete(ctx, policy)).To(Succeed()) }) //nolint:contextcheck // a cleanup has a context of its own
 	service := &v1alpha1.Service{ObjectMeta: metav1.ObjectMeta{Name: "checkout", Namespace: s.namespace}}
 	service.Spec.Owner.Team = "payments"
 	service.Spec.Workloads = []v1alpha1.WorkloadClaim{{
@@ -203,7 +203,7 @@ func expectDenied(err error, words ...string) {
 	for _, word := range words {
 		Expect(err).To(MatchError(ContainSubstring(word)))
 	}
-	status := err.(apierrors.APIStatus).Status() //nolint:errorlint // IsForbidden found one
+	status := err.(apierrors.APIStatus).Status()
 	Expect(status.Details.Causes).NotTo(BeEmpty())
 	Expect(strings.ToLower(status.Message)).NotTo(ContainSubstring("immutable"))
 	Expect(strings.ContainsFunc(status.Message, func(r rune) bool { return r != '\n' && unicode.IsControl(r) })).To(BeFalse())
@@ -257,7 +257,7 @@ func (s *scene) twin(kind string, alter ...edit) client.Object {
 func ownedBy(owner client.Object, kind string) edit {
 	return func(o client.Object) {
 		o.SetOwnerReferences([]metav1.OwnerReference{{
-			APIVersion: "apps/v1", Kind: kind, Name: owner.GetName(), UID: owner.GetUID(), Controller: ptr.To(true),
+			APIVersion: "apps/v1", Kind: kind, Name: owner.GetName(), UID: owner.GetUID(), Controller: new(true),
 		}})
 	}
 }
@@ -289,7 +289,7 @@ func (s *scene) assess(ctx context.Context, c *v1alpha1.Change) {
 // vote casts one on the present digest of a Change.
 func (s *scene) vote(ctx context.Context, voter string, c *v1alpha1.Change, decision v1alpha1.Decision) {
 	GinkgoHelper()
-	env.Bind(GinkgoTB(), s.namespace, apiserver.User(voter), "itil-approver")
+	env.Bind(GinkgoTB(), s.namespace, apiserver.User(voter), "itil-approver") //nolint:contextcheck // it has the test's
 	vote := &v1alpha1.ChangeApproval{ObjectMeta: metav1.ObjectMeta{GenerateName: c.Name + "-", Namespace: s.namespace}}
 	vote.Spec.ChangeRef.Name, vote.Spec.Decision = v1alpha1.ObjectName(c.Name), decision
 	vote.Spec.Digest = change.Digest(&c.Spec)

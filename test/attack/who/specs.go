@@ -3,6 +3,7 @@ package who
 import (
 	"path/filepath"
 	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -493,7 +494,7 @@ func services(c Cluster) {
 				seen(ctx, o)
 				return
 			}
-			Consistently(func() error { return c.as("alice").Delete(ctx, o, client.DryRunAll) }, "300ms").Should(Succeed())
+			Consistently(func() error { return c.as("alice").Delete(ctx, o, client.DryRunAll) }, 300*time.Millisecond).Should(Succeed())
 		})
 	}
 }
