@@ -85,10 +85,13 @@ func (o *options) complete() error {
 	return errors.Join(mistakes...)
 }
 
-// certificateNames are those of the Service, and the further hosts.
+// certificateNames are those of the Services, and the further hosts.
 func certificateNames(namespace, hosts string) servingcert.Names {
-	service := webhookService + "." + namespace + ".svc"
-	names := servingcert.Names{DNS: []string{service, service + ".cluster.local"}}
+	names := servingcert.Names{}
+	for _, service := range []string{webhookService, metricsService} {
+		name := service + "." + namespace + ".svc"
+		names.DNS = append(names.DNS, name, name+".cluster.local")
+	}
 	for host := range strings.SplitSeq(hosts, ",") {
 		host = strings.TrimSpace(host)
 		if ip := net.ParseIP(host); ip != nil {

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/itil-dev/itil-operator/controllers/change"
+	"github.com/itil-dev/itil-operator/controllers/changepolicy"
+	"github.com/itil-dev/itil-operator/controllers/detection"
+	"github.com/itil-dev/itil-operator/controllers/gatescope"
+	"github.com/itil-dev/itil-operator/controllers/incident"
+	"github.com/itil-dev/itil-operator/controllers/problem"
+	"github.com/itil-dev/itil-operator/controllers/service"
+	"github.com/itil-dev/itil-operator/internal/admission"
+	"github.com/itil-dev/itil-operator/internal/inventory"
+	incidentpractice "github.com/itil-dev/itil-operator/internal/practice/incident"
+	problempractice "github.com/itil-dev/itil-operator/internal/practice/problem"
+)
+
+const incidentCRD = "incidents.itil.dev"
+
+// +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,resourceNames=incidents.itil.dev,verbs=get
+
+// addControllers registers what reconciles, and returns what files Changes for the gate.
+func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Inventory, o options, clk clock.PassiveClock) (admission.Filer, error) {
+	c := mgr.GetClient()
+	recorder := mgr.GetEventRecorder("itil-operator")
+	filer := &change.Filer{Client: c, Inventory: inv, Clock: clk}
+	if err := mgr.Add(filer); err != nil {
+		return nil, fmt.Errorf("adding the filer of Changes: %w", err)
+	}
+	installed, err := installedAt(ctx, mgr.GetAPIReader())
+	if err != nil {
+		return nil, err
+	}
+	detector := detection.New()
+	detector.Client, detector.Reader, detector.Inventory, detector.Clock, detector.Recorder = c, mgr.GetAPIReader(), inv, clk, recorder
+	detector.Namespace, detector.Scope = o.namespace, detection.Scope(o.detect)
+	detector.InstalledAt, detector.Concurrency = installed, o.concurrency
+
+	incidents := &incident.Reconciler{
+		Client: c, Inventory: inv, Clock: clk, Recorder: recorder,
+		Rules: incidentpractice.DefaultRules(), Concurrency: o.concurrency,
+	}
+	changes := &change.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder}
+	problems := &problem.Reconciler{Client: c, Clock: clk, Recorder: recorder, Rules: problempractice.DefaultRules}
+	withContext := func(setUp func(context.Context, ctrl.Manager) error) func(ctrl.Manager) error {
+		return func(mgr ctrl.Manager) error { return setUp(ctx, mgr) }
+	}
+	for _, add := range []struct {
+		name  string
+		setUp func(ctrl.Manager) error
+	}{
+		{"gatescope", (&gatescope.Reconciler{Client: c, OwnNamespace: o.namespace}).SetupWithManager},
+		{"service", (&service.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder}).SetupWithManager},
+		{"change", withContext(changes.SetupWithManager)},
+		{"changepolicy", (&changepolicy.Reconciler{Client: c, Clock: clk}).SetupWithManager},
+		{"detection", detector.SetupWithManager},
+		{"incident", withContext(incidents.SetupWithManager)},
+		{"problem", withContext(problems.SetupWithManager)},
+	} {
+		if err := add.setUp(mgr); err != nil {
+			return nil, fmt.Errorf("setting up controller %s: %w", add.name, err)
+		}
+	}
+	return filer, nil
+}
+
+// installedAt is when the operator first came to this cluster: what failed before is backlog.
+func installedAt(ctx context.Context, reader client.Reader) (time.Time, error) {
+	crd := &apiextensionsv1.CustomResourceDefinition{}
+	if err := reader.Get(ctx, client.ObjectKey{Name: incidentCRD}, crd); err != nil {
+		return time.Time{}, fmt.Errorf("reading CustomResourceDefinition %s (make install): %w", incidentCRD, err)
+	}
+	return crd.CreationTimestamp.Time, nil
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"github.com/itil-dev/itil-operator/controllers/detection"
+	"github.com/itil-dev/itil-operator/internal/admission"
+	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/kube/gateconfig"
+	"github.com/itil-dev/itil-operator/internal/kube/scheme"
+	"github.com/itil-dev/itil-operator/internal/kube/servingcert"
+)
+
+const (
+	webhookService    = "itil-operator-webhook"
+	metricsService    = "itil-operator-metrics"
+	certificateSecret = "itil-operator-webhook-cert" //nolint:gosec // G101: the name of a Secret, not one
+	lease             = "itil-operator"
+
+	// The API server is asked for what reconciling needs, and protects itself by priority and fairness; the
+	// client's own limit is only against a loop of ours.
+	clientQPS, clientBurst = 100, 200
+	gracePeriod            = 20 * time.Second
+)
+
+// newManager wires the operator: what it watches, what reconciles, what answers admission requests, and when it is
+// ready to.
+func newManager(ctx context.Context, restConfig *rest.Config, o options, clk clock.WithTicker) (ctrl.Manager, error) {
+	restConfig = rest.CopyConfig(restConfig)
+	restConfig.QPS, restConfig.Burst = clientQPS, clientBurst
+	restConfig.UserAgent = "itil-operator/" + version
+	freshness := admission.NewFreshness(clk, admission.DefaultStaleAfter)
+	restConfig.Wrap(freshness.Wrap)
+	certificate := &servingcert.Reconciler{
+		Clock:    clk,
+		Secret:   types.NamespacedName{Namespace: o.namespace, Name: certificateSecret},
+		Webhooks: []string{gateconfig.Name}, Names: o.certificateNames,
+		Authority: servingcert.Authority(o.certificates),
+	}
+	mgr, err := ctrl.NewManager(restConfig, managerOptions(o, certificate))
+	if err != nil {
+		return nil, err
+	}
+	certificate.Client = mgr.GetClient()
+	if err := certificate.SetupWithManager(mgr); err != nil {
+		return nil, fmt.Errorf("setting up the serving certificate: %w", err)
+	}
+	inv := inventory.New()
+	if err := inv.Register(ctx, mgr.GetCache()); err != nil {
+		return nil, err
+	}
+	filer, err := addControllers(ctx, mgr, inv, o, clk)
+	if err != nil {
+		return nil, err
+	}
+	addWebhooks(mgr, inv, filer, clk)
+	return mgr, addChecks(mgr, inv, certificate, freshness)
+}
+
+func managerOptions(o options, certificate *servingcert.Reconciler) ctrl.Options {
+	serve := func(c *tls.Config) { c.GetCertificate, c.MinVersion = certificate.Serve, tls.VersionTLS12 }
+	metrics := metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: !o.metricsInsecure}
+	if metrics.SecureServing {
+		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+		metrics.TLSOpts = []func(*tls.Config){serve}
+	}
+	grace := gracePeriod
+	return ctrl.Options{
+		Scheme: scheme.New(),
+		Cache: cache.Options{
+			ByObject:         cacheByObject(o),
+			DefaultTransform: cache.TransformStripManagedFields(),
+			// What nobody declared to watch is asked for live, or is a mistake; it is never watched by accident.
+			ReaderFailOnMissingInformer: true,
+		},
+		// Replicas that wait watch what the gate needs, and no pods; a new leader reads the pods once.
+		Controller:             config.Controller{MaxConcurrentReconciles: o.concurrency},
+		Metrics:                metrics,
+		HealthProbeBindAddress: o.probeAddress,
+		WebhookServer: webhook.NewServer(webhook.Options{
+			Host: o.webhookHost, Port: o.webhookPort, TLSOpts: []func(*tls.Config){serve},
+		}),
+		LeaderElection:                o.leaderElect,
+		LeaderElectionID:              lease,
+		LeaderElectionNamespace:       o.namespace,
+		LeaderElectionReleaseOnCancel: true,
+		GracefulShutdownTimeout:       &grace,
+	}
+}
+
+// cacheByObject keeps of each object what is needed: memory is for what runs, not for how it is written down.
+func cacheByObject(o options) map[client.Object]cache.ByObject {
+	kinds := inventory.CacheByObject()
+	maps.Copy(kinds, detection.CacheByObject())
+	kinds[&corev1.Secret{}] = cache.ByObject{Namespaces: map[string]cache.Config{
+		o.namespace: {FieldSelector: fields.OneTermEqualSelector("metadata.name", certificateSecret)},
+	}}
+	return kinds
+}
+
+// addWebhooks serves the gate. Until all facts are read it answers nothing: an empty memory would govern nobody.
+func addWebhooks(mgr ctrl.Manager, inv *inventory.Inventory, filer admission.Filer, clk clock.PassiveClock) {
+	gate := &admission.Gate{Facts: inv, Filer: filer, Records: inv, Clock: clk}
+	mgr.GetWebhookServer().Register(admission.Path, onceSynced(inv.HasSynced, gate.Webhook()))
+}
+
+// onceSynced answers 503 until synced, so that the webhook's failurePolicy decides.
+func onceSynced(synced func() bool, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !synced() {
+			http.Error(w, "the operator has not read all it needs to decide yet; try again in a moment", http.StatusServiceUnavailable)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// addChecks says when the operator lives and when it may be asked.
+func addChecks(mgr ctrl.Manager, inv *inventory.Inventory, certificate *servingcert.Reconciler, freshness *admission.Freshness) error {
+	synced := func(*http.Request) error {
+		if !inv.HasSynced() {
+			return errors.New("not all facts are read yet")
+		}
+		return nil
+	}
+	return errors.Join(
+		mgr.AddHealthzCheck("ping", healthz.Ping),
+		mgr.AddReadyzCheck("inventory", synced),
+		mgr.AddReadyzCheck("certificate", certificate.Ready),
+		mgr.AddReadyzCheck("watches", freshness.Ready),
+		mgr.AddReadyzCheck("webhook", mgr.GetWebhookServer().StartedChecker()),
+	)
+}
