@@ -45,7 +45,8 @@ type CalendarSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=50
 	Weekly []WeeklyHours `json:"weekly,omitempty"`
-	// holidays: the weekly hours that begin on such a day do not count, also where they go on into the next day.
+	// holidays are days whose weekly hours do not count: those that begin on such a day, also where they go on into
+	// the next one.
 	// +optional
 	// +listType=map
 	// +listMapKey=date

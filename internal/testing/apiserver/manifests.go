@@ -38,7 +38,7 @@ func ReadManifests(path string) ([]*unstructured.Unstructured, error) {
 		if filepath.Base(file) == "kustomization.yaml" {
 			continue
 		}
-		content, err := os.ReadFile(file)
+		content, err := os.ReadFile(file) //nolint:gosec // a file that a test names
 		if err != nil {
 			return nil, err
 		}
