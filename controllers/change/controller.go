@@ -42,7 +42,7 @@ type Reconciler struct {
 // SetupWithManager registers the reconciler, and the index by which it finds the Incidents that suspect a Change. The
 // inventory must have been registered with the manager's cache.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	if err := indexSuspicions(ctx, mgr.GetFieldIndexer()); err != nil {
+	if err := IndexSuspicions(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).Named("change").

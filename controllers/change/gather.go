@@ -127,7 +127,8 @@ func (r *Reconciler) neighbours(services []servicelevel.ServiceName) []practice.
 // suspectedIndex finds Incidents by the Change that they suspect, as namespace/name.
 const suspectedIndex = "status.suspectedChange"
 
-func indexSuspicions(ctx context.Context, indexer client.FieldIndexer) error {
+// IndexSuspicions lets a cache find the Incidents that suspect a Change. SetupWithManager calls it.
+func IndexSuspicions(ctx context.Context, indexer client.FieldIndexer) error {
 	err := indexer.IndexField(ctx, &v1alpha1.Incident{}, suspectedIndex, func(o client.Object) []string {
 		if name := suspected(o); name.Name != "" {
 			return []string{name.String()}

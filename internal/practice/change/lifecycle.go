@@ -148,6 +148,10 @@ func (l *life) assess() {
 	}
 	if l.status.ApprovedAt == nil || l.status.Risk == nil {
 		risk := AssessRisk(l.undertaking())
+		if l.status.Risk != nil && l.status.Risk.Level != risk.Level {
+			// What was demanded for another level of risk says nothing of the policy for this one.
+			l.status.Approvals = nil
+		}
 		l.status.Risk = &risk
 	}
 	if l.status.ApprovedAt == nil && !l.filedWithDiff() {

@@ -353,6 +353,19 @@ func TestAssess(t *testing.T) {
 	}
 }
 
+func TestDemandsAreNotLoweredByALaxerPolicy(t *testing.T) {
+	s := told(t).is(v1alpha1.ChangeAuthorize)
+	s.subject.Rules = Merge([]*v1alpha1.ChangePolicy{policy("p", needing(3))}, nil)
+	s.is(v1alpha1.ChangeAuthorize).nextStepHas("3 votes")
+	s.subject.Rules = Merge([]*v1alpha1.ChangePolicy{policy("p", needing(0))}, nil)
+	s.is(v1alpha1.ChangeAuthorize).nextStepHas("3 votes")
+	// But by a lower risk they are.
+	fact := s.subject.Workloads[checkout]
+	fact.Risk.Tier = 4
+	s.subject.Workloads = map[configuration.Key]WorkloadFact{checkout: fact}
+	s.is(v1alpha1.ChangeImplement)
+}
+
 func TestEmergency(t *testing.T) {
 	s := told(t, ofType(v1alpha1.ChangeEmergency), func(c *v1alpha1.Change) { c.Spec.IncidentRef = &v1alpha1.LocalReference{Name: "down"} })
 	s.subject.Rules = Merge([]*v1alpha1.ChangePolicy{policy("p", frozen(0, 90), officeHours)}, nil)

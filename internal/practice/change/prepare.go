@@ -264,16 +264,15 @@ func (c *Candidate) end(chg *v1alpha1.Change) {
 		c.Ended, c.EndedWhy = EndedClosed, "it records what went in without a Change"
 	case backedOut:
 		c.Ended, c.EndedWhy = EndedBackedOut, "it was rolled back; going forward again needs another Change"
-	case s.Outcome != "" || s.ClosedAt != nil:
-		c.Ended, c.EndedWhy = EndedClosed, "it has ended"
-		if s.Outcome != "" {
-			c.EndedWhy += " (" + string(s.Outcome) + ")"
-		}
+	case s.Outcome != "":
+		c.Ended, c.EndedWhy = EndedClosed, "it has ended ("+string(s.Outcome)+")"
 	case chg.Spec.Cancel:
 		c.Ended, c.EndedWhy = EndedCanceled, "it was canceled"
 		if by := chg.Annotations[AnnotationSupersededBy]; by != "" {
 			c.EndedWhy += ": Change " + brief(plain(by), maxShownName) + " took its place"
 		}
+	case s.ClosedAt != nil:
+		c.Ended, c.EndedWhy = EndedClosed, "it has ended"
 	case c.Approval.Rejected != nil:
 		r := c.Approval.Rejected
 		c.Ended, c.EndedWhy = EndedRejected, "it was rejected by "+brief(plain(string(r.By)), maxShownName)
