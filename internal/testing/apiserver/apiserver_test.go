@@ -80,7 +80,8 @@ func TestWithoutMutatingAdmissionPolicy(t *testing.T) {
 }
 
 func TestPoliciesAreInForce(t *testing.T) {
-	env := Start(t, WithPolicies())
+	// Applied at once: they are refused until the server can mutate our kinds.
+	env := Start(t, WithPolicies(), WithObjects(stamped(t)))
 	namespace := env.Namespace(t, nil)
 	change := &v1alpha1.Change{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "checkout"},
@@ -100,6 +101,29 @@ func TestPoliciesAreInForce(t *testing.T) {
 	if err := env.Admin().Status().Update(t.Context(), change); !apierrors.IsForbidden(err) {
 		t.Errorf("an administrator may write a status: %v", err)
 	}
+}
+
+// stamped is a folder of objects into which the stamping policies write.
+func stamped(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	manifests := `
+apiVersion: itil.dev/v1alpha1
+kind: Incident
+metadata: {name: one, namespace: default}
+spec: {title: Checkout refuses vouchers, serviceRef: {name: checkout}}
+---
+apiVersion: itil.dev/v1alpha1
+kind: Change
+metadata: {name: one, namespace: default}
+spec:
+  summary: Roll out checkout 2.4
+  targets: [{workload: {kind: Deployment, name: checkout}, images: {app: "registry.shop.example/checkout:2.4"}}]
+`
+	if err := os.WriteFile(filepath.Join(dir, "stamped.yaml"), []byte(manifests), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func TestMissingAssets(t *testing.T) {

@@ -7,14 +7,18 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
 )
 
-// probe is a pair of policies that answer to one ConfigMap, which is only ever created as a dry run. The API
-// server takes policies over in the order in which they were written, so when these two are in force, those that
-// were applied before are as well.
+// probe and mutatingProbe are policies that answer to objects of one name, which are only ever created as a dry run. The
+// API server takes policies over in the order in which they were written, so when these are in force, those that were
+// applied before are as well.
 const probe = `
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
@@ -43,9 +47,12 @@ spec:
   matchConstraints:
     resourceRules:
     - {apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [configmaps], resourceNames: [mutating-probe]}
+    - {apiGroups: [itil.dev], apiVersions: [v1alpha1], operations: [CREATE], resources: ["*"], resourceNames: [mutating-probe]}
+  matchConditions:
+  - {name: plain, expression: "request.kind.kind == 'ConfigMap' || has(object.spec)"}
   mutations:
   - patchType: JSONPatch
-    jsonPatch: {expression: '[JSONPatch{op: "add", path: "/data", value: {"probe": "in force"}}]'}
+    jsonPatch: {expression: '[JSONPatch{op: "add", path: "/metadata/labels", value: {"probe": "in-force"}}]'}
 ---
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingAdmissionPolicyBinding
@@ -94,10 +101,37 @@ func (e *Env) awaitPolicies(ctx context.Context, mutating bool) error {
 	if err := e.applyText(ctx, mutatingProbe); err != nil {
 		return err
 	}
-	return eventually(ctx, func(ctx context.Context) (bool, error) {
+	err = eventually(ctx, func(ctx context.Context) (bool, error) {
 		made, err := e.dryRunConfigMap(ctx, "mutating-probe")
-		return made.Data["probe"] != "", err
+		return made.Labels["probe"] != "", err
 	})
+	if err != nil {
+		return err
+	}
+	return eventually(ctx, e.canMutateOurKinds)
+}
+
+// canMutateOurKinds reports whether the API server has the schema of each of our kinds at hand for mutating policies. It
+// looks for those of new CRDs every five seconds, and until then refuses a request that such a policy matches with 503.
+// Anything else, such as that an empty spec is invalid, comes after the mutation.
+func (e *Env) canMutateOurKinds(ctx context.Context) (bool, error) {
+	for _, crd := range e.environment.CRDs {
+		object := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{}}}
+		object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(crd.Spec.Names.Kind))
+		object.SetName("mutating-probe")
+		if crd.Spec.Scope == apiextensionsv1.NamespaceScoped {
+			object.SetNamespace(metav1.NamespaceDefault)
+		}
+		err := e.admin.Create(ctx, object, client.DryRunAll)
+		switch {
+		case apierrors.IsServiceUnavailable(err):
+			return false, nil
+		case err == nil, apierrors.IsInvalid(err), apierrors.IsForbidden(err):
+		default:
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 func (e *Env) applyText(ctx context.Context, text string) error {
