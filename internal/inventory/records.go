@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +18,11 @@ import (
 
 // Item returns the ConfigurationItem of a workload; nil where there is none.
 func (i *Inventory) Item(key configuration.Key) *v1alpha1.ConfigurationItem { return i.items.of(key) }
+
+// Items are all ConfigurationItems by their workloads, in no order.
+func (i *Inventory) Items() iter.Seq2[configuration.Key, *v1alpha1.ConfigurationItem] {
+	return i.items.all()
+}
 
 // Baselines of a workload, the newest first.
 func (i *Inventory) Baselines(key configuration.Key) []v1alpha1.Baseline {

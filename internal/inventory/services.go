@@ -102,6 +102,11 @@ func (i *Inventory) Members(name servicelevel.ServiceName) []configuration.Key {
 	return sorted(i.written.members[name], compareKeys)
 }
 
+// ClaimedByName reports whether a Service claims a workload by its name, which need not exist.
+func (i *Inventory) ClaimedByName(key configuration.Key) bool {
+	return len(i.byName.of(claimedName{key.Namespace, key.Kind, key.Name})) > 0
+}
+
 // Dependents are the Services that depend on one, which need not exist, in the order of their names; one that does so
 // in several ways is there as often.
 func (i *Inventory) Dependents(name servicelevel.ServiceName) []Dependent {
@@ -221,7 +226,7 @@ func (i *Inventory) depend(old, next *Service, n *news) {
 func (i *Inventory) reclaimNamespace(namespace string, n *news) {
 	for key := range i.written.workloads[namespace] {
 		old := i.workloads.of(key)
-		claimants := i.ClaimantsOf(key, old.Template.Labels)
+		claimants := i.claimantsOf(old.Workload)
 		if slices.EqualFunc(claimants, old.claimants, func(a, b Claimant) bool { return a.Service == b.Service }) {
 			continue
 		}

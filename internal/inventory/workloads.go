@@ -81,9 +81,17 @@ func (i *Inventory) ClaimantsOf(key configuration.Key, templateLabels map[string
 	return out
 }
 
+// claimantsOf a workload that exists. The Jobs of a CronJob are runs of it, and nobody's in themselves.
+func (i *Inventory) claimantsOf(w *configuration.Workload) []Claimant {
+	if w.Key.Kind == configuration.KindJob && w.Owner != nil && w.Owner.Key.Kind == configuration.KindCronJob {
+		return nil
+	}
+	return i.ClaimantsOf(w.Key, w.Template.Labels)
+}
+
 func (i *Inventory) putWorkload(w *configuration.Workload, n *news) {
 	old, existed := i.workloads.get(w.Key)
-	next := &workload{Workload: w, claimants: i.ClaimantsOf(w.Key, w.Template.Labels)}
+	next := &workload{Workload: w, claimants: i.claimantsOf(w)}
 	i.workloads.put(w.Key, next)
 	i.written.workloads.add(w.Key.Namespace, w.Key)
 	if !existed || !old.Selector.Equal(w.Selector) {

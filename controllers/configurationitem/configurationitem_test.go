@@ -1,0 +1,498 @@
+package configurationitem
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/kube/gateconfig"
+	"github.com/itil-dev/itil-operator/internal/kube/scheme"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+	"github.com/itil-dev/itil-operator/internal/testing/builder"
+)
+
+var (
+	start    = builder.Epoch.Add(time.Hour)
+	checkout = configuration.Key{Group: "apps", Kind: "Deployment", Namespace: "shop", Name: "checkout"}
+)
+
+const image = "registry.shop.example/checkout:"
+
+// cluster is an inventory and a client that hold the same objects; what is written reaches both.
+type cluster struct {
+	t      *testing.T
+	r      *Reconciler
+	writer *AdmissionWriter
+	clock  *clocktesting.FakePassiveClock
+	events *events.FakeRecorder
+	writes int
+}
+
+func newCluster(t *testing.T, objects ...client.Object) *cluster {
+	t.Helper()
+	c := &cluster{t: t, clock: clocktesting.NewFakePassiveClock(start), events: events.NewFakeRecorder(100)}
+	kube := fake.NewClientBuilder().WithScheme(scheme.New()).WithStatusSubresource(&v1alpha1.ConfigurationItem{}).
+		WithInterceptorFuncs(interceptor.Funcs{
+			Create: func(ctx context.Context, k client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+				if _, isItem := o.(*v1alpha1.ConfigurationItem); isItem {
+					c.writes++
+				}
+				return k.Create(ctx, o, opts...)
+			},
+			SubResourcePatch: func(ctx context.Context, k client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
+				c.writes++
+				return k.SubResource(sub).Patch(ctx, o, p, opts...)
+			},
+		}).Build()
+	inv := inventory.New()
+	c.r = &Reconciler{Client: kube, Inventory: inv, Clock: c.clock, Recorder: c.events}
+	c.writer = &AdmissionWriter{Client: kube, Inventory: inv, Clock: c.clock}
+	c.put(objects...)
+	return c
+}
+
+func (c *cluster) put(objects ...client.Object) *cluster {
+	c.t.Helper()
+	for _, o := range objects {
+		c.r.Inventory.Put(o)
+		switch o.(type) {
+		case *admissionregistrationv1.ValidatingWebhookConfiguration, *v1alpha1.ConfigurationItem:
+			if err := c.r.Client.Create(c.t.Context(), o.DeepCopyObject().(client.Object)); err != nil {
+				c.t.Fatal(err)
+			}
+		}
+	}
+	c.observe()
+	return c
+}
+
+// observe tells the inventory of the items that there are.
+func (c *cluster) observe() {
+	c.t.Helper()
+	list := &v1alpha1.ConfigurationItemList{}
+	if err := c.r.Client.List(c.t.Context(), list); err != nil {
+		c.t.Fatal(err)
+	}
+	left := map[string]bool{}
+	for n := range list.Items {
+		left[list.Items[n].Name] = true
+		c.r.Inventory.Put(&list.Items[n])
+	}
+	for _, item := range c.r.Inventory.Items() {
+		if !left[item.Name] {
+			c.r.Inventory.Remove(item)
+		}
+	}
+}
+
+// reconcile a workload until nothing more is to be done at once, and return its item (nil: none) and when to look again.
+func (c *cluster) reconcile(key configuration.Key) (*v1alpha1.ConfigurationItem, time.Duration) {
+	c.t.Helper()
+	var again time.Duration
+	for range 2 {
+		result, err := c.r.Reconcile(c.t.Context(), key)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		again = result.RequeueAfter
+		c.observe()
+	}
+	return c.r.Inventory.Item(key), again
+}
+
+func (c *cluster) after(d time.Duration) *cluster {
+	c.clock.SetTime(c.clock.Now().Add(d))
+	return c
+}
+
+// admit is what the gate of this replica does when it lets in what alice sends, by Change c.
+func (c *cluster) admit(d *builder.Deployment) *cluster {
+	c.r.Inventory.Admitted(checkout, configuration.AdmissionRecord{
+		TemplateHash: hash(d), Source: v1alpha1.BaselineChange, By: "alice", Change: "c", At: c.clock.Now(),
+	})
+	return c
+}
+
+func hash(d *builder.Deployment) string {
+	return configuration.ParseTemplate("Deployment", configuration.RawTemplate(d.Unstructured().Object)).Hash
+}
+
+func version(tag string, generation int64) *builder.Deployment {
+	return builder.MakeDeployment("shop", "checkout").Image("app", image+tag).Replicas(2).Generation(generation).RolledOut()
+}
+
+func service(e v1alpha1.Enforcement) *v1alpha1.Service {
+	return builder.MakeService("shop", "checkout").Team("payments").Tier(1).Claim("Deployment", "checkout").Enforcement(e).Obj()
+}
+
+// governed is a Service that was found to be governed before the workload was created.
+func governed(s *v1alpha1.Service, since time.Time) *v1alpha1.Service {
+	s.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionGoverned, Status: metav1.ConditionTrue, LastTransitionTime: metav1.NewTime(since)}}
+	return s
+}
+
+func gate() client.Object {
+	g := &admissionregistrationv1.ValidatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: gateconfig.Name},
+		Webhooks:   []admissionregistrationv1.ValidatingWebhook{{Name: gateconfig.EnforceWebhook}, {Name: gateconfig.AuditWebhook}},
+	}
+	gateconfig.Write(g, gateconfig.Namespaces{Enforce: []string{"shop"}})
+	return g
+}
+
+// told is the baselines as source tag by whom and by which Change.
+func told(item *v1alpha1.ConfigurationItem) string {
+	if item == nil {
+		return "no item"
+	}
+	var out []string
+	for _, b := range item.Status.Baselines {
+		parts := []string{string(b.Source), strings.TrimPrefix(b.Images["app"], image), b.By, b.Change}
+		out = append(out, strings.Join(strings.Fields(strings.Join(parts, " ")), " "))
+	}
+	return strings.Join(out, ", ") + "; " + string(item.Status.Drift)
+}
+
+func TestItemOfAClaimedWorkload(t *testing.T) {
+	second := builder.MakeService("shop", "second").Team("other").Tier(3).ClaimApp("", "checkout").Obj()
+	c := newCluster(t, service(v1alpha1.EnforcementEnforce), second, version("1", 1).Unstructured(), gate())
+	item, again := c.reconcile(checkout)
+	if item == nil {
+		t.Fatal("no item")
+	}
+	w, _ := c.r.Inventory.Workload(checkout)
+	want := v1alpha1.ConfigurationItemStatus{
+		State: v1alpha1.ConfigurationItemInUse, Services: []v1alpha1.LocalReference{{Name: "checkout"}, {Name: "second"}},
+		Owner: "payments", Tier: 1, Images: map[string]string{"app": image + "1"}, TemplateHash: w.Template.Hash,
+		WorkloadUID: string(w.UID), WorkloadGeneration: 1, Drift: v1alpha1.DriftNone,
+		Baselines: []v1alpha1.Baseline{{
+			TemplateHash: w.Template.Hash, ImagelessHash: w.Template.ImagelessHash, Fingerprint: item.Status.Baselines[0].Fingerprint,
+			WorkloadUID: string(w.UID), Generation: 1, Images: map[string]string{"app": image + "1"},
+			Source: v1alpha1.BaselineAdopted, From: metav1.NewTime(start), Proven: true,
+		}},
+		Conditions: []metav1.Condition{{
+			Type: v1alpha1.ConditionDrifted, Status: metav1.ConditionFalse, Reason: reasonAgreed,
+			Message: "what runs is what was agreed", LastTransitionTime: metav1.NewTime(start),
+		}},
+	}
+	if diff := cmp.Diff(want, item.Status); diff != "" {
+		t.Errorf("status (-want +got):\n%s", diff)
+	}
+	if item.Name != "deployment-checkout" || item.Spec.WorkloadRef.Name != "checkout" || item.Labels[v1alpha1.LabelManagedBy] != v1alpha1.ManagedBy || len(item.OwnerReferences) != 0 {
+		t.Errorf("item %+v", item.ObjectMeta)
+	}
+	if again != 0 || c.writes != 2 {
+		t.Errorf("looks again after %s, %d writes", again, c.writes)
+	}
+	// Scaling, restarts and time write nothing.
+	c.after(time.Hour).put(version("1", 2).Replicas(5).RolledOut().Unstructured()).reconcile(checkout)
+	c.put(version("1", 3).TemplateAnnotation(v1alpha1.AnnotationRestartedAt, "x").Unstructured()).reconcile(checkout)
+	if c.writes != 2 {
+		t.Errorf("%d writes", c.writes)
+	}
+}
+
+func TestWhichWorkloadsHaveItems(t *testing.T) {
+	all := builder.MakeChangePolicy("production").AllWorkloads().Obj()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: map[string]string{"env": "production"}}}
+	run := builder.Job("shop", "checkout")
+	run.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "CronJob", Name: "tidy", Controller: new(true)}}
+	job := configuration.Key{Group: "batch", Kind: "Job", Namespace: "shop", Name: "checkout"}
+	asJob := func(j *batchv1.Job) client.Object { return builder.Unstructured(j, builder.GroupVersionKind("Job")) }
+	tests := map[string]struct {
+		objects []client.Object
+		key     configuration.Key
+		want    bool
+	}{
+		"claimed":                 {[]client.Object{version("1", 1).Unstructured(), service("")}, checkout, true},
+		"claimed, Disabled":       {[]client.Object{version("1", 1).Unstructured(), service(v1alpha1.EnforcementDisabled)}, checkout, true},
+		"nobody's":                {[]client.Object{version("1", 1).Unstructured()}, checkout, false},
+		"claimed, does not exist": {[]client.Object{service("")}, checkout, false},
+		"covered by a policy":     {[]client.Object{version("1", 1).Unstructured(), all, namespace}, checkout, true},
+		"a Job":                   {[]client.Object{asJob(builder.Job("shop", "checkout")), all, namespace}, job, true},
+		"the run of a CronJob":    {[]client.Object{asJob(run), all, namespace, builder.MakeService("shop", "s").ClaimApp("", "checkout").Obj()}, job, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, test.objects...)
+			if item, _ := c.reconcile(test.key); (item != nil) != test.want {
+				t.Errorf("item %v, want one: %t", item, test.want)
+			}
+		})
+	}
+}
+
+func TestBaselinesFollow(t *testing.T) {
+	enforced := []client.Object{service(v1alpha1.EnforcementEnforce), gate()}
+	change := func(tag string) *builder.Change {
+		return builder.MakeChange("shop", "c").Target("Deployment", "checkout", image+tag).
+			Window(start.Add(-time.Hour), start.Add(time.Hour)).Approved(start.Add(-time.Hour))
+	}
+	tests := map[string]struct {
+		objects []client.Object
+		play    func(c *cluster)
+		want    string
+		events  int
+	}{
+		"a record of this replica's gate": {enforced, func(c *cluster) {
+			c.admit(version("2", 2)).put(version("2", 2).Unstructured())
+		}, "Change 2 alice c, Adopted 1; None", 0},
+		"a covering Change, and no record": {append(enforced, change("2").Obj()), func(c *cluster) {
+			c.put(version("2", 2).Unstructured())
+		}, "Change 2 c, Adopted 1; None", 0},
+		"a covering Change, and a record that comes later": {append(enforced, change("2").Obj()), func(c *cluster) {
+			c.put(version("2", 2).Unstructured()).reconcile(checkout)
+			c.admit(version("2", 2))
+		}, "Change 2 alice c, Adopted 1; None", 0},
+		"an implementation that a Change tells of": {append(enforced, change("3").Alter(func(c *v1alpha1.Change) {
+			c.Status.Implementations = []v1alpha1.Implementation{{
+				Workload: c.Spec.Targets[0].Workload, TemplateHash: hash(version("2", 2)), By: "bob", At: metav1.NewTime(start),
+			}}
+		}).Obj()), func(c *cluster) { c.put(version("2", 2).Unstructured()) }, "Change 2 bob c, Adopted 1; None", 0},
+		"nobody let it in": {enforced, func(c *cluster) {
+			c.put(version("2", 2).Unstructured()).reconcile(checkout)
+			c.after(DefaultAdmissionGrace)
+		}, "Unauthorized 2, Adopted 1; Drifted", 1},
+		"nobody let it in, just now": {enforced, func(c *cluster) { c.put(version("2", 2).Unstructured()) }, "Adopted 1; None", 0},
+		"a record within the grace time": {enforced, func(c *cluster) {
+			c.put(version("2", 2).Unstructured()).reconcile(checkout)
+			c.after(time.Second).admit(version("2", 2))
+		}, "Change 2 alice c, Adopted 1; None", 0},
+		"broken glass": {enforced, func(c *cluster) {
+			c.put(version("2", 2).Annotation(v1alpha1.AnnotationBreakGlass, "on fire").Annotation(v1alpha1.AnnotationBreakGlassBy, "carol").Unstructured())
+		}, "BreakGlass 2 carol, Adopted 1; None", 1},
+		"rolled back": {enforced, func(c *cluster) {
+			c.admit(version("2", 2)).put(version("2", 2).Unstructured()).reconcile(checkout)
+			c.after(time.Minute).put(version("1", 3).Unstructured())
+		}, "Rollback 1 c, Change 2 alice c, Adopted 1; None", 0},
+		"the gate only watches": {[]client.Object{service(v1alpha1.EnforcementAudit), gate()}, func(c *cluster) {
+			c.put(version("2", 2).Unstructured())
+		}, "Audited 2, Adopted 1; None", 0},
+		"the gate is not asked about the namespace": {[]client.Object{service(v1alpha1.EnforcementEnforce)}, func(c *cluster) {
+			c.put(version("2", 2).Unstructured())
+		}, "Audited 2, Adopted 1; None", 0},
+		"a held template": {enforced, func(c *cluster) {
+			c.put(version("2", 2).Status(2, 0, 2).Paused().Unstructured())
+		}, "Adopted 1; None", 0},
+		"back again before anybody looked": {enforced, func(c *cluster) {
+			c.put(version("2", 2).Unstructured()).reconcile(checkout)
+			c.put(version("1", 3).Unstructured()).after(time.Minute)
+		}, "Adopted 1; None", 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, test.objects...)
+			c.put(version("1", 1).Unstructured()).reconcile(checkout)
+			c.after(time.Second)
+			test.play(c)
+			item, _ := c.reconcile(checkout)
+			if got := told(item); got != test.want {
+				t.Errorf("baselines are %q, want %q", got, test.want)
+			}
+			if len(c.events.Events) != test.events {
+				t.Errorf("%d events, want %d", len(c.events.Events), test.events)
+			}
+			if left := c.r.Inventory.AdmittedHere(checkout); len(left) != 0 {
+				t.Errorf("records are left: %v", left)
+			}
+			writes := c.writes
+			if c.reconcile(checkout); c.writes != writes {
+				t.Error("nothing changed, and it was written again")
+			}
+		})
+	}
+}
+
+func TestCreatedUnderTheGate(t *testing.T) {
+	tests := map[string]struct {
+		since time.Time
+		more  []client.Object
+		want  string
+	}{
+		"before the gate": {builder.Epoch.Add(time.Minute), nil, "Adopted 1; None"},
+		"past the gate":   {builder.Epoch.Add(-time.Minute), nil, "Unauthorized 1; Drifted"},
+		"by a Change": {builder.Epoch.Add(-time.Minute), []client.Object{
+			builder.MakeChange("shop", "c").Target("Deployment", "checkout", image+"1").Alter(func(c *v1alpha1.Change) {
+				c.Spec.Targets[0].Operations = []v1alpha1.Operation{v1alpha1.OperationCreate}
+				c.Spec.Targets[0].TemplateHash = v1alpha1.TemplateHash(hash(version("1", 1)))
+			}).Window(start.Add(-time.Hour), start.Add(time.Hour)).Approved(start.Add(-time.Hour)).Obj(),
+		}, "Change 1 c; None"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, append(test.more, governed(service(v1alpha1.EnforcementEnforce), test.since), gate(), version("1", 1).Unstructured())...)
+			c.reconcile(checkout)
+			item, _ := c.after(DefaultAdmissionGrace).reconcile(checkout)
+			if got := told(item); got != test.want {
+				t.Errorf("baselines are %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestProven(t *testing.T) {
+	policy := builder.MakeChangePolicy("production").Spec(func(s *v1alpha1.ChangePolicySpec) { s.ProvenSeconds = 300 }).Obj()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: map[string]string{"env": "production"}}}
+	c := newCluster(t, service(v1alpha1.EnforcementAudit), gate(), version("1", 1).Unstructured(), policy, namespace)
+	c.reconcile(checkout)
+	item, again := c.put(version("2", 2).Unstructured()).reconcile(checkout)
+	if item.Status.Baselines[0].Proven || again != 5*time.Minute {
+		t.Fatalf("looks again after %s: %+v", again, item.Status.Baselines[0])
+	}
+	if item, again = c.after(again).reconcile(checkout); !item.Status.Baselines[0].Proven || again != 0 || item.Status.Baselines[0].RolledOutSince != nil {
+		t.Errorf("looks again after %s: %+v", again, item.Status.Baselines[0])
+	}
+}
+
+// A later API server writes out a field that it did not, of a workload that was scaled since.
+func TestChangeOfDefaultsAfterScaling(t *testing.T) {
+	c := newCluster(t, service(v1alpha1.EnforcementEnforce), gate(), version("1", 1).Unstructured())
+	c.reconcile(checkout)
+	c.put(version("1", 7).Replicas(4).RolledOut().Unstructured()).reconcile(checkout)
+	later := version("1", 7).Replicas(4).RolledOut().Unstructured()
+	configuration.RawTemplate(later.Object)["spec"].(map[string]any)["fieldOfTheFuture"] = "Default"
+	c.put(later).reconcile(checkout)
+	item, _ := c.after(time.Hour).reconcile(checkout)
+	if got := told(item); got != "Adopted 1; None" {
+		t.Errorf("baselines are %q", got)
+	}
+}
+
+func TestRetention(t *testing.T) {
+	s := builder.MakeService("shop", "s").ClaimApp("", "checkout").Obj()
+	tests := map[string]struct {
+		claim func() *v1alpha1.Service
+		lose  func(c *cluster, s *v1alpha1.Service)
+		state v1alpha1.ConfigurationItemState
+		kept  bool
+	}{
+		"the Service is gone": {s.DeepCopy, func(c *cluster, s *v1alpha1.Service) { c.r.Inventory.Remove(s) }, v1alpha1.ConfigurationItemUnclaimed, false},
+		"the workload is gone": {s.DeepCopy, func(c *cluster, _ *v1alpha1.Service) {
+			c.r.Inventory.Remove(version("1", 1).Unstructured())
+		}, v1alpha1.ConfigurationItemMissing, false},
+		"the workload is gone, and claimed by name": {func() *v1alpha1.Service { return service("") }, func(c *cluster, _ *v1alpha1.Service) {
+			c.r.Inventory.Remove(version("1", 1).Unstructured())
+		}, v1alpha1.ConfigurationItemMissing, true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			claim := test.claim()
+			c := newCluster(t, claim, version("1", 1).Unstructured())
+			before, _ := c.reconcile(checkout)
+			test.lose(c, claim)
+			item, again := c.reconcile(checkout)
+			if item.Status.State != test.state || !cmp.Equal(item.Status.Baselines, before.Status.Baselines) || (again == 0) != test.kept {
+				t.Errorf("state %s, again after %s, baselines %s", item.Status.State, again, told(item))
+			}
+			writes := c.writes
+			if item, _ = c.after(DefaultRetention - time.Second).reconcile(checkout); item == nil || c.writes != writes {
+				t.Fatalf("before its time: item %v, %d more writes", item, c.writes-writes)
+			}
+			if item, _ = c.after(time.Second).reconcile(checkout); (item != nil) != test.kept {
+				t.Errorf("after its time: item %v", item)
+			}
+			c.put(claim, version("1", 1).Unstructured())
+			if item, _ = c.reconcile(checkout); item.Status.State != v1alpha1.ConfigurationItemInUse || item.Status.UnclaimedSince != nil || len(item.Status.Baselines) != 1 {
+				t.Errorf("claimed again: %+v", item.Status)
+			}
+		})
+	}
+}
+
+func TestAnItemOfAnotherWorkload(t *testing.T) {
+	other := builder.ConfigurationItem("shop", "StatefulSet", "other")
+	other.Name, other.ResourceVersion = "deployment-checkout", ""
+	c := newCluster(t, service(""), version("1", 1).Unstructured(), other)
+	if _, err := c.r.Reconcile(t.Context(), checkout); err == nil || !strings.Contains(err.Error(), "is of another workload") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// What a replica's gate let in is written on the item, where the leader finds it.
+func TestAdmissionWriter(t *testing.T) {
+	c := newCluster(t, service(v1alpha1.EnforcementEnforce), gate())
+	write := func() time.Duration {
+		t.Helper()
+		result, err := c.writer.Reconcile(t.Context(), checkout)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.observe()
+		return result.RequeueAfter
+	}
+	for n := range 7 {
+		c.after(time.Second).admit(version(fmt.Sprint(n), 1))
+	}
+	if again := write(); again == 0 || c.writes != 0 {
+		t.Fatalf("without an item: again after %s, %d writes", again, c.writes)
+	}
+	c.put(version("1", 1).Unstructured())
+	item := newItem(checkout)
+	item.Status.Admissions = []v1alpha1.Admission{{TemplateHash: "v1:old", Source: v1alpha1.BaselineChange, At: metav1.NewTime(builder.Epoch)}}
+	c.put(item)
+	writes := c.writes
+	if again := write(); again != 0 || c.writes != writes+1 {
+		t.Fatalf("again after %s, %d writes", again, c.writes-writes)
+	}
+	got := c.r.Inventory.Item(checkout).Status.Admissions
+	if len(got) != inventory.MaxAdmissions || got[0].TemplateHash != hash(version("6", 1)) || got[0].By != "alice" {
+		t.Errorf("admissions %v", got)
+	}
+	if left := c.r.Inventory.AdmittedHere(checkout); len(left) != 0 {
+		t.Errorf("left %v", left)
+	}
+	if write(); c.writes != writes+1 {
+		t.Error("nothing to write, and it was written")
+	}
+}
+
+func TestAdmissionsThatNothingCameOfAreForgotten(t *testing.T) {
+	c := newCluster(t, service(v1alpha1.EnforcementEnforce), gate())
+	c.admit(version("1", 1))
+	again, err := c.writer.Reconcile(t.Context(), checkout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.after(again.RequeueAfter).writer.Reconcile(t.Context(), checkout); err != nil {
+		t.Fatal(err)
+	}
+	if left := c.r.Inventory.AdmittedHere(checkout); len(left) != 0 {
+		t.Errorf("left %v", left)
+	}
+}
+
+// An admission that another replica writes at the same time is not lost: the leader's write fails, and it looks again.
+func TestConflictsLoseNothing(t *testing.T) {
+	c := newCluster(t, service(v1alpha1.EnforcementEnforce), gate(), version("1", 1).Unstructured())
+	stale, _ := c.reconcile(checkout)
+	fresh := stale.DeepCopy()
+	fresh.Status.Admissions = []v1alpha1.Admission{{TemplateHash: hash(version("2", 2)), Source: v1alpha1.BaselineChange, By: "alice", At: metav1.NewTime(start)}}
+	if err := c.r.Client.Status().Update(t.Context(), fresh); err != nil {
+		t.Fatal(err)
+	}
+	c.r.Inventory.Put(version("2", 2).Unstructured())
+	c.after(time.Hour)
+	if _, err := c.r.Reconcile(t.Context(), checkout); err != nil && !apierrors.IsConflict(err) {
+		t.Fatal(err)
+	}
+	live := &v1alpha1.ConfigurationItem{}
+	if err := c.r.Client.Get(t.Context(), client.ObjectKeyFromObject(stale), live); err != nil || len(live.Status.Admissions) != 1 {
+		t.Fatalf("admissions %v, error %v", live.Status.Admissions, err)
+	}
+}

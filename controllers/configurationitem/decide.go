@@ -1,0 +1,252 @@
+package configurationitem
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/kube/conditions"
+	"github.com/itil-dev/itil-operator/internal/practice/change"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+)
+
+const (
+	maxServices = 20
+	maxImages   = 50
+	// admissionsKept is how long the record of an admission waits for its template to be seen: the request may
+	// have failed after the gate.
+	admissionsKept = 10 * time.Minute
+)
+
+// rules of the item's life.
+type rules struct {
+	grace, retention time.Duration
+	baselines        configuration.BaselineRules
+}
+
+// outcome is what a decision comes to.
+type outcome struct {
+	status v1alpha1.ConfigurationItemStatus
+	memory memory
+	// consumed records of this replica, once the status is written.
+	consumed []configuration.AdmissionRecord
+	wake     time.Time
+}
+
+// decide is the status that follows from what was observed.
+func decide(seen *observed, m memory, r rules, now time.Time) outcome {
+	var before v1alpha1.ConfigurationItemStatus
+	if seen.item != nil {
+		seen.item.Status.DeepCopyInto(&before)
+	}
+	if !seen.wanted() {
+		return unclaimed(seen, before, r, now)
+	}
+	w := seen.workload
+	s := before
+	s.ObservedGeneration = itemGeneration(seen)
+	s.State, s.UnclaimedSince = v1alpha1.ConfigurationItemInUse, nil
+	setClaims(&s, seen.claimants)
+	s.Images = firstImages(w.Template.Images)
+	s.TemplateHash = w.Template.Ignoring(r.baselines.IgnoredAnnotationPrefixes).Hash
+	s.WorkloadUID = string(w.UID)
+
+	out := outcome{memory: m}
+	if !out.baselines(&s, seen, r, now) {
+		out.status = before
+		return out
+	}
+	if len(s.Baselines) > 0 {
+		s.WorkloadGeneration = s.Baselines[0].Generation
+	}
+	out.admissions(&s, seen, r, now)
+	setDrift(&s, seen, r.baselines.IgnoredAnnotationPrefixes, now)
+	out.status = s
+	return out
+}
+
+func itemGeneration(seen *observed) int64 {
+	if seen.item == nil {
+		return 0
+	}
+	return seen.item.Generation
+}
+
+// unclaimed is what becomes of an item whose workload is gone, or nobody's any more. Its record stays as it was.
+func unclaimed(seen *observed, s v1alpha1.ConfigurationItemStatus, r rules, now time.Time) outcome {
+	s.ObservedGeneration = itemGeneration(seen)
+	s.State = v1alpha1.ConfigurationItemUnclaimed
+	if seen.workload == nil {
+		s.State = v1alpha1.ConfigurationItemMissing
+	} else {
+		setClaims(&s, nil)
+	}
+	s.Admissions = nil
+	s.NextStep = ""
+	out := outcome{consumed: seen.here}
+	if seen.claimedByName && seen.workload == nil {
+		s.UnclaimedSince = nil
+		s.NextStep = fmt.Sprintf("create %s %s, or take it out of its Service's spec.workloads", seen.key.Kind, seen.key.Name)
+		out.status = s
+		return out
+	}
+	if s.UnclaimedSince == nil {
+		at := metav1.NewTime(now.Truncate(time.Second))
+		s.UnclaimedSince = &at
+	}
+	out.wake = s.UnclaimedSince.Add(r.retention)
+	out.status = s
+	return out
+}
+
+// setClaims says whose the workload is: the team of the Service of the lowest tier number owns it.
+func setClaims(s *v1alpha1.ConfigurationItemStatus, claimants []inventory.Claimant) {
+	s.Services, s.Owner, s.Tier = nil, "", 0
+	for _, c := range claimants {
+		ref := v1alpha1.LocalReference{Name: v1alpha1.ObjectName(c.Service.Name.Name)}
+		if !slices.Contains(s.Services, ref) && len(s.Services) < maxServices {
+			s.Services = append(s.Services, ref)
+		}
+		if tier := c.Service.Tier(); s.Tier == 0 || tier < s.Tier {
+			s.Tier, s.Owner = tier, c.Service.Spec.Owner.Team
+		}
+	}
+}
+
+func firstImages(images map[string]string) map[string]string {
+	if len(images) == 0 {
+		return nil
+	}
+	out := make(map[string]string, min(len(images), maxImages))
+	for _, name := range slices.Sorted(maps.Keys(images))[:min(len(images), maxImages)] {
+		out[name] = images[name]
+	}
+	return out
+}
+
+// baselines follows the workload's template. One that nobody is known to have let in waits for a record for a while,
+// in which nothing is written; then it reports false.
+func (o *outcome) baselines(s *v1alpha1.ConfigurationItemStatus, seen *observed, r rules, now time.Time) bool {
+	w, prefixes := seen.workload, r.baselines.IgnoredAnnotationPrefixes
+	if o.memory.uid != string(w.UID) {
+		o.memory = memory{uid: string(w.UID)}
+	}
+	r.baselines.SeenGeneration = o.memory.generation
+	record := recordOf(seen, prefixes)
+	current := len(s.Baselines) > 0 && w.Template.IsBaseline(s.Baselines[0], prefixes)
+	if record == nil && !current {
+		record = seen.derive()
+	}
+	next, wake := configuration.NextBaselines(s.Baselines, w, record, r.baselines, now)
+	if unauthorized(s.Baselines, next) {
+		if o.memory.unexplained != w.Template.Hash {
+			o.memory.unexplained, o.memory.since = w.Template.Hash, now
+		}
+		if until := o.memory.since.Add(r.grace); now.Before(until) {
+			o.wake = until
+			return false
+		}
+	}
+	o.memory.unexplained, o.memory.since = "", time.Time{}
+	s.Baselines, o.wake = next, wake
+	if len(next) > 0 && w.Template.IsBaseline(next[0], prefixes) {
+		o.memory.generation = w.Generation
+	}
+	return true
+}
+
+// unauthorized reports whether a baseline began that nobody let in.
+func unauthorized(before, after []v1alpha1.Baseline) bool {
+	if len(after) == 0 || after[0].Source != v1alpha1.BaselineUnauthorized {
+		return false
+	}
+	return len(before) == 0 || before[0].Source != v1alpha1.BaselineUnauthorized || before[0].From != after[0].From
+}
+
+// recordOf is the newest record of the present template.
+func recordOf(seen *observed, prefixes []string) *configuration.AdmissionRecord {
+	for i := range seen.admissions {
+		if seen.workload.Template.Is(seen.admissions[i].TemplateHash, prefixes) {
+			return &seen.admissions[i]
+		}
+	}
+	return nil
+}
+
+// derive asks who let the present template in where no record tells. What ran before it was governed is adopted and
+// nobody is asked about it.
+func (o *observed) derive() *configuration.AdmissionRecord {
+	operation := change.Template
+	if o.item == nil || len(o.item.Status.Baselines) == 0 {
+		if o.governedSince.IsZero() || !o.workload.CreatedAt.After(o.governedSince) {
+			return nil
+		}
+		operation = change.Create
+	}
+	return o.derived(operation)
+}
+
+// admissions keeps the records that still wait for their template to be seen.
+func (o *outcome) admissions(s *v1alpha1.ConfigurationItemStatus, seen *observed, r rules, now time.Time) {
+	done := func(record configuration.AdmissionRecord) bool {
+		if now.Sub(record.At) > admissionsKept {
+			return true
+		}
+		if len(s.Baselines) == 0 {
+			return false
+		}
+		newest := s.Baselines[0]
+		of := record.TemplateHash == newest.TemplateHash || record.TemplateHash == newest.FullHash
+		return of && seen.workload.Template.IsBaseline(newest, r.baselines.IgnoredAnnotationPrefixes)
+	}
+	s.Admissions = slices.DeleteFunc(s.Admissions, func(a v1alpha1.Admission) bool { return done(inventory.RecordOf(a)) })
+	if len(s.Admissions) == 0 {
+		s.Admissions = nil
+	}
+	for _, record := range seen.here {
+		if done(record) {
+			o.consumed = append(o.consumed, record)
+		}
+	}
+}
+
+// Reasons of the condition Drifted.
+const (
+	reasonAgreed       = "Agreed"
+	reasonHeld         = "Held"
+	reasonUnauthorized = "Unauthorized"
+	reasonNoBaseline   = "NoBaseline"
+)
+
+// setDrift says whether what runs is what was agreed.
+func setDrift(s *v1alpha1.ConfigurationItemStatus, seen *observed, prefixes []string, now time.Time) {
+	conditions.Keep(&s.Conditions, v1alpha1.ConditionDrifted)
+	s.NextStep = ""
+	set := func(drift v1alpha1.DriftState, status metav1.ConditionStatus, reason, message string) {
+		s.Drift = drift
+		conditions.Set(&s.Conditions, metav1.Condition{
+			Type: v1alpha1.ConditionDrifted, Status: status, Reason: reason, Message: message, ObservedGeneration: s.ObservedGeneration,
+		}, now)
+	}
+	name := strings.ToLower(seen.key.Kind) + "/" + seen.key.Name
+	switch {
+	case len(s.Baselines) == 0:
+		set(v1alpha1.DriftUnknown, metav1.ConditionUnknown, reasonNoBaseline, "its template is held back and none that runs is known")
+		s.NextStep = "let the held template go by an approved Change, or bring back the one that runs"
+	case !seen.workload.Template.IsBaseline(s.Baselines[0], prefixes):
+		set(v1alpha1.DriftNone, metav1.ConditionFalse, reasonHeld, "what was agreed runs; a newer template is held back")
+	case s.Baselines[0].Source == v1alpha1.BaselineUnauthorized:
+		set(v1alpha1.DriftDrifted, metav1.ConditionTrue, reasonUnauthorized, fmt.Sprintf(
+			"template %.12s… came in past the gate, or while the gate did not answer: no verdict let it in", s.Baselines[0].TemplateHash))
+		s.NextStep = fmt.Sprintf("see who wrote it: kubectl get -n %s %s --show-managed-fields -o yaml; then roll back, or file a Change for it",
+			seen.key.Namespace, name)
+	default:
+		set(v1alpha1.DriftNone, metav1.ConditionFalse, reasonAgreed, "what runs is what was agreed")
+	}
+}

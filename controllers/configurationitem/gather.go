@@ -1,0 +1,168 @@
+package configurationitem
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/kube/gateconfig"
+	"github.com/itil-dev/itil-operator/internal/practice/change"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+)
+
+// listingSlack is how long after Governed became True a webhook may not be in force yet in every API server.
+const listingSlack = 5 * time.Second
+
+// observed is all that an item follows from.
+type observed struct {
+	key configuration.Key
+	// item as it is in the cache, not to be altered; nil where there is none.
+	item *v1alpha1.ConfigurationItem
+	// workload; nil where it does not exist.
+	workload  *configuration.Workload
+	claimants []inventory.Claimant
+	// covered by a policy with scope AllWorkloads.
+	covered bool
+	// claimedByName by a Service, whether it exists or not.
+	claimedByName bool
+
+	rules *change.Rules
+	// enforced: the gate refuses what nobody agreed to, and the API server asks it.
+	enforced bool
+	// governedSince is since when the API server asks the gate, as the Services say; zero where none does.
+	governedSince time.Time
+	// admissions of the gate that no baseline tells of, the newest first; here are those of this replica.
+	admissions, here []configuration.AdmissionRecord
+	// derived is what the gate would say of the present template now, and what Changes and annotations tell of it:
+	// asked for only where no record tells of it.
+	derived func(operation change.Operation) *configuration.AdmissionRecord
+}
+
+// wanted reports whether the workload is to have an item.
+func (o *observed) wanted() bool {
+	return o.workload != nil && (len(o.claimants) > 0 || o.covered && !o.run())
+}
+
+// run reports whether it is but a run of a CronJob.
+func (o *observed) run() bool {
+	w := o.workload
+	return w.Key.Kind == configuration.KindJob && w.Owner != nil && w.Owner.Key.Kind == configuration.KindCronJob
+}
+
+// expired reports whether the item's retention time is over.
+func (o *observed) expired(retention time.Duration, now time.Time) bool {
+	since := o.item.Status.UnclaimedSince
+	return !o.wanted() && !o.claimedByName && since != nil && !now.Before(since.Add(retention))
+}
+
+func (o *observed) baselineRules() configuration.BaselineRules {
+	// Which rollbacks are allowed the gate's own decision says, see derived.
+	b := configuration.BaselineRules{Enforced: o.enforced, GovernedSince: o.governedSince, RollbackRevisions: -1}
+	if o.rules != nil {
+		b.IgnoredAnnotationPrefixes = o.rules.IgnoredAnnotationPrefixes
+		b.ProvenSeconds = int32(min(o.rules.Proven/time.Second, 1<<30)) //nolint:gosec // bounded in the same line
+	}
+	return b
+}
+
+// gather reads caches only.
+func (r *Reconciler) gather(ctx context.Context, key configuration.Key, now time.Time) (*observed, error) {
+	inv := r.Inventory
+	o := &observed{
+		key: key, item: inv.Item(key), rules: inv.Rules(key.Namespace), claimedByName: inv.ClaimedByName(key),
+		admissions: inv.Admissions(key), here: inv.AdmittedHere(key),
+	}
+	w, exists := inv.Workload(key)
+	if !exists {
+		return o, nil
+	}
+	o.workload, o.claimants = w, inv.Claimants(key)
+	o.covered = o.rules != nil && o.rules.AllWorkloads
+	enforcement := change.EnforcementFor(claims(o.claimants), o.rules)
+	listed, err := r.listed(ctx, key.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	o.enforced = enforcement == v1alpha1.EnforcementEnforce && listed == gateconfig.ListedEnforce
+	o.governedSince = r.governedSince(o.claimants)
+	o.derived = func(operation change.Operation) *configuration.AdmissionRecord { return r.derive(w, operation, now) }
+	return o, nil
+}
+
+func claims(claimants []inventory.Claimant) []change.Claim {
+	out := make([]change.Claim, 0, len(claimants))
+	for _, c := range claimants {
+		out = append(out, change.Claim{Service: c.Service.Name.Name, Tier: c.Service.Tier(), Enforcement: c.Service.Enforcement()})
+	}
+	return out
+}
+
+func (r *Reconciler) listed(ctx context.Context, namespace string) (gateconfig.Listed, error) {
+	config := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	err := r.Client.Get(ctx, client.ObjectKey{Name: gateconfig.Name}, config)
+	switch {
+	case apierrors.IsNotFound(err):
+		return gateconfig.NotListed, nil
+	case err != nil:
+		return "", fmt.Errorf("reading webhook configuration %s: %w", gateconfig.Name, err)
+	}
+	return gateconfig.Read(config).Of(namespace), nil
+}
+
+// governedSince is the earliest time at which one of the Services was found to be governed.
+func (r *Reconciler) governedSince(claimants []inventory.Claimant) time.Time {
+	var since time.Time
+	for _, c := range claimants {
+		obj := r.Inventory.ServiceObject(c.Service.Name)
+		if obj == nil {
+			continue
+		}
+		governed := meta.FindStatusCondition(obj.Status.Conditions, v1alpha1.ConditionGoverned)
+		if governed == nil || governed.Status != "True" {
+			continue
+		}
+		at := governed.LastTransitionTime.Add(listingSlack)
+		if since.IsZero() || at.Before(since) {
+			since = at
+		}
+	}
+	return since
+}
+
+// derive finds out who let a template in where the gate's record of it is lost, or never was: whoever breaks the glass
+// does not pass the gate.
+func (r *Reconciler) derive(w *configuration.Workload, operation change.Operation, now time.Time) *configuration.AdmissionRecord {
+	record := &configuration.AdmissionRecord{TemplateHash: w.Template.Hash, At: now}
+	if by := w.Annotations[v1alpha1.AnnotationBreakGlassBy]; by != "" && w.Annotations[v1alpha1.AnnotationBreakGlass] != "" {
+		record.Source, record.By = v1alpha1.BaselineBreakGlass, by
+		return record
+	}
+	for _, c := range r.Inventory.ChangesOf(w.Key) {
+		for _, im := range c.Object.Status.Implementations {
+			if im.Workload == change.ReferenceTo(w.Key) && im.TemplateHash == w.Template.Hash && im.Rollout != v1alpha1.RolloutRolledBack {
+				record.Source, record.By, record.Change, record.At = v1alpha1.BaselineChange, im.By, c.Object.Name, im.At.Time
+				return record
+			}
+		}
+	}
+	request := &change.Request{Operation: operation, Key: w.Key, New: &w.Template, Change: w.Annotations[v1alpha1.AnnotationChange], DryRun: true}
+	decision := change.Decide(request, r.Inventory.World(request), now)
+	switch decision.Verdict {
+	case change.Covered:
+		record.Source, record.Change = v1alpha1.BaselineChange, decision.Change
+	case change.PreAuthorised:
+		record.Source = v1alpha1.BaselinePreAuthorised
+	case change.Rollback:
+		record.Source, record.Change = v1alpha1.BaselineRollback, decision.Change
+	case change.NotGoverned, change.Unchanged, change.BreakGlass, change.Warned, change.Audited, change.Denied:
+		return nil
+	}
+	return record
+}
