@@ -147,7 +147,7 @@ func suspected(o client.Object) types.NamespacedName {
 	if !ok || incident.Status.SuspectedChange == nil {
 		return types.NamespacedName{}
 	}
-	name := types.NamespacedName{Namespace: string(incident.Status.SuspectedChange.Namespace), Name: string(incident.Status.SuspectedChange.Name)}
+	name := types.NamespacedName{Namespace: string(incident.Status.SuspectedChange.Namespace), Name: incident.Status.SuspectedChange.Name}
 	if name.Namespace == "" {
 		name.Namespace = incident.Namespace
 	}

@@ -23,8 +23,8 @@ func namespaces(env ...string) []corev1.Namespace {
 	return out
 }
 
-func calendar(name string, days ...v1alpha1.Weekday) v1alpha1.Calendar {
-	c := v1alpha1.Calendar{ObjectMeta: metav1.ObjectMeta{Name: name, Generation: 3}}
+func office(days ...v1alpha1.Weekday) v1alpha1.Calendar {
+	c := v1alpha1.Calendar{ObjectMeta: metav1.ObjectMeta{Name: "office", Generation: 3}}
 	c.Spec.Weekly = []v1alpha1.WeeklyHours{{Days: days, From: "08:00", To: "18:00"}}
 	return c
 }
@@ -40,9 +40,9 @@ func TestPolicyStatus(t *testing.T) {
 		message   string
 	}{
 		"all is well":                {spec: func(*v1alpha1.ChangePolicySpec) {}, state: v1alpha1.ChangePolicyActive, message: "all of it can be understood"},
-		"with a calendar":            {spec: inOffice, calendars: []v1alpha1.Calendar{calendar("office", "Mon")}, state: v1alpha1.ChangePolicyActive, message: "all of it can be understood"},
+		"with a calendar":            {spec: inOffice, calendars: []v1alpha1.Calendar{office("Mon")}, state: v1alpha1.ChangePolicyActive, message: "all of it can be understood"},
 		"without its calendar":       {spec: inOffice, state: v1alpha1.ChangePolicyInvalid, message: "spec.changeWindow.calendarRef: there is no Calendar office; the change window counts as closed"},
-		"with a calendar of no days": {spec: inOffice, calendars: []v1alpha1.Calendar{calendar("office", "Someday")}, state: v1alpha1.ChangePolicyInvalid, message: "Calendar office is invalid"},
+		"with a calendar of no days": {spec: inOffice, calendars: []v1alpha1.Calendar{office("Someday")}, state: v1alpha1.ChangePolicyInvalid, message: "Calendar office is invalid"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := builder.MakeChangePolicy("production").Spec(func(s *v1alpha1.ChangePolicySpec) {
@@ -78,8 +78,8 @@ func TestCalendarStatus(t *testing.T) {
 		state v1alpha1.CalendarState
 		names string
 	}{
-		"well":        {calendar("office", "Mon"), v1alpha1.CalendarActive, "all of it can be understood"},
-		"of no days":  {calendar("office", "Someday"), v1alpha1.CalendarInvalid, "spec.weekly[0].days[0]"},
+		"well":        {office("Mon"), v1alpha1.CalendarActive, "all of it can be understood"},
+		"of no days":  {office("Someday"), v1alpha1.CalendarInvalid, "spec.weekly[0].days[0]"},
 		"of no hours": {v1alpha1.Calendar{}, v1alpha1.CalendarInvalid, "neither weekly nor extra hours"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -42,7 +42,7 @@ func Explain(r *Request, w *World, d *Decision) Denial {
 	if d.Next.RetryAfter > 0 {
 		const second = time.Second
 		wait := min(d.Next.RetryAfter, maxRetryAfter)
-		out.RetryAfterSeconds = int32((wait + second - 1) / second) //nolint:gosec // at most a day
+		out.RetryAfterSeconds = int32((wait + second - 1) / second)
 	}
 	return out
 }

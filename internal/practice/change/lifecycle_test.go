@@ -234,11 +234,20 @@ func TestRejectionStaysThoughItsObjectIsGone(t *testing.T) {
 	s.at(5).edit(func(c *v1alpha1.ChangeSpec) { c.Summary = "roll out checkout-2-4" }).is(v1alpha1.ChangeRejected)
 }
 
+// teller begins stories.
+type teller struct{ *testing.T }
+
+func (t teller) told(options ...func(*v1alpha1.Change)) *story {
+	t.Helper()
+	return told(t.T, options...)
+}
+
+func (t teller) implementing() *story {
+	t.Helper()
+	return told(t.T).is(v1alpha1.ChangeAuthorize).at(1).votes("bob").is(v1alpha1.ChangeImplement)
+}
+
 func TestWaysToEnd(t *testing.T) {
-	implementing := func(t *testing.T, options ...func(*v1alpha1.Change)) *story {
-		t.Helper()
-		return told(t, options...).is(v1alpha1.ChangeAuthorize).at(1).votes("bob").is(v1alpha1.ChangeImplement)
-	}
 	grave := func(p v1alpha1.Priority) func(*Subject) {
 		return func(x *Subject) {
 			x.Suspicions = []Suspicion{{Namespace: "shop", Name: "checkout-oomkilled", Priority: p}}
@@ -253,88 +262,88 @@ func TestWaysToEnd(t *testing.T) {
 	paused.Hold.Paused = true
 	rolledBack := baseline(v23, by(v1alpha1.BaselineRollback, "checkout-2-4"))
 
-	for name, tell := range map[string]func(t *testing.T){
-		"canceled": func(t *testing.T) {
-			implementing(t).at(2).edit(func(c *v1alpha1.ChangeSpec) { c.Cancel = true }).is(v1alpha1.ChangeCanceled).outcome("").at(50).is(v1alpha1.ChangeCanceled)
+	for name, tell := range map[string]func(x teller){
+		"canceled": func(x teller) {
+			x.implementing().at(2).edit(func(c *v1alpha1.ChangeSpec) { c.Cancel = true }).is(v1alpha1.ChangeCanceled).outcome("").at(50).is(v1alpha1.ChangeCanceled)
 		},
-		"its window passes": func(t *testing.T) {
-			implementing(t).at(25).is(v1alpha1.ChangeClosed).outcome(v1alpha1.OutcomeNotImplemented)
+		"its window passes": func(x teller) {
+			x.implementing().at(25).is(v1alpha1.ChangeClosed).outcome(v1alpha1.OutcomeNotImplemented)
 		},
-		"nobody votes before its window passes": func(t *testing.T) {
-			told(t, window(1, 3)).is(v1alpha1.ChangeAuthorize).wakes(1).at(3).is(v1alpha1.ChangeClosed).outcome(v1alpha1.OutcomeNotImplemented)
+		"nobody votes before its window passes": func(x teller) {
+			x.told(window(1, 3)).is(v1alpha1.ChangeAuthorize).wakes(1).at(3).is(v1alpha1.ChangeClosed).outcome(v1alpha1.OutcomeNotImplemented)
 		},
-		"the rollout fails": func(t *testing.T) {
-			s := implementing(t).at(2)
+		"the rollout fails": func(x teller) {
+			s := x.implementing().at(2)
 			s.runs(stuck, s.broughtIn(v24)).is(v1alpha1.ChangeImplement).condition(v1alpha1.ConditionImplemented, metav1.ConditionFalse, "Failed")
 			s.at(3).is(v1alpha1.ChangeReview).outcome(v1alpha1.OutcomeUnsuccessful).nextStepHas("kubectl patch chg checkout-2-4 -n shop --type merge", "Unsuccessful")
 			s.at(4).edit(review).is(v1alpha1.ChangeClosed).outcome(v1alpha1.OutcomeSuccessfulWithIssues)
 		},
-		"the rollout recovers in time": func(t *testing.T) {
-			s := implementing(t).at(2)
+		"the rollout recovers in time": func(x teller) {
+			s := x.implementing().at(2)
 			s.runs(stuck, s.broughtIn(v24)).is(v1alpha1.ChangeImplement)
 			s.runs(running(v24)).is(v1alpha1.ChangeImplement).wakes(3).at(3).is(v1alpha1.ChangeClosed).outcome(v1alpha1.OutcomeSuccessful)
 		},
-		"it is rolled back": func(t *testing.T) {
-			s := implementing(t).at(2)
+		"it is rolled back": func(x teller) {
+			s := x.implementing().at(2)
 			s.runs(running(v24), s.broughtIn(v24)).is(v1alpha1.ChangeImplement)
 			s.runs(running(v23), rolledBack).is(v1alpha1.ChangeReview).outcome(v1alpha1.OutcomeRolledBack)
 			if s.last.Candidate.Ended != EndedBackedOut {
-				t.Errorf("the gate sees it as %q", s.last.Candidate.Ended)
+				x.Errorf("the gate sees it as %q", s.last.Candidate.Ended)
 			}
 			s.at(3).edit(func(c *v1alpha1.ChangeSpec) { c.Review = &v1alpha1.Review{Outcome: v1alpha1.OutcomeRolledBack} }).is(v1alpha1.ChangeClosed).nextStepHas("Problem")
 		},
-		"it is rolled back after it was closed": func(t *testing.T) {
-			s := implementing(t).at(2)
+		"it is rolled back after it was closed": func(x teller) {
+			s := x.implementing().at(2)
 			s.runs(running(v24), s.broughtIn(v24)).is(v1alpha1.ChangeImplement).at(3).is(v1alpha1.ChangeClosed)
 			s.at(9).runs(running(v23), rolledBack).is(v1alpha1.ChangeClosed).outcome(v1alpha1.OutcomeRolledBack)
 		},
-		"a grave Incident suspects it": func(t *testing.T) {
-			s := implementing(t).at(2)
+		"a grave Incident suspects it": func(x teller) {
+			s := x.implementing().at(2)
 			s.runs(running(v24), s.broughtIn(v24)).is(v1alpha1.ChangeImplement)
 			s.with(grave(v1alpha1.PriorityP2)).is(v1alpha1.ChangeReview).outcome(v1alpha1.OutcomeUnsuccessful)
 		},
-		"a lesser Incident suspects it": func(t *testing.T) {
-			s := implementing(t).at(2)
+		"a lesser Incident suspects it": func(x teller) {
+			s := x.implementing().at(2)
 			s.runs(running(v24), s.broughtIn(v24)).with(grave(v1alpha1.PriorityP3)).is(v1alpha1.ChangeImplement)
 			s.at(3).is(v1alpha1.ChangeClosed).outcome(v1alpha1.OutcomeSuccessfulWithIssues)
 		},
-		"an Incident suspects it later": func(t *testing.T) {
-			s := implementing(t).at(2)
+		"an Incident suspects it later": func(x teller) {
+			s := x.implementing().at(2)
 			s.runs(running(v24), s.broughtIn(v24)).is(v1alpha1.ChangeImplement).at(3).is(v1alpha1.ChangeClosed).outcome(v1alpha1.OutcomeSuccessful)
 			s.with(grave(v1alpha1.PriorityP1)).is(v1alpha1.ChangeClosed).outcome(v1alpha1.OutcomeUnsuccessful)
 		},
-		"another template follows before it is rolled out": func(t *testing.T) {
-			s := implementing(t).at(2)
+		"another template follows before it is rolled out": func(x teller) {
+			s := x.implementing().at(2)
 			s.runs(rollingOut(v24), s.broughtIn(v24)).is(v1alpha1.ChangeImplement)
 			s.subject.Workloads[checkout].Baselines[0].Until = at(2)
 			s.runs(rollingOut(v24env), baseline(v24env, by(v1alpha1.BaselineBreakGlass, "other"))).is(v1alpha1.ChangeImplement)
 			s.at(3).is(v1alpha1.ChangeClosed).outcome(v1alpha1.OutcomeInconclusive)
 		},
-		"it is held for ever": func(t *testing.T) {
-			s := implementing(t).at(2)
+		"it is held for ever": func(x teller) {
+			s := x.implementing().at(2)
 			s.runs(paused, s.broughtIn(v24)).is(v1alpha1.ChangeImplement).at(26).is(v1alpha1.ChangeImplement).wakes(49)
 			s.at(49).is(v1alpha1.ChangeClosed).outcome(v1alpha1.OutcomeInconclusive)
 		},
-		"it never ends": func(t *testing.T) {
-			s := implementing(t).at(2)
+		"it never ends": func(x teller) {
+			s := x.implementing().at(2)
 			s.runs(rollingOut(v24), s.broughtIn(v24)).is(v1alpha1.ChangeImplement).at(49).is(v1alpha1.ChangeReview).outcome(v1alpha1.OutcomeUnsuccessful)
 		},
-		"high risk is reviewed": func(t *testing.T) {
-			s := told(t, pinnedTo(v24env)).is(v1alpha1.ChangeAuthorize).at(1).votes("bob", "carol").is(v1alpha1.ChangeImplement).at(2)
+		"high risk is reviewed": func(x teller) {
+			s := x.told(pinnedTo(v24env)).is(v1alpha1.ChangeAuthorize).at(1).votes("bob", "carol").is(v1alpha1.ChangeImplement).at(2)
 			s.runs(running(v24env), s.broughtIn(v24env)).is(v1alpha1.ChangeImplement).at(3).is(v1alpha1.ChangeReview).outcome(v1alpha1.OutcomeSuccessful)
 		},
-		"a deletion": func(t *testing.T) {
-			s := told(t, operations(v1alpha1.OperationDelete)).is(v1alpha1.ChangeAuthorize).at(1).votes("bob", "carol").is(v1alpha1.ChangeImplement).at(2)
+		"a deletion": func(x teller) {
+			s := x.told(operations(v1alpha1.OperationDelete)).is(v1alpha1.ChangeAuthorize).at(1).votes("bob", "carol").is(v1alpha1.ChangeImplement).at(2)
 			s.runs(nil).is(v1alpha1.ChangeImplement).condition(v1alpha1.ConditionImplemented, metav1.ConditionTrue, "Complete").wakes(3)
 			s.at(3).is(v1alpha1.ChangeReview).outcome(v1alpha1.OutcomeSuccessful)
 		},
-		"cancel comes too late": func(t *testing.T) {
-			s := implementing(t).at(2)
+		"cancel comes too late": func(x teller) {
+			s := x.implementing().at(2)
 			s.runs(running(v24), s.broughtIn(v24)).is(v1alpha1.ChangeImplement).at(3).is(v1alpha1.ChangeClosed)
 			s.edit(func(c *v1alpha1.ChangeSpec) { c.Cancel = true }).is(v1alpha1.ChangeClosed).outcome(v1alpha1.OutcomeSuccessful)
 		},
 	} {
-		t.Run(name, tell)
+		t.Run(name, func(t *testing.T) { tell(teller{t}) })
 	}
 }
 

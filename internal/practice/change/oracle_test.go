@@ -63,10 +63,8 @@ func (o oracle) verdict() Verdict {
 	if o.rollback() {
 		return Rollback
 	}
-	for _, c := range o.changes {
-		if o.covers(c) {
-			return Covered
-		}
+	if slices.ContainsFunc(o.changes, o.covers) {
+		return Covered
 	}
 	if o.preauthorised() {
 		return PreAuthorised

@@ -36,15 +36,3 @@ func (r *report) about(change string) *report {
 	}
 	return r
 }
-
-// has says whether a failure of one of the types was taken down since a mark.
-func (r *report) has(since int, types ...CauseType) bool {
-	for _, c := range r.causes[since:] {
-		for _, t := range types {
-			if c.Type == t {
-				return true
-			}
-		}
-	}
-	return false
-}

@@ -107,7 +107,7 @@ func AssessRisk(u *Undertaking) v1alpha1.Risk {
 		f.hours(&a.Facts, u.At)
 	}
 	if n := len(u.Alterations); n > 1 {
-		f.add("Batch", min(weights.target*int32(min(n-1, mostPoints)), weights.targets), plural(n, "workload")) //nolint:gosec // at most 100
+		f.add("Batch", min(weights.target*int32(min(n-1, mostPoints)), weights.targets), plural(n, "workload"))
 	}
 	if q := u.Questionnaire; q != nil {
 		f.answer("NotTested", q.Tested == v1alpha1.AnswerNotConfirmed, weights.untested, "not confirmed to be tested")

@@ -22,7 +22,7 @@ var _ = Describe("a Change", func() {
 	It("goes from its assessment to its outcome", func(ctx SpecContext) {
 		s := open(ctx)
 		begin := s.clock.Now()
-		c := s.ask(ctx, "checkout-2-4", func(spec *v1alpha1.ChangeSpec) {
+		c := s.ask(ctx, func(spec *v1alpha1.ChangeSpec) {
 			spec.Window = &v1alpha1.Window{Start: at(begin.Add(time.Hour)), End: at(begin.Add(3 * time.Hour))}
 		})
 		Expect(c.Status.State).To(Equal(v1alpha1.ChangeAuthorize))
@@ -87,7 +87,7 @@ var _ = Describe("a Change", func() {
 
 	It("loses its votes when it is edited, visibly", func(ctx SpecContext) {
 		s := open(ctx)
-		s.ask(ctx, "checkout-2-4", nil)
+		s.ask(ctx, nil)
 		c := s.vote(ctx, "carol", "checkout-2-4", "carol", v1alpha1.DecisionApprove)
 		Expect(c.Status.State).To(Equal(v1alpha1.ChangeImplement))
 		Expect(s.gate(v24).Verdict).To(Equal(practice.Covered))
@@ -110,7 +110,7 @@ var _ = Describe("a Change", func() {
 
 	It("stays rejected though the vote is deleted", func(ctx SpecContext) {
 		s := open(ctx)
-		s.ask(ctx, "checkout-2-4", nil)
+		s.ask(ctx, nil)
 		s.vote(ctx, "carol", "checkout-2-4", "carol", v1alpha1.DecisionApprove)
 		c := s.vote(ctx, "dave", "checkout-2-4", "dave", v1alpha1.DecisionReject)
 		Expect(c.Status.State).To(Equal(v1alpha1.ChangeRejected))
@@ -131,7 +131,7 @@ var _ = Describe("a Change", func() {
 
 	It("may go in for a day after its approval where it has no window", func(ctx SpecContext) {
 		s := open(ctx)
-		c := s.ask(ctx, "checkout-2-4", nil)
+		c := s.ask(ctx, nil)
 		Expect(c.Status.Window).To(BeNil())
 		c = s.vote(ctx, "carol", "checkout-2-4", "carol", v1alpha1.DecisionApprove)
 		Expect(c.Status.State).To(Equal(v1alpha1.ChangeImplement))
@@ -149,7 +149,7 @@ var _ = Describe("a Change", func() {
 
 	It("is undone by a rollback, and covers nothing any more", func(ctx SpecContext) {
 		s := open(ctx)
-		s.ask(ctx, "checkout-2-4", nil)
+		s.ask(ctx, nil)
 		s.vote(ctx, "carol", "checkout-2-4", "carol", v1alpha1.DecisionApprove)
 		s.deploy(ctx, v24)
 		s.baseline(ctx, v24, v1alpha1.BaselineChange, "checkout-2-4", "alice")
@@ -174,7 +174,7 @@ var _ = Describe("a Change", func() {
 
 	It("is Unsuccessful when a grave Incident suspects it", func(ctx SpecContext) {
 		s := open(ctx)
-		s.ask(ctx, "checkout-2-4", nil)
+		s.ask(ctx, nil)
 		s.vote(ctx, "carol", "checkout-2-4", "carol", v1alpha1.DecisionApprove)
 		s.deploy(ctx, v24)
 		s.baseline(ctx, v24, v1alpha1.BaselineChange, "checkout-2-4", "alice")
@@ -217,7 +217,7 @@ var _ = Describe("a denial", func() {
 		Expect(c.Labels).To(HaveKeyWithValue(v1alpha1.LabelWorkloadKind, "Deployment"))
 		Expect(c.Status.State).To(Equal(v1alpha1.ChangeAuthorize))
 		Expect(s.gate(v24).File).To(BeNil(), "it exists")
-		Consistently(func() int { return len(s.all(ctx)) }, "1s").Should(Equal(1))
+		Consistently(func() int { return len(s.all(ctx)) }, time.Second).Should(Equal(1))
 
 		By("letting the next try in once it is approved")
 		c = s.vote(ctx, "carol", name, "carol", v1alpha1.DecisionApprove)

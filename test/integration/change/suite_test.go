@@ -205,8 +205,9 @@ func (s *shop) known(ctx SpecContext, live *v1alpha1.Change) {
 	}).Should(Succeed())
 }
 
-func (s *shop) ask(ctx SpecContext, name string, alter func(*v1alpha1.ChangeSpec)) *v1alpha1.Change {
+func (s *shop) ask(ctx SpecContext, alter func(*v1alpha1.ChangeSpec)) *v1alpha1.Change {
 	GinkgoHelper()
+	const name = "checkout-2-4"
 	c := builder.MakeChange(s.namespace, name).Target(v1alpha1.WorkloadDeployment, "checkout", v24).Obj()
 	if alter != nil {
 		alter(&c.Spec)
