@@ -195,7 +195,7 @@ func (f follower[T]) OnDelete(obj any) {
 }
 
 func (r *Reconciler) putPod(old, pod *Record) {
-	for _, key := range r.pods.put(old, pod, r.known) {
+	for _, key := range r.pods.put(old, pod, r) {
 		r.enqueue(key)
 	}
 }

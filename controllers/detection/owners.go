@@ -51,6 +51,12 @@ func (r *Reconciler) known(namespace string, ref incident.PodOwner, pod *Record)
 	}
 }
 
+// selects reports whether a workload may have such a pod, as far as the inventory tells.
+func (r *Reconciler) selects(key configuration.Key, pod *Record) bool {
+	w, exists := r.Inventory.Workload(key)
+	return !exists || !w.Selector.Defined || key.Kind != configuration.KindDeployment || w.Selector.Matches(pod.Labels.Map())
+}
+
 func cronJobOf(job *configuration.Workload) (configuration.Key, bool) {
 	if job.Key.Kind != configuration.KindJob || job.Owner == nil || job.Owner.Key.Kind != configuration.KindCronJob {
 		return configuration.Key{}, false

@@ -38,9 +38,10 @@ type podOwner struct {
 	// key of the workload; where resolved is false, of the controller itself, which is not known to be one.
 	key      configuration.Key
 	resolved bool
-	// labels of its pods; one with others is not its own.
-	labels incident.LabelSet
-	pods   map[string]*Record
+	// first of its pods; others must be of the same revision, and like it satisfy the workload's selector.
+	labels   incident.LabelSet
+	revision string
+	pods     map[string]*Record
 }
 
 func newPodIndex() *podIndex {
@@ -51,16 +52,20 @@ func newPodIndex() *podIndex {
 	}
 }
 
-// resolver says what the workload of a controller is, from what is known without asking anybody; ok is false where
-// it is not known.
-type resolver func(namespace string, ref incident.PodOwner, pod *Record) (key configuration.Key, ok bool)
+// resolver says what is known of workloads without asking anybody.
+type resolver interface {
+	// known is the workload of a controller; ok is false where it is not known.
+	known(namespace string, ref incident.PodOwner, pod *Record) (key configuration.Key, ok bool)
+	// selects reports whether a workload is known not to have such pods, which is then false.
+	selects(key configuration.Key, pod *Record) bool
+}
 
 // put takes in a version of a pod in place of an older one, which may be nil, and returns the workloads to look at.
-func (x *podIndex) put(old, pod *Record, resolve resolver) []configuration.Key {
+func (x *podIndex) put(old, pod *Record, r resolver) []configuration.Key {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	var keys []configuration.Key
-	id := x.idOf(pod)
+	id := x.idOf(pod, r)
 	if old != nil {
 		if before, _, known := x.find(old); known && before != id {
 			keys = append(keys, x.drop(before, old.Name)...)
@@ -68,11 +73,11 @@ func (x *podIndex) put(old, pod *Record, resolve resolver) []configuration.Key {
 	}
 	o := x.owners[id]
 	if o == nil {
-		o = &podOwner{namespace: pod.Namespace, labels: pod.Labels, pods: map[string]*Record{}}
+		o = &podOwner{namespace: pod.Namespace, labels: pod.Labels, revision: pod.Revision, pods: map[string]*Record{}}
 		o.key, o.resolved = podKey(pod), true
 		if id.uid != "" {
 			o.ref = *pod.Owner
-			if o.key, o.resolved = resolve(pod.Namespace, o.ref, pod); !o.resolved {
+			if o.key, o.resolved = r.known(pod.Namespace, o.ref, pod); !o.resolved {
 				o.key = controllerKey(pod.Namespace, o.ref)
 			}
 		}
@@ -86,16 +91,21 @@ func (x *podIndex) put(old, pod *Record, resolve resolver) []configuration.Key {
 	return append(keys, o.key)
 }
 
-// idOf is what the pod is indexed under. A pod that claims a controller whose other pods have other labels is none of
-// them: such a reference is easily forged.
-func (x *podIndex) idOf(pod *Record) ownerID {
+// idOf is what the pod is indexed under. A pod that claims a controller of another template, or whose workload does
+// not select it, is none of its pods: such a reference is easily forged.
+func (x *podIndex) idOf(pod *Record, r resolver) ownerID {
 	alone := ownerID{namespace: pod.Namespace, name: pod.Name}
 	// A static pod's controller is its node.
 	if pod.Owner == nil || pod.Owner.UID == "" || pod.Owner.Kind == incident.KindNode {
 		return alone
 	}
 	id := ownerID{uid: pod.Owner.UID}
-	if o := x.owners[id]; o != nil && (o.labels != pod.Labels || o.namespace != pod.Namespace) {
+	o := x.owners[id]
+	if o == nil || o.pods[pod.Name] != nil && o.labels == pod.Labels {
+		return id
+	}
+	if o.namespace != pod.Namespace || o.ref.Kind == configuration.KindReplicaSet && o.revision != pod.Revision ||
+		o.labels != pod.Labels && !r.selects(o.key, pod) {
 		return alone
 	}
 	return id

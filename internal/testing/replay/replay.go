@@ -177,3 +177,29 @@ func (t *Trace) Snapshot(n int) []Event {
 	}
 	return out
 }
+
+// Shift moves the trace in time, and all times within its objects with it.
+func (t *Trace) Shift(by time.Duration) {
+	for i := range t.Events {
+		t.Events[i].Time = t.Events[i].Time.Add(by)
+		t.Events[i].Object.Object = shifted(t.Events[i].Object.Object, by).(map[string]any)
+	}
+}
+
+func shifted(value any, by time.Duration) any {
+	switch v := value.(type) {
+	case map[string]any:
+		for key := range v {
+			v[key] = shifted(v[key], by)
+		}
+	case []any:
+		for i := range v {
+			v[i] = shifted(v[i], by)
+		}
+	case string:
+		if at, err := time.Parse(time.RFC3339, v); err == nil {
+			return at.Add(by).UTC().Format(time.RFC3339)
+		}
+	}
+	return value
+}

@@ -1,0 +1,92 @@
+// Package incidents_test plays what was recorded from a real cluster into a real API server, with detection and the
+// life of Incidents running against it.
+package incidents_test
+
+import (
+	"context"
+	"maps"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/itil-dev/itil-operator/controllers/detection"
+	"github.com/itil-dev/itil-operator/controllers/incident"
+	"github.com/itil-dev/itil-operator/internal/inventory"
+	practice "github.com/itil-dev/itil-operator/internal/practice/incident"
+	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
+)
+
+var env *apiserver.Env
+
+func TestIncidents(t *testing.T) {
+	RegisterFailHandler(Fail)
+	SetDefaultEventuallyTimeout(20 * time.Second)
+	SetDefaultEventuallyPollingInterval(20 * time.Millisecond)
+	RunSpecs(t, "Incidents")
+}
+
+var _ = BeforeSuite(func() { env = apiserver.Start(GinkgoTB()) })
+
+// operator is what the manager of the operator runs, as far as Incidents are concerned.
+type operator struct {
+	cancel context.CancelFunc
+	done   chan error
+}
+
+// start runs an operator that sees one namespace.
+func start(namespace string, now clock.PassiveClock, settings ...func(*detection.Reconciler)) *operator {
+	GinkgoHelper()
+	byObject := inventory.CacheByObject()
+	maps.Copy(byObject, detection.CacheByObject())
+	mgr, err := ctrl.NewManager(env.AdminConfig(), ctrl.Options{
+		Scheme: env.Scheme(), Metrics: metricsserver.Options{BindAddress: "0"},
+		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
+		Cache: cache.Options{
+			ByObject: byObject, DefaultNamespaces: map[string]cache.Config{namespace: {}},
+		},
+		GracefulShutdownTimeout: ptr.To(10 * time.Second),
+	})
+	Expect(err).NotTo(HaveOccurred())
+	ctx, cancel := context.WithCancel(context.Background())
+
+	inv := inventory.New()
+	Expect(inv.Register(ctx, mgr.GetCache())).To(Succeed())
+	detector := detection.New()
+	detector.Client, detector.Reader, detector.Inventory = mgr.GetClient(), mgr.GetAPIReader(), inv
+	detector.Clock, detector.Recorder = now, &events.FakeRecorder{}
+	for _, set := range settings {
+		set(detector)
+	}
+	Expect(detector.SetupWithManager(mgr)).To(Succeed())
+	lifecycle := &incident.Reconciler{
+		Client: mgr.GetClient(), Inventory: inv, Clock: now, Recorder: &events.FakeRecorder{}, Rules: practice.DefaultRules(),
+	}
+	Expect(lifecycle.SetupWithManager(ctx, mgr)).To(Succeed())
+
+	o := &operator{cancel: cancel, done: make(chan error, 1)}
+	go func() { o.done <- mgr.Start(ctx) }()
+	DeferCleanup(o.stop)
+	return o
+}
+
+// stop ends it and waits for that; once is enough.
+func (o *operator) stop() {
+	if o.done == nil {
+		return
+	}
+	o.cancel()
+	Eventually(o.done).Should(Receive(BeNil()))
+	o.done = nil
+}
+
+func admin() client.Client { return env.Admin() }
