@@ -20,9 +20,9 @@ import (
 type verdict string
 
 const (
-	verdictLetIn   verdict = "let in"
-	verdictWarned  verdict = "let in with a warning"
-	verdictRefused verdict = "refused"
+	verdictLetIn   verdict = "would let it in"
+	verdictWarned  verdict = "would let it in with a warning"
+	verdictRefused verdict = "would refuse it"
 	// verdictNone: nothing was asked.
 	verdictNone verdict = ""
 )
@@ -96,7 +96,7 @@ func (a *answer) judge() (verdict, string) {
 		return verdictLetIn, "change control is disabled"
 	case v1alpha1.EnforcementEnforce, v1alpha1.EnforcementWarn, "":
 	}
-	if len(a.services) == 0 && len(a.unread) == 0 {
+	if len(a.services) == 0 && !slices.Contains(a.unread, kindServices) {
 		return verdictLetIn, "no Service claims it"
 	}
 	return verdictLetIn, ""
@@ -177,16 +177,21 @@ func (a *answer) page(now time.Time, palette screen.Palette) *screen.Page {
 	a.writeGovernance(p)
 	a.writeBaselines(p, now)
 	a.writeChanges(p)
-	if len(a.unread) > 0 {
-		p.Field("Not shown", "you may not read "+listed(a.unread)+" here")
-	}
 	return p
+}
+
+// unknownOr is what there is to say where nothing of a kind was found.
+func (a *answer) unknownOr(kind, none string) string {
+	if slices.Contains(a.unread, kind) {
+		return "not known: you may not read " + kind + " in namespace " + a.trial.namespace
+	}
+	return none
 }
 
 func (a *answer) writeVerdict(p *screen.Page) {
 	styles := map[verdict]screen.Style{verdictLetIn: screen.Good, verdictWarned: screen.Warn, verdictRefused: screen.Bad}
 	if a.verdict != verdictNone {
-		text := p.Palette.Paint(styles[a.verdict], "would be "+string(a.verdict))
+		text := p.Palette.Paint(styles[a.verdict], string(a.verdict))
 		if a.because != "" {
 			text += ": " + screen.Line(a.because)
 		}
@@ -206,7 +211,7 @@ func (a *answer) writeGovernance(p *screen.Page) {
 		}
 		services = append(services, text)
 	}
-	p.Field("Claimed by", screen.Line(cmp.Or(strings.Join(services, "; "), "no Service")))
+	p.Field("Claimed by", screen.Line(cmp.Or(strings.Join(services, "; "), a.unknownOr(kindServices, "no Service"))))
 	if a.item != nil && a.item.Status.Drift == v1alpha1.DriftDrifted {
 		p.Field("Drift", p.Palette.Paint(screen.Bad, "what runs is not what was agreed: "+screen.Line(a.item.Status.NextStep)))
 	}
@@ -215,7 +220,7 @@ func (a *answer) writeGovernance(p *screen.Page) {
 func (a *answer) writeBaselines(p *screen.Page, now time.Time) {
 	switch {
 	case a.item == nil:
-		p.Field("Baselines", "none: it has no ConfigurationItem")
+		p.Field("Baselines", a.unknownOr(kindItems, "none: it has no ConfigurationItem"))
 		return
 	case len(a.item.Status.Baselines) == 0:
 		p.Field("Baselines", "none yet")
@@ -265,7 +270,7 @@ func imagesLine(images map[string]string) string {
 
 func (a *answer) writeChanges(p *screen.Page) {
 	if len(a.changes) == 0 {
-		p.Field("Changes", "none is open for it")
+		p.Field("Changes", a.unknownOr(kindChanges, "none is open for it"))
 		return
 	}
 	p.Field("Changes", "open for it, and what keeps them from letting this in")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/cli/screen"
@@ -32,9 +33,10 @@ func approversPage(c *v1alpha1.Change, now time.Time, palette screen.Palette) *s
 	writeConflicts(p, c)
 	p.Field("Window", windowOf(c, now))
 	if c.Spec.ExpectedDowntimeSeconds > 0 {
-		p.Field("Downtime", "at most "+(time.Duration(c.Spec.ExpectedDowntimeSeconds)*time.Second).String()+" planned")
+		p.Field("Downtime", "at most "+duration.HumanDuration(time.Duration(c.Spec.ExpectedDowntimeSeconds)*time.Second)+" planned")
 	}
 	writeBackout(p, c)
+	writeAnswers(p, c)
 	writeVotes(p, c, now)
 	if c.Status.State != v1alpha1.ChangeAuthorize { // there, the next step is what the reader is about to do
 		p.Text("Next", c.Status.NextStep)
@@ -174,6 +176,16 @@ func writeBackout(p *screen.Page, c *v1alpha1.Change) {
 		plan += "\nautomatic: the operator restores the last proven template when it fails"
 	}
 	p.Text("Backout", plan)
+}
+
+// writeAnswers shows what the requester says of the Change.
+func writeAnswers(p *screen.Page, c *v1alpha1.Change) {
+	q := c.Spec.Questionnaire
+	if q == nil {
+		return
+	}
+	words := map[v1alpha1.Answer]string{v1alpha1.AnswerConfirmed: "yes", v1alpha1.AnswerNotConfirmed: "no", "": "not said"}
+	p.Field("Requester", fmt.Sprintf("says: tested %s, reversible %s, customer-visible %s", words[q.Tested], words[q.Reversible], words[q.CustomerVisible]))
 }
 
 func writeVotes(p *screen.Page, c *v1alpha1.Change, now time.Time) {

@@ -124,6 +124,13 @@ func (a *asker) try(cmd *cobra.Command, s *session.Session, names []string) (tri
 	return []*trial{t}, false, nil
 }
 
+// Kinds that a user may be kept from reading.
+const (
+	kindServices = "Services"
+	kindChanges  = "Changes"
+	kindItems    = "ConfigurationItems"
+)
+
 // records are what is known in a namespace about its workloads.
 type records struct {
 	items    items
@@ -140,9 +147,9 @@ func readRecords(ctx context.Context, s *session.Session, namespace string) (*re
 		name string
 		read func() error
 	}{
-		{"Services", func() error { return s.ReadAll(ctx, services, namespace) }},
-		{"Changes", func() error { return s.ReadAll(ctx, changes, namespace) }},
-		{"ConfigurationItems", func() error { return s.ReadAll(ctx, list, namespace) }},
+		{kindServices, func() error { return s.ReadAll(ctx, services, namespace) }},
+		{kindChanges, func() error { return s.ReadAll(ctx, changes, namespace) }},
+		{kindItems, func() error { return s.ReadAll(ctx, list, namespace) }},
 	} {
 		if err := kind.read(); exit.CodeOf(err) == exit.NotPermitted {
 			r.unread = append(r.unread, kind.name)

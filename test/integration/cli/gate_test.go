@@ -61,7 +61,7 @@ func hashOf(ctx context.Context, namespace string) configuration.Template {
 }
 
 // hashOfFresh is the hash that a manifest's template has where nothing was there before.
-func hashOfFresh(ctx context.Context, image, more string) string {
+func hashOfFresh(ctx SpecContext, image, more string) string {
 	GinkgoHelper()
 	elsewhere := env.Namespace(GinkgoTB(), nil)
 	Expect(env.Admin().Create(ctx, yamlObject(deployment(elsewhere, image, more)))).To(Succeed())
@@ -147,7 +147,7 @@ var _ = Describe("Filing a Change, and asking the gate", func() {
 		By("asking why")
 		dana.runs(ctx, namespace, "why", "deployment/checkout").expect(exit.OK, "Deployment "+namespace+"/checkout",
 			"Service checkout (tier 1)", "Adopted", "(runs)", "app="+oldImage, "none is open for it")
-		dana.runs(ctx, namespace, "why", "-f", manifest).expect(exit.WouldBeDenied, "would be refused",
+		dana.runs(ctx, namespace, "why", "-f", manifest).expect(exit.WouldBeDenied, "would refuse it",
 			"deployment "+namespace+"/checkout is governed by Service checkout (tier 1): no approved Change covers", "kubectl itil change new")
 		dana.runs(ctx, namespace, "why", "deploy/checkout", "app="+newImage).expect(exit.WouldBeDenied)
 		dana.runs(ctx, namespace, "why", "deploy/checkout", "--delete").expect(exit.WouldBeDenied, "its deletion")
@@ -186,7 +186,7 @@ var _ = Describe("Filing a Change, and asking the gate", func() {
 		Eventually(func(g Gomega) {
 			asked := dana.runs(ctx, namespace, "why", "-f", manifest)
 			g.Expect(asked.code).To(Equal(exit.OK), asked.out+asked.errOut)
-			g.Expect(asked.out).To(ContainSubstring("would be let in: Change " + namespace + "/" + c.Name + " covers it"))
+			g.Expect(asked.out).To(ContainSubstring("would let it in: Change " + namespace + "/" + c.Name + " covers it"))
 		}).WithContext(ctx).WithTimeout(10 * time.Second).Should(Succeed())
 		dana.runs(ctx, namespace, "why", "deployment/checkout", "app="+newImage+".1").
 			expect(exit.WouldBeDenied, "it allows app="+newImage+", and this is "+newImage+".1")

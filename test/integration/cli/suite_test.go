@@ -20,7 +20,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -62,7 +61,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 const gated = "gated"
 
 // startGate runs the inventory and the gate, and installs config/webhook/gate.yaml for the namespaces with a label.
-func startGate(ctx context.Context) {
+func startGate(ctx SpecContext) {
 	GinkgoHelper()
 	facts = inventory.New()
 	informers, err := cache.New(env.Config(GinkgoTB(), operatorName), cache.Options{Scheme: env.Scheme(), ByObject: inventory.CacheByObject()})
@@ -73,7 +72,7 @@ func startGate(ctx context.Context) {
 	go func() { done <- informers.Start(running) }()
 	DeferCleanup(func() {
 		stop()
-		Expect(<-done).To(Succeed())
+		Expect(<-done).NotTo(HaveOccurred())
 	})
 	Expect(facts.WaitForSync(ctx)).To(BeTrue())
 
@@ -89,7 +88,7 @@ func startGate(ctx context.Context) {
 	configuration.Webhooks = configuration.Webhooks[:1]
 	configuration.Webhooks[0].NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{gated: "true"}}
 	configuration.Webhooks[0].ClientConfig = admissionregistrationv1.WebhookClientConfig{
-		URL:      ptr.To(server.URL + admission.Path),
+		URL:      new(server.URL + admission.Path),
 		CABundle: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
 	}
 	Expect(env.Admin().Create(ctx, configuration)).To(Succeed())
@@ -125,7 +124,7 @@ type result struct {
 	out, errOut string
 }
 
-// runs runs kubectl itil as that person, in a namespace.
+// runs is kubectl itil as that person, in a namespace.
 func (p person) runs(ctx context.Context, namespace string, arguments ...string) result {
 	return p.runsWith(ctx, "", namespace, arguments...)
 }
