@@ -69,7 +69,7 @@ var (
 
 // Of these fields the mere presence means something: a selector that is empty matches everything and one that
 // is absent nothing, an empty projected volume is read-only and an empty emptyDir is not. Elsewhere an empty map
-// or list is the same as none.
+// or list is the same as none; so is an empty emptyDir, which the API server gives a volume without a source.
 var presenceMattersV1 = []string{"spec.volumes[].*", "spec.volumes[].projected.sources[].*"}
 
 var presenceMattersByNameV1 = map[string]bool{"labelSelector": true, "namespaceSelector": true}
@@ -181,6 +181,7 @@ func newTemplateRules() *rule {
 			f.keepEmpty = true
 		}
 	}
+	root.at("spec.volumes[].emptyDir").keepEmpty = false
 	root.at("metadata.creationTimestamp").drop = true
 	root.at("metadata.annotations").drop = true // hashed apart, since policies leave some of them out
 	root.at("metadata.labels").dropGenerated = true

@@ -55,7 +55,7 @@ func TestDiff(t *testing.T) {
 				delete(v, "emptyDir")
 				v["hostPath"] = map[string]any{"path": "/", "type": ""}
 			},
-			[]v1alpha1.FieldDiff{{Path: "spec.volumes[tmp].emptyDir", From: "{}"}, {Path: "spec.volumes[tmp].hostPath.path", To: "/"}},
+			[]v1alpha1.FieldDiff{{Path: "spec.volumes[tmp].hostPath.path", To: "/"}},
 		},
 		"an annotation": {
 			func(m map[string]any) {

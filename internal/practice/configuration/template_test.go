@@ -153,12 +153,13 @@ func TestWhatAltersTheHash(t *testing.T) {
 			delete(v, "emptyDir")
 			v["projected"] = map[string]any{"defaultMode": 420}
 		}, differently},
-		"default mode of a secret": {func(m map[string]any) { delete(volume(m, 1)["secret"].(map[string]any), "defaultMode") }, same},
-		"other mode of a secret":   {func(m map[string]any) { volume(m, 1)["secret"].(map[string]any)["defaultMode"] = 256 }, differently},
-		"probe's default":          {func(m map[string]any) { delete(container(m)["readinessProbe"].(map[string]any), "periodSeconds") }, same},
-		"probe removed":            {func(m map[string]any) { delete(container(m), "readinessProbe") }, differently},
-		"text instead of a number": {func(m map[string]any) { spec(m)["terminationGracePeriodSeconds"] = "30" }, differently},
-		"spec is a list":           {func(m map[string]any) { m["spec"] = []any{} }, differently},
+		"a volume's default source": {func(m map[string]any) { delete(volume(m, 0), "emptyDir") }, same},
+		"default mode of a secret":  {func(m map[string]any) { delete(volume(m, 1)["secret"].(map[string]any), "defaultMode") }, same},
+		"other mode of a secret":    {func(m map[string]any) { volume(m, 1)["secret"].(map[string]any)["defaultMode"] = 256 }, differently},
+		"probe's default":           {func(m map[string]any) { delete(container(m)["readinessProbe"].(map[string]any), "periodSeconds") }, same},
+		"probe removed":             {func(m map[string]any) { delete(container(m), "readinessProbe") }, differently},
+		"text instead of a number":  {func(m map[string]any) { spec(m)["terminationGracePeriodSeconds"] = "30" }, differently},
+		"spec is a list":            {func(m map[string]any) { m["spec"] = []any{} }, differently},
 		"image moved between two parts": {func(m map[string]any) {
 			container(m)["image"], container(m)["name"] = "app", "registry.shop.example/checkout:2.3"
 		}, differently},
