@@ -12,6 +12,7 @@ import (
 
 	"github.com/itil-dev/itil-operator/controllers/change"
 	"github.com/itil-dev/itil-operator/controllers/changepolicy"
+	"github.com/itil-dev/itil-operator/controllers/configurationitem"
 	"github.com/itil-dev/itil-operator/controllers/detection"
 	"github.com/itil-dev/itil-operator/controllers/gatescope"
 	"github.com/itil-dev/itil-operator/controllers/incident"
@@ -59,7 +60,10 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 	}{
 		{"gatescope", (&gatescope.Reconciler{Client: c, OwnNamespace: o.namespace}).SetupWithManager},
 		{"service", (&service.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder}).SetupWithManager},
+		{"configurationitem", (&configurationitem.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder}).SetupWithManager},
+		{"admissions", (&configurationitem.AdmissionWriter{Client: c, Inventory: inv, Clock: clk}).SetupWithManager},
 		{"change", withContext(changes.SetupWithManager)},
+		{"changerecords", (&change.RecordKeeper{Client: c, Inventory: inv, Clock: clk}).SetupWithManager},
 		{"changepolicy", (&changepolicy.Reconciler{Client: c, Clock: clk}).SetupWithManager},
 		{"detection", detector.SetupWithManager},
 		{"incident", withContext(incidents.SetupWithManager)},
