@@ -91,8 +91,19 @@ func (d *demo) run(ctx context.Context, user, stdin string, args ...string) (ans
 	if err != nil {
 		return answer{}, err
 	}
-	d.console.block("", got.output)
+	d.console.block("", withoutWaiting(got.output))
 	return got, nil
+}
+
+// withoutWaiting leaves out what `kubectl rollout status` says until it is done.
+func withoutWaiting(output string) string {
+	var lines []string
+	for line := range strings.Lines(output) {
+		if !strings.HasPrefix(line, "Waiting for deployment ") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "")
 }
 
 // passes runs a command that must succeed.

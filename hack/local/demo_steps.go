@@ -58,9 +58,16 @@ func (d *demo) startOver(ctx context.Context) error {
 }
 
 func (d *demo) services(ctx context.Context) error {
-	d.step("A shop: its Services are healthy, and each workload has its row in the CMDB")
-	if err := d.passes(ctx, admin, "apply", "-f", "hack/local/demo"); err != nil {
-		return err
+	d.step("A shop that runs already: its Services are healthy, and each workload has its row in the CMDB")
+	for _, args := range [][]string{
+		{"apply", "-f", "hack/local/demo/10-workloads.yaml"},
+		{"-n", "finance", "wait", "--for=condition=Available", "deployment", "--all", "--timeout=60s"},
+		{"-n", shop, "wait", "--for=condition=Available", "deployment", "--all", "--timeout=60s"},
+		{"apply", "-f", "hack/local/demo"},
+	} {
+		if err := d.passes(ctx, admin, args...); err != nil {
+			return err
+		}
 	}
 	if err := d.becomes(ctx, "all Services are Operational", soon, d.allOperational, "get", "itsvc", "-A"); err != nil {
 		return err
@@ -127,8 +134,23 @@ func (d *demo) crash(ctx context.Context) error {
 	if err := d.passes(ctx, "alice", "-n", shop, "set", "image", "deployment/catalog", catalogBroken); err != nil {
 		return err
 	}
-	return d.becomes(ctx, "exactly one Incident, with its cause, priority and Service", 2*time.Minute, d.oneIncident,
-		"-n", shop, "get", "incidents")
+	if err := d.becomes(ctx, "exactly one Incident, with its cause, priority and Service", 2*time.Minute, d.oneIncident,
+		"-n", shop, "get", "incidents"); err != nil {
+		return err
+	}
+	return d.becomes(ctx, "it knows what went in before, though no Change said so", soon, d.suspects,
+		"-n", shop, "get", "incidents", "-o", "jsonpath={range .items[*]}{.spec.title}{\"\\n\"}{.status.suspectedChange.reason}{\"\\n\"}{end}")
+}
+
+func (d *demo) suspects(ctx context.Context) (string, error) {
+	incidents, err := d.incidents(ctx)
+	if err != nil || len(incidents) != 1 {
+		return fmt.Sprintf("there are %d Incidents", len(incidents)), err
+	}
+	if s := incidents[0].Status.SuspectedChange; s == nil || !strings.Contains(s.Reason, "a new template went into Deployment catalog") {
+		return fmt.Sprintf("it suspects %v", s), nil
+	}
+	return "", nil
 }
 
 func (d *demo) incidents(ctx context.Context) ([]v1alpha1.Incident, error) {
@@ -153,8 +175,8 @@ func (d *demo) oneIncident(ctx context.Context) (string, error) {
 		return fmt.Sprintf("its service is %v", incident.Spec.ServiceRef), nil
 	case s.Reason != v1alpha1.SignalCrashLooping:
 		return fmt.Sprintf("its reason is %q", s.Reason), nil
-	case s.Priority == "":
-		return "it has no priority", nil
+	case s.Priority == "" || s.Impact == v1alpha1.LevelLow:
+		return fmt.Sprintf("its priority is %q, its impact %q", s.Priority, s.Impact), nil
 	case s.State != v1alpha1.IncidentNew:
 		return fmt.Sprintf("its state is %q", s.State), nil
 	}
