@@ -49,7 +49,7 @@ func (r *Reconciler) gather(ctx context.Context, known *inventory.Change) (*prac
 			}
 		}
 	}
-	s.Rollouts = r.Inventory.Rollouts(namespace)
+	s.Concurrency = r.Inventory.Concurrency(namespace)
 	s.Neighbours = r.neighbours(services)
 	var err error
 	s.Suspicions, err = r.suspicions(ctx, client.ObjectKeyFromObject(known.Object))

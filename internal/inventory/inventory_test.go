@@ -1,6 +1,7 @@
 package inventory_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -193,7 +194,7 @@ func TestWorld(t *testing.T) {
 	if diff := cmp.Diff(claims, w.Claims); diff != "" {
 		t.Errorf("claims (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]change.Rollout{{Workload: key("Deployment", "checkout"), Change: "went-wrong"}}, w.Concurrency.Rollouts); diff != "" {
+	if diff := cmp.Diff([]change.Rollout{{Workload: key("Deployment", "checkout"), Change: "went-wrong"}}, slices.Collect(w.Concurrency.Rollouts)); diff != "" {
 		t.Errorf("rollouts (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]v1alpha1.Baseline{baseline}, w.Baselines); diff != "" {

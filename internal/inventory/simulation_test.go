@@ -134,7 +134,7 @@ func readable(i *inventory.Inventory) []string {
 
 func rolloutsOf(i *inventory.Inventory) map[string]bool {
 	out := map[string]bool{}
-	for _, r := range i.Rollouts("shop") {
+	for r := range i.Rollouts("shop") {
 		out[r.Workload.Name] = true
 	}
 	return out

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"iter"
 	"maps"
 	"slices"
 
@@ -104,7 +105,7 @@ func (i *Inventory) World(r *change.Request) *change.World {
 		}
 	}
 	if g.Rules != nil && g.Rules.MaxConcurrentRollouts > 0 {
-		w.Concurrency.Rollouts = i.Rollouts(key.Namespace)
+		w.Concurrency = i.Concurrency(key.Namespace)
 	}
 	w.Filed = change.Filed{
 		Undecided:   i.undecided.of(key.Namespace),
@@ -139,29 +140,37 @@ func (i *Inventory) failedChanges(namespace string, baselines []v1alpha1.Baselin
 	return out
 }
 
-// Rollouts in progress of a namespace's governed workloads. It takes no lock.
-func (i *Inventory) Rollouts(namespace string) []change.Rollout {
-	var out []change.Rollout
-	rules := i.rules.of(namespace)
-	for _, key := range i.rolling.of(namespace) {
-		w, exists := i.workloads.get(key)
-		if !exists {
-			continue
+// Concurrency of a namespace.
+func (i *Inventory) Concurrency(namespace string) change.Concurrency {
+	return change.Concurrency{Rollouts: i.Rollouts(namespace), AtMost: len(i.rolling.of(namespace))}
+}
+
+// Rollouts in progress of a namespace's governed workloads. They are looked up as they are asked for: there may be
+// many, and the gate seldom needs to know more than a few. It takes no lock.
+func (i *Inventory) Rollouts(namespace string) iter.Seq[change.Rollout] {
+	return func(yield func(change.Rollout) bool) {
+		rules := i.rules.of(namespace)
+		for _, key := range i.rolling.of(namespace) {
+			w, exists := i.workloads.get(key)
+			if !exists {
+				continue
+			}
+			g := Governance{}
+			g.own(w.claimants)
+			switch change.EnforcementFor(g.Claims, rules) {
+			case "", v1alpha1.EnforcementDisabled:
+				continue
+			case v1alpha1.EnforcementAudit, v1alpha1.EnforcementWarn, v1alpha1.EnforcementEnforce:
+			}
+			rollout := change.Rollout{Workload: key}
+			if baselines := i.Baselines(key); len(baselines) > 0 {
+				rollout.Change = baselines[0].Change
+			}
+			if !yield(rollout) {
+				return
+			}
 		}
-		g := Governance{}
-		g.own(w.claimants)
-		switch change.EnforcementFor(g.Claims, rules) {
-		case "", v1alpha1.EnforcementDisabled:
-			continue
-		case v1alpha1.EnforcementAudit, v1alpha1.EnforcementWarn, v1alpha1.EnforcementEnforce:
-		}
-		rollout := change.Rollout{Workload: key}
-		if baselines := i.Baselines(key); len(baselines) > 0 {
-			rollout.Change = baselines[0].Change
-		}
-		out = append(out, rollout)
 	}
-	return out
 }
 
 // RiskFacts are what the risk of a change to a workload that exists is computed from. It takes no lock.

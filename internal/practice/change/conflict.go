@@ -13,8 +13,8 @@ type gate struct {
 	rules *Rules
 	// candidates that have a workload in common with the Change, itself among them.
 	candidates []*Candidate
-	// rollouts in progress in the namespace.
-	rollouts []Rollout
+	// concurrency of the namespace.
+	concurrency Concurrency
 	// exhausted are the Services of the workload whose error budget is spent.
 	exhausted []string
 	now       time.Time
@@ -122,12 +122,11 @@ func (g *gate) free(c *Candidate, key configuration.Key, rep *report) bool {
 				"Change %s on %s was approved earlier and goes first, until it is rolled out or its window ends (%s)", other.Name, nameOf(key), g.show(other.Window.To))
 		}
 	}
-	if n := g.othersRollingOut(key); g.rules.MaxConcurrentRollouts > 0 && n >= int(g.rules.MaxConcurrentRollouts) {
+	if most := int(g.rules.MaxConcurrentRollouts); most > 0 && g.concurrency.reaches(most, key) {
 		if rep == nil {
 			return false
 		}
-		ok = rep.fail(CauseConflict, name, "", "%s in the namespace, and the ChangePolicy allows %d at a time",
-			are(n, "workload", "being rolled out"), g.rules.MaxConcurrentRollouts)
+		ok = rep.fail(CauseConflict, name, "", "other workloads of the namespace are being rolled out, and the ChangePolicy allows %d at a time", most)
 	}
 	return ok
 }
@@ -170,14 +169,21 @@ func (c *Candidate) approvedBefore(other *Candidate) bool {
 	return cmp.Or(c.Approval.At.Compare(other.Approval.At), cmp.Compare(c.Name, other.Name)) < 0
 }
 
-func (g *gate) othersRollingOut(key configuration.Key) int {
+// reaches says whether as many workloads, other than one, are being rolled out.
+func (c *Concurrency) reaches(most int, except configuration.Key) bool {
+	if c.Rollouts == nil || c.AtMost < most {
+		return false
+	}
 	n := 0
-	for i := range g.rollouts {
-		if g.rollouts[i].Workload != key {
+	for r := range c.Rollouts {
+		if r.Workload != except {
 			n++
 		}
+		if n >= most {
+			return true
+		}
 	}
-	return n
+	return false
 }
 
 // show writes a time as people in the zone of the change window read it.
@@ -209,12 +215,4 @@ func because(reason string) string {
 		return ""
 	}
 	return " (" + brief(plain(reason), maxShownText) + ")"
-}
-
-// are is "1 workload is being rolled out" or "2 workloads are being rolled out".
-func are(n int, noun, what string) string {
-	if n == 1 {
-		return "1 " + noun + " is " + what
-	}
-	return plural(n, noun) + " are " + what
 }

@@ -34,12 +34,14 @@ func Decide(r *Request, w *World, now time.Time) Decision {
 		}
 		return d
 	}
-	g := gate{rules: rules, candidates: w.Candidates, rollouts: w.Concurrency.Rollouts, exhausted: w.ExhaustedBudgets, now: now}
+	g := gate{rules: rules, candidates: w.Candidates, concurrency: w.Concurrency, exhausted: w.ExhaustedBudgets, now: now}
 	if c := g.covering(r, w); c != nil {
 		d.Verdict, d.Change = Covered, c.Name
 		return d
 	}
-	g.uncovered(&d, r, w)
+	// A copy: what thinks up a Change keeps hold of its gate, and would have this one allocated for all.
+	closed := g
+	closed.uncovered(&d, r, w)
 	return d
 }
 

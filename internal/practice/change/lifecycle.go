@@ -19,8 +19,8 @@ type Subject struct {
 	Others []*Candidate
 	// Neighbours are the candidates of other Changes on Services that its own depend on hard, or the other way.
 	Neighbours []Neighbour
-	// Rollouts in progress in its namespace.
-	Rollouts []Rollout
+	// Concurrency of its namespace.
+	Concurrency Concurrency
 	// Suspicions are the Incidents that suspect it.
 	Suspicions []Suspicion
 }
@@ -306,7 +306,7 @@ func (l *life) prepare() {
 	in := l.Agreed
 	in.Change = &chg
 	l.candidate, l.votes = prepare(&in)
-	l.gate = gate{rules: l.Rules, candidates: l.Others, rollouts: l.Rollouts, now: l.now}
+	l.gate = gate{rules: l.Rules, candidates: l.Others, concurrency: l.Concurrency, now: l.now}
 }
 
 func (l *life) recorded(digest string) bool {

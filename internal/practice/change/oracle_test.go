@@ -37,7 +37,7 @@ func (s *small) world() *World {
 	rules := Merge(s.policies, map[string]Calendar{"office": s.calendar})
 	w := &World{
 		Claims: s.claims, Enforcement: s.enforced, Rules: rules, Baselines: s.baselines, FailedChanges: s.failed, Risk: s.risk,
-		Concurrency: Concurrency{Rollouts: s.rollouts}, ExhaustedBudgets: s.exhausted,
+		Concurrency: Concurrency{Rollouts: slices.Values(s.rollouts), AtMost: len(s.rollouts)}, ExhaustedBudgets: s.exhausted,
 	}
 	for _, c := range s.changes {
 		w.Candidates = append(w.Candidates, Prepare(Agreed{Change: c, Approvals: s.votes[c.Name], Rules: rules}))

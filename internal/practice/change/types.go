@@ -7,6 +7,7 @@
 package change
 
 import (
+	"iter"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -122,8 +123,11 @@ type Twin struct {
 
 // Concurrency is what is being rolled out in a namespace.
 type Concurrency struct {
-	// Rollouts in progress of governed workloads.
-	Rollouts []Rollout
+	// Rollouts in progress of governed workloads; nil: none. Looked at only where a policy limits them, and no longer
+	// than it takes to know that there are too many.
+	Rollouts iter.Seq[Rollout]
+	// AtMost is how many there can be: a number that is known without looking.
+	AtMost int
 }
 
 // Rollout is a template that is being rolled out.
