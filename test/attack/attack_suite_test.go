@@ -4,6 +4,7 @@ package attack
 
 import (
 	"testing"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -19,6 +20,8 @@ var (
 
 func TestAttack(t *testing.T) {
 	RegisterFailHandler(Fail)
+	// What the API server learns through watches takes as long as it takes on a busy machine.
+	SetDefaultEventuallyTimeout(30 * time.Second)
 	RunSpecs(t, "Attacks")
 }
 

@@ -492,6 +492,8 @@ var _ = Describe("What must pass", func() {
 			return nil
 		})
 		operator.admitAnything(func() { Expect(env.Admin().Delete(ctx, s.checkout)).To(Succeed()) })
+		s.unasked("a deletion of what is being deleted", func() error { return s.eddie.Delete(ctx, s.checkout) })
+		s.unasked("a template that its controller will not roll out any more", func() error { return s.attempt(ctx, image(evilImage)) })
 		s.unasked("the end of a deletion", func() error { return s.attempt(ctx, func(o client.Object) { o.SetFinalizers(nil) }) })
 	})
 	It("is not asked about other namespaces, nor about the operator's own", func(ctx SpecContext) {

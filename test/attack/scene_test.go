@@ -91,7 +91,7 @@ func (s *scene) govern(ctx context.Context) {
 		policy.Spec.Approvals = append(policy.Spec.Approvals, v1alpha1.ApprovalRule{Risk: risk, Required: 1})
 	}
 	Expect(env.Admin().Create(ctx, policy)).To(Succeed())
-	DeferCleanup(func(ctx SpecContext) { Expect(env.Admin().Delete(ctx, policy)).To(Succeed()) }) //nolint:contextcheck // a cleanup has a context of its own
+	DeferCleanup(func(ctx SpecContext) { Expect(env.Admin().Delete(ctx, policy)).To(Succeed()) })
 	service := &v1alpha1.Service{ObjectMeta: metav1.ObjectMeta{Name: "checkout", Namespace: s.namespace}}
 	service.Spec.Owner.Team = "payments"
 	service.Spec.Workloads = []v1alpha1.WorkloadClaim{{
@@ -106,7 +106,7 @@ func (s *scene) govern(ctx context.Context) {
 		g.Expect(operator.inventory.Baselines(key)).NotTo(BeEmpty())
 		g.Expect(operator.inventory.Governance(key, s.checkout.Spec.Template.Labels).Enforcement).To(Equal(v1alpha1.EnforcementEnforce))
 		g.Expect(s.attempt(ctx, image(evilImage))).NotTo(Succeed())
-	}).WithTimeout(20 * time.Second).Should(Succeed())
+	}).Should(Succeed())
 }
 
 // agree writes the ConfigurationItem of a workload, as its controller would on adoption.
@@ -289,7 +289,7 @@ func (s *scene) assess(ctx context.Context, c *v1alpha1.Change) {
 // vote casts one on the present digest of a Change.
 func (s *scene) vote(ctx context.Context, voter string, c *v1alpha1.Change, decision v1alpha1.Decision) {
 	GinkgoHelper()
-	env.Bind(GinkgoTB(), s.namespace, apiserver.User(voter), "itil-approver") //nolint:contextcheck // it has the test's
+	env.Bind(GinkgoTB(), s.namespace, apiserver.User(voter), "itil-approver")
 	vote := &v1alpha1.ChangeApproval{ObjectMeta: metav1.ObjectMeta{GenerateName: c.Name + "-", Namespace: s.namespace}}
 	vote.Spec.ChangeRef.Name, vote.Spec.Decision = v1alpha1.ObjectName(c.Name), decision
 	vote.Spec.Digest = change.Digest(&c.Spec)

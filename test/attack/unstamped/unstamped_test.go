@@ -3,6 +3,7 @@ package unstamped
 
 import (
 	"testing"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -15,6 +16,8 @@ var env *apiserver.Env
 
 func TestUnstamped(t *testing.T) {
 	RegisterFailHandler(Fail)
+	// What the API server learns through watches takes as long as it takes on a busy machine.
+	SetDefaultEventuallyTimeout(30 * time.Second)
 	RunSpecs(t, "Attacks on a cluster that does not stamp")
 }
 
