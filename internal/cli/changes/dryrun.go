@@ -31,6 +31,8 @@ type trial struct {
 	// after is what would be stored; nil for a deletion.
 	after    *unstructured.Unstructured
 	warnings []string
+	// untried: the user may not deploy it, so that nobody asked the gate; after was made here.
+	untried bool
 }
 
 // template is the pod template that would be stored.
@@ -179,6 +181,27 @@ func tryImages(ctx context.Context, s *session.Session, live *unstructured.Unstr
 		return nil, err
 	}
 	return t, t.patch(ctx, s, client.RawPatch(types.StrategicMergePatchType, patch))
+}
+
+// withImages is a workload with new images, as it would be stored where nothing else alters it: for who may file a
+// Change and leave the deployment to somebody else.
+func withImages(live *unstructured.Unstructured, images map[string]string) *trial {
+	t := trialOf(live)
+	t.after, t.untried = live.DeepCopy(), true
+	// The copy of an object is of the types of the object.
+	template, _, _ := unstructured.NestedFieldNoCopy(t.after.Object, append(templatePath(t.kind), "spec")...)
+	spec, _ := template.(map[string]any)
+	for _, list := range []string{"initContainers", "containers"} {
+		containers, _ := spec[list].([]any)
+		for _, item := range containers {
+			container, _ := item.(map[string]any)
+			name, _ := container["name"].(string)
+			if image, asked := images[name]; asked {
+				container["image"] = image
+			}
+		}
+	}
+	return t
 }
 
 // tryDeletion tries to delete a workload.

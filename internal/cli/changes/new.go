@@ -2,6 +2,7 @@ package changes
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -142,7 +143,7 @@ func (n *filer) run(cmd *cobra.Command, names []string) error {
 // try tries all that the command line names.
 func (n *filer) try(cmd *cobra.Command, s *session.Session, names []string) ([]*trial, error) {
 	ctx := cmd.Context()
-	trials, err := tryGiven(cmd, s, n.files, n.manager, names)
+	trials, err := n.tryGiven(cmd, s, names)
 	if err != nil {
 		return nil, err
 	}
@@ -160,6 +161,29 @@ func (n *filer) try(cmd *cobra.Command, s *session.Session, names []string) ([]*
 	return trials, nil
 }
 
+// tryGiven is tryGiven; who may not deploy new images may file a Change for them all the same.
+func (n *filer) tryGiven(cmd *cobra.Command, s *session.Session, names []string) ([]*trial, error) {
+	trials, err := tryGiven(cmd, s, n.files, n.manager, names)
+	refused, ok := errors.AsType[*notTriedError](err)
+	if !ok || n.pin == string(pinTemplate) {
+		return trials, err
+	}
+	s.Screen.Notef("You may not deploy %s yourself: what the gate would say was not asked.", refused.trial)
+	return []*trial{refused.trial}, nil
+}
+
+// notTriedError is of a trial of new images for which the user lacks the rights, with what can be known without it.
+type notTriedError struct {
+	failure *exit.Error
+	trial   *trial
+}
+
+// Error implements error.
+func (n *notTriedError) Error() string { return n.failure.Error() }
+
+// Unwrap is the failure with its code and next step.
+func (n *notTriedError) Unwrap() error { return n.failure }
+
 // tryGiven tries manifests, or a workload with new images.
 func tryGiven(cmd *cobra.Command, s *session.Session, files *genericclioptions.FileNameFlags, manager string, names []string) ([]*trial, error) {
 	ctx := cmd.Context()
@@ -173,6 +197,9 @@ func tryGiven(cmd *cobra.Command, s *session.Session, files *genericclioptions.F
 			return nil, err
 		}
 		t, err := tryImages(ctx, s, live, images)
+		if failure, ok := errors.AsType[*exit.Error](err); ok && failure.Code == exit.NotPermitted {
+			return nil, &notTriedError{failure: failure, trial: withImages(live, images)}
+		}
 		return []*trial{t}, err
 	}
 	if !given(files) {
@@ -259,7 +286,7 @@ func (n *filer) targets(
 			return nil, nil, exit.New(exit.Usage, "more than images would change in %s, and --pin images lets in images alone", t).
 				WithNext("use --pin auto or --pin template")
 		}
-		if !t.governed() {
+		if !t.governed() && !t.untried {
 			s.Screen.Notef("%s needs no Change as things are: the gate would let it in now.", t)
 		}
 		for _, image := range tagged(&p.target) {

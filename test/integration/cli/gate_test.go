@@ -340,6 +340,17 @@ var _ = Describe("Filing a Change, and asking the gate", func() {
 		Expect(filed(ctx)).To(BeEmpty())
 	})
 
+	It("files for who may ask and not deploy", func(ctx SpecContext) {
+		running(ctx)
+		grace := somebody(namespace, "grace", nil, "itil-viewer", "itil-editor", "system:aggregate-to-view")
+		grace.runs(ctx, namespace, "change", "new", "deployment/checkout", "app="+newImage, "--wait", "0s").
+			expect(exit.OK, "You may not deploy Deployment "+namespace+"/checkout yourself", "image of app is "+newImage)
+		Expect(only(ctx).Spec.Targets[0].TemplateHash).To(BeEmpty())
+		Expect(only(ctx).Spec.Requester).To(Equal(v1alpha1.UserName("grace")))
+		grace.runs(ctx, namespace, "change", "new", "deployment/checkout", "app=x", "--pin", "template").expect(exit.NotPermitted, "server-side dry run")
+		grace.runs(ctx, namespace, "change", "new", "-f", manifests(deployment(namespace, newImage, ""))).expect(exit.NotPermitted, "same rights as the real thing")
+	})
+
 	It("knows whose fields a manifest takes away", func(ctx SpecContext) {
 		running(ctx)
 		patch := []byte(`{"spec":{"replicas":3}}`)
