@@ -55,7 +55,7 @@ type Inventory struct {
 
 // writersOnly is under the lock.
 type writersOnly struct {
-	workloads  groups[string, configuration.Key]                   // by namespace
+	workloads  map[string]*postings                                // by namespace
 	members    groups[servicelevel.ServiceName, configuration.Key] // by the Service that claims them
 	services   groups[string, servicelevel.ServiceName]            // by namespace
 	claims     map[servicelevel.ServiceName][]*claim
@@ -76,7 +76,7 @@ type writersOnly struct {
 func New() *Inventory {
 	return &Inventory{
 		written: writersOnly{
-			workloads:  groups[string, configuration.Key]{},
+			workloads:  map[string]*postings{},
 			members:    groups[servicelevel.ServiceName, configuration.Key]{},
 			services:   groups[string, servicelevel.ServiceName]{},
 			claims:     map[servicelevel.ServiceName][]*claim{},

@@ -134,7 +134,7 @@ func (i *Inventory) putService(obj *v1alpha1.Service, n *news) {
 	i.written.claims[name] = i.claim(next)
 	i.unclaim(claims)
 	i.depend(old, next, n)
-	i.reclaimNamespace(name.Namespace, n)
+	i.reclaimFor(name, next.Claims, n)
 }
 
 func (i *Inventory) removeService(obj *v1alpha1.Service, n *news) {
@@ -149,7 +149,7 @@ func (i *Inventory) removeService(obj *v1alpha1.Service, n *news) {
 	i.unclaim(i.written.claims[name])
 	delete(i.written.claims, name)
 	i.depend(old, nil, n)
-	i.reclaimNamespace(name.Namespace, n)
+	i.reclaimFor(name, nil, n)
 	n.service(name)
 }
 
@@ -222,16 +222,21 @@ func (i *Inventory) depend(old, next *Service, n *news) {
 	}
 }
 
-// reclaimNamespace finds out anew who claims the workloads of a namespace, after a person altered a Service in it.
-func (i *Inventory) reclaimNamespace(namespace string, n *news) {
-	for key := range i.written.workloads[namespace] {
-		old := i.workloads.of(key)
-		claimants := i.claimantsOf(old.Workload)
-		if slices.EqualFunc(claimants, old.claimants, func(a, b Claimant) bool { return a.Service == b.Service }) {
-			continue
+// reclaimFor finds out anew who claims what a Service claimed before or claims now, after a person altered it.
+func (i *Inventory) reclaimFor(name servicelevel.ServiceName, claims []configuration.Claim, n *news) {
+	affected := map[configuration.Key]*workload{}
+	for key := range i.written.members[name] {
+		affected[key] = i.workloads.of(key)
+	}
+	if p, known := i.written.workloads[name.Namespace]; known {
+		for _, c := range claims {
+			p.claimed(c, affected)
 		}
-		i.workloads.put(key, &workload{Workload: old.Workload, claimants: claimants})
-		i.reclaim(key, old.claimants, claimants, n)
+	}
+	for key, old := range affected {
+		next := &workload{Workload: old.Workload, claimants: i.claimantsOf(old.Workload)}
+		i.replaceWorkload(next)
+		i.reclaim(key, old.claimants, next.claimants, n)
 		n.workload(key)
 	}
 }

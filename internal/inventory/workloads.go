@@ -3,6 +3,7 @@ package inventory
 import (
 	"cmp"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
@@ -46,7 +47,11 @@ func (i *Inventory) Workloads() iter.Seq[*configuration.Workload] {
 func (i *Inventory) WorkloadsIn(namespace string) []configuration.Key {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return sorted(i.written.workloads[namespace], compareKeys)
+	p, known := i.written.workloads[namespace]
+	if !known {
+		return nil
+	}
+	return slices.SortedFunc(maps.Keys(p.slots), compareKeys)
 }
 
 // Claimants are the Services that claim a workload that exists, in the order of their names and claims.
@@ -92,8 +97,7 @@ func (i *Inventory) claimantsOf(w *configuration.Workload) []Claimant {
 func (i *Inventory) putWorkload(w *configuration.Workload, n *news) {
 	old, existed := i.workloads.get(w.Key)
 	next := &workload{Workload: w, claimants: i.claimantsOf(w)}
-	i.workloads.put(w.Key, next)
-	i.written.workloads.add(w.Key.Namespace, w.Key)
+	i.replaceWorkload(next)
 	if !existed || !old.Selector.Equal(w.Selector) {
 		i.selecting.put(w.Key.Namespace, w.Selector, w.Key)
 	}
@@ -106,13 +110,26 @@ func (i *Inventory) putWorkload(w *configuration.Workload, n *news) {
 	n.workload(w.Key)
 }
 
+func (i *Inventory) replaceWorkload(next *workload) {
+	i.workloads.put(next.Key, next)
+	p, known := i.written.workloads[next.Key.Namespace]
+	if !known {
+		p = newPostings(next.Key.Namespace)
+		i.written.workloads[next.Key.Namespace] = p
+	}
+	p.put(next)
+}
+
 func (i *Inventory) removeWorkload(key configuration.Key, n *news) {
 	old, existed := i.workloads.get(key)
 	if !existed {
 		return
 	}
 	i.workloads.remove(key)
-	i.written.workloads.remove(key.Namespace, key)
+	p := i.written.workloads[key.Namespace]
+	if p.remove(key); len(p.slots) == 0 {
+		delete(i.written.workloads, key.Namespace)
+	}
 	i.selecting.remove(key)
 	i.roll(key, false)
 	i.reclaim(key, old.claimants, nil, n)

@@ -27,7 +27,7 @@ const (
 const (
 	maxConditions       = 32
 	maxConditionMessage = 512
-	annotationDomain    = "itil.dev/"
+	ourDomain           = "itil.dev/"
 	defaultPartition    = 0
 )
 
@@ -92,8 +92,8 @@ func FromObject(obj map[string]any) (Workload, error) {
 		UID:         types.UID(stringAt(metadata, "uid")),
 		CreatedAt:   timeAt(metadata, "creationTimestamp"),
 		Deleting:    metadata["deletionTimestamp"] != nil,
-		Labels:      stringMap(metadata, "labels"),
-		Annotations: ownAnnotations(metadata),
+		Labels:      ofOurDomain(metadata, "labels"),
+		Annotations: ofOurDomain(metadata, "annotations"),
 		Template:    ParseTemplate(name, RawTemplate(obj)),
 		Selector:    k.selector(obj),
 	}
@@ -139,11 +139,12 @@ func groupOf(apiVersion string) string {
 	return group
 }
 
-func ownAnnotations(metadata map[string]any) map[string]string {
+// ofOurDomain are the labels or annotations that mean something to us; the others are not worth their memory.
+func ofOurDomain(metadata map[string]any, field string) map[string]string {
 	var out map[string]string
-	for key, value := range mapAt(metadata, "annotations") {
+	for key, value := range mapAt(metadata, field) {
 		s, ok := value.(string)
-		if !ok || !strings.HasPrefix(key, annotationDomain) {
+		if !ok || !strings.HasPrefix(key, ourDomain) {
 			continue
 		}
 		if out == nil {

@@ -155,7 +155,7 @@ func TestFromObject(t *testing.T) {
 }
 
 func TestFromObjectMetadata(t *testing.T) {
-	d := builder.MakeDeployment("shop", "checkout").Label("team", "payments").
+	d := builder.MakeDeployment("shop", "checkout").Label("team", "payments").Label("itil.dev/incidents", "disabled").
 		Annotation("itil.dev/change", "checkout-2").Annotation("other.example/x", "y").
 		Condition(appsv1.DeploymentCondition{Type: "Progressing", Status: "False", Reason: "ProgressDeadlineExceeded", LastTransitionTime: at(0), LastUpdateTime: at(time.Minute)}).
 		Obj()
@@ -168,7 +168,7 @@ func TestFromObjectMetadata(t *testing.T) {
 	want := configuration.Workload{
 		Key: configuration.Key{Group: "apps", Kind: "Deployment", Namespace: "shop", Name: "checkout"},
 		UID: "uid-Deployment-shop-checkout", Generation: 1, CreatedAt: builder.Epoch, Deleting: true,
-		Labels: map[string]string{"team": "payments"}, Annotations: map[string]string{"itil.dev/change": "checkout-2"},
+		Labels: map[string]string{"itil.dev/incidents": "disabled"}, Annotations: map[string]string{"itil.dev/change": "checkout-2"},
 		Owner: &configuration.Owner{Key: configuration.Key{Group: "shop.example", Kind: "Shop", Namespace: "shop", Name: "shop"}, UID: "b"},
 		Conditions: map[string]configuration.Condition{
 			"Progressing": {Status: "False", Reason: "ProgressDeadlineExceeded", Since: builder.Epoch, UpdatedAt: builder.Epoch.Add(time.Minute)},

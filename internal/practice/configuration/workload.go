@@ -27,7 +27,8 @@ type Workload struct {
 	CreatedAt          time.Time
 	// Deleting: it has a deletion timestamp.
 	Deleting bool
-	// Labels of the object itself (the template's are in Template.Labels), and its annotations of our domain.
+	// Labels and annotations of the object itself that are of our domain, itil.dev. The template's labels are in
+	// Template.Labels.
 	Labels      map[string]string
 	Annotations map[string]string
 	// Owner is its controller, nil where it has none.
