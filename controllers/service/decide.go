@@ -173,5 +173,5 @@ func nextStep(s *v1alpha1.ServiceStatus, seen *observed) string {
 	case s.OpenIncidents > 0:
 		step = "see its open Incidents: kubectl get inc -n " + name.Namespace
 	}
-	return step[:min(len(step), maxNextStep)]
+	return strings.ToValidUTF8(step[:min(len(step), maxNextStep)], "")
 }

@@ -1,6 +1,8 @@
 package service
 
 import (
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 
@@ -28,5 +30,5 @@ func (r *Reconciler) announce(before, after *v1alpha1.Service) {
 	}
 	const maxNote = 900 // the API allows 1,024 bytes
 	r.Recorder.Eventf(after, nil, kind, eventHealth, actionWatch, "%s, was %s: %s",
-		after.Status.Health, before.Status.Health, why[:min(len(why), maxNote)])
+		after.Status.Health, before.Status.Health, strings.ToValidUTF8(why[:min(len(why), maxNote)], ""))
 }
