@@ -240,7 +240,8 @@ func (c *correlation) conclude() {
 		c.FailedTemplateHash = c.failedTemplate()
 	}
 	for _, f := range c.result.Findings {
-		c.RecoveryHoldSeconds = max(c.RecoveryHoldSeconds, int32(min(f.Hold, maxRecoveryHold)/time.Second))
+		hold := int32(min(f.Hold, maxRecoveryHold) / time.Second) //nolint:gosec // bounded in the same line
+		c.RecoveryHoldSeconds = max(c.RecoveryHoldSeconds, hold)
 	}
 	c.RecoveryHoldSeconds = max(c.RecoveryHoldSeconds, int32(minRecoveryHold/time.Second))
 	if len(c.Signals) == 0 {

@@ -95,7 +95,7 @@ func (f cronField) parse(text string) (set uint64, star bool, err error) {
 		low, high := f.least, f.most
 		switch {
 		case span == "*" || span == "?":
-			star = star || !stepped
+			star = star || !stepped || stepText == "1"
 		default:
 			from, to, isRange := strings.Cut(span, "-")
 			if low, err = f.value(from); err != nil {

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -72,7 +73,7 @@ const (
 )
 
 // forgotten reports whether nothing is remembered that a new look would not find again.
-func (l *Loop) forgotten() bool { return len(l.Seen) == 0 && len(l.Restarts) == 0 && len(l.Kills) == 0 }
+func (s *Loop) forgotten() bool { return len(s.Seen) == 0 && len(s.Restarts) == 0 && len(s.Kills) == 0 }
 
 // since is when a state without a time of its own was first seen; where the workload was never looked at before,
 // atLeast tells.
@@ -101,7 +102,9 @@ func (l *look) keptSince(old Second) Second {
 }
 
 func insertRestart(list []Restart, r Restart, limit int) []Restart {
-	i, _ := slices.BinarySearchFunc(list, r, func(a, b Restart) int { return int(max(min(a.At-b.At, 1), -1)) })
+	i, _ := slices.BinarySearchFunc(list, r, func(a, b Restart) int {
+		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Revision, b.Revision))
+	})
 	list = slices.Insert(list, i, r)
 	if len(list) > limit {
 		list = list[len(list)-limit:]

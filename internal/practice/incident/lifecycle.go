@@ -220,7 +220,11 @@ func (e *evaluation) acknowledge() {
 // resolution is what resolves the incident, when and by whom; nil where nothing does.
 func (e *evaluation) resolution() (resolution *v1alpha1.Resolution, at time.Time, by string) {
 	declared := e.incident.Spec.Resolution
-	if declared != nil && !e.outdated(declared) {
+	switch {
+	case declared == nil:
+	case e.disproved(declared):
+		e.refused = disprovedText(declared)
+	default:
 		if e.refused = e.refusal(declared); e.refused == "" {
 			return declared, e.now, string(e.incident.Spec.Assignee)
 		}
@@ -232,6 +236,9 @@ func (e *evaluation) resolution() (resolution *v1alpha1.Resolution, at time.Time
 		if end := recovered.Add(e.hold()); end.After(e.now) {
 			e.wake(end)
 			return nil, time.Time{}, ""
+		}
+		if declared != nil {
+			return declared, recovered.Time, operator
 		}
 		automatic := e.automatic()
 		return &automatic, recovered.Time, operator
@@ -248,9 +255,15 @@ func (e *evaluation) hold() time.Duration {
 	return time.Duration(e.Status.RecoveryHoldSeconds) * time.Second
 }
 
-// outdated reports whether the declared resolution is the one that a new failure has disproved.
-func (e *evaluation) outdated(declared *v1alpha1.Resolution) bool {
-	return e.Status.ReopenedAt != nil && equality.Semantic.DeepEqual(declared, e.Status.Resolution)
+// disproved reports whether the declared resolution is the one after which it failed again. It does not resolve a
+// second time; that the workload recovers still does.
+func (e *evaluation) disproved(declared *v1alpha1.Resolution) bool {
+	return e.Status.ReopenedAt != nil && e.Status.State != v1alpha1.IncidentResolved &&
+		equality.Semantic.DeepEqual(declared, e.Status.Resolution)
+}
+
+func disprovedText(declared *v1alpha1.Resolution) string {
+	return "resolution " + string(declared.Code) + " did not last: it failed again; declare another when it is repaired"
 }
 
 // refusal says why a person's resolution does not resolve; empty: it does. What shows still may be accepted by name
@@ -346,8 +359,10 @@ func (e *evaluation) reopen(failed bool) {
 	s := &e.Status
 	e.resumeClocks(s.ResolvedAt)
 	s.State = v1alpha1.IncidentInProgress
-	if s.Resolution == nil {
-		s.Resolution = e.incident.Spec.Resolution
+	// What is declared still is disproved, and is remembered as such.
+	s.Resolution, e.refused = nil, ""
+	if declared := e.incident.Spec.Resolution; declared != nil {
+		s.Resolution, e.refused = declared.DeepCopy(), disprovedText(declared)
 	}
 	s.Reopened++
 	s.ReopenedAt, s.ResolvedAt = e.at(e.now), nil
@@ -400,7 +415,7 @@ func (e *evaluation) work(before v1alpha1.IncidentState) {
 		s.State = v1alpha1.IncidentInProgress
 		e.tell("taken up again", string(e.incident.Spec.Assignee))
 		e.event(Event{Reason: EventResumed, Action: "Resume", Note: "no longer on hold"})
-	case before == v1alpha1.IncidentInProgress, s.AcknowledgedAt != nil:
+	case before == v1alpha1.IncidentInProgress, s.AcknowledgedAt != nil, hold != nil:
 		s.State = v1alpha1.IncidentInProgress
 	default:
 		s.State = v1alpha1.IncidentNew

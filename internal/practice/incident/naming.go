@@ -23,9 +23,10 @@ const (
 	// LabelEpisode on an Incident says the how manieth of its workload it is.
 	LabelEpisode = "itil.dev/episode"
 
-	// GroupDetection and KindDetection are of the record that counts what caps keep back.
+	// GroupDetection is the group of the record that counts what caps keep back.
 	GroupDetection = "itil.dev"
-	KindDetection  = "Detection"
+	// KindDetection is its kind.
+	KindDetection = "Detection"
 
 	maxObjectName = 253
 	nameDigits    = 5
@@ -121,9 +122,9 @@ func Episode(labels map[string]string) int {
 }
 
 // Title says in one line what fails.
-func Title(key configuration.Key, f Finding) string {
+func Title(key configuration.Key, f Finding) string { //nolint:gocyclo // one case for each reason
 	of := func(format string) string { return fmt.Sprintf(format, f.Container) }
-	what := ""
+	var what string
 	switch f.Reason {
 	case v1alpha1.SignalOOMKilled:
 		what = of("container %s is OOMKilled")

@@ -43,7 +43,7 @@ func closePatch(r *v1alpha1.Resolution) string {
 func (e *evaluation) onwards() []string {
 	s := &e.Status
 	switch {
-	case e.refused != "":
+	case e.refused != "" && Active(s.Signals):
 		return append([]string{e.refused}, e.look()...)
 	case len(s.Signals) == 0:
 		return []string{"resolve it when the service is restored: " +

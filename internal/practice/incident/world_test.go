@@ -54,6 +54,7 @@ func version(o *unstructured.Unstructured) string {
 }
 
 func newWorld(t *testing.T) *world {
+	t.Helper()
 	return &world{
 		t: t, settings: incident.DefaultSettings(), facts: incident.Facts{Rules: incident.DefaultRules()},
 		objects: map[types.UID]*unstructured.Unstructured{}, known: map[configuration.Key]bool{},

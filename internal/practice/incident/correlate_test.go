@@ -1,0 +1,369 @@
+package incident_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+	"github.com/itil-dev/itil-operator/internal/practice/incident"
+)
+
+var web = configuration.Key{Group: "apps", Kind: "Deployment", Namespace: "shop", Name: "web"}
+
+func oom(since time.Duration) incident.Finding {
+	return incident.Finding{Reason: v1alpha1.SignalOOMKilled, Container: "app", Since: at(since), LastAt: at(since), Count: 2}
+}
+
+func stuckRollout(since time.Duration) incident.Finding {
+	return incident.Finding{Reason: v1alpha1.SignalRolloutStuck, Since: at(since), LastAt: at(since), Count: 1}
+}
+
+func found(findings ...incident.Finding) incident.Result { return incident.Result{Findings: findings} }
+
+func well(since time.Duration) incident.Result {
+	return incident.Result{Well: incident.Wellness{Evident: true, Since: at(since)}}
+}
+
+func subject() incident.Subject { return incident.Subject{Key: web, TemplateHash: "v1:a"} }
+
+// signalsOf are "Reason" of what is there and "-Reason" of what is cleared.
+func signalsOf(d incident.Detected) []string {
+	var out []string
+	for _, s := range d.Signals {
+		text := string(s.Reason)
+		if s.ClearedAt != nil {
+			text = "-" + text
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+func TestSignalsClearOnEvidenceOnly(t *testing.T) {
+	before, _ := incident.Correlate(incident.Detected{}, found(oom(0), stuckRollout(minute)), subject(), at(2*minute))
+	for name, test := range map[string]struct {
+		result  incident.Result
+		subject func(*incident.Subject)
+		now     time.Duration
+		want    []string
+		reason  v1alpha1.SignalReason
+		next    time.Duration
+	}{
+		"silence clears nothing": {now: hour, want: []string{"OOMKilled", "RolloutStuck"}, reason: "OOMKilled"},
+		"one that is not seen stays while another is": {
+			result: found(stuckRollout(minute)), now: hour, want: []string{"OOMKilled", "RolloutStuck"}, reason: "OOMKilled",
+		},
+		"well for a moment": {result: well(3 * minute), now: 3*minute + 10*second, want: []string{"OOMKilled", "RolloutStuck"}, reason: "OOMKilled", next: 3*minute + 30*second},
+		"well":              {result: well(3 * minute), now: 4 * minute, want: []string{"-OOMKilled", "-RolloutStuck"}, reason: "OOMKilled"},
+		"a cure of one": {
+			result: incident.Result{Cures: []incident.Cure{{Reason: "RolloutStuck", At: at(3 * minute)}}}, now: 4 * minute,
+			want: []string{"OOMKilled", "-RolloutStuck"}, reason: "OOMKilled",
+		},
+		"a cure from before": {
+			result: incident.Result{Cures: []incident.Cure{{Reason: "RolloutStuck", At: at(0)}}}, now: 4 * minute,
+			want: []string{"OOMKilled", "RolloutStuck"}, reason: "OOMKilled",
+		},
+		"gone":                     {result: incident.Result{Gone: true}, now: hour, want: []string{"-OOMKilled", "-RolloutStuck"}, reason: "OOMKilled"},
+		"switched off":             {result: found(oom(0)), subject: func(s *incident.Subject) { s.SwitchedOff = true }, now: hour, want: []string{"-OOMKilled", "-RolloutStuck"}, reason: "OOMKilled"},
+		"a more telling one joins": {result: found(incident.Finding{Reason: "ConfigInvalid", Container: "app", Since: at(hour), LastAt: at(hour)}), now: hour, want: []string{"ConfigInvalid", "OOMKilled", "RolloutStuck"}, reason: "ConfigInvalid"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := subject()
+			if test.subject != nil {
+				test.subject(&s)
+			}
+			after, next := incident.Correlate(before, test.result, s, at(test.now))
+			if diff := cmp.Diff(test.want, signalsOf(after)); diff != "" {
+				t.Error(diff)
+			}
+			if after.Reason != test.reason || after.Fingerprint != incident.Fingerprint(web, test.reason) {
+				t.Errorf("reason %s", after.Reason)
+			}
+			recovered := !incident.Active(after.Signals)
+			if (after.RecoveredAt != nil) != recovered {
+				t.Errorf("recovered at %v with %v", after.RecoveredAt, signalsOf(after))
+			}
+			if test.next != 0 && !next.Equal(at(test.next)) {
+				t.Errorf("next look at %s, want %s", next.Sub(t0), test.next)
+			}
+		})
+	}
+}
+
+func TestJobFailuresAreNotCuredByOtherThings(t *testing.T) {
+	s := incident.Subject{Key: configuration.Key{Group: "batch", Kind: "Job", Namespace: "shop", Name: "report"}}
+	failed := incident.Finding{Reason: v1alpha1.SignalJobFailed, Since: at(0), LastAt: at(0)}
+	before, _ := incident.Correlate(incident.Detected{}, found(failed), s, at(minute))
+	for name, r := range map[string]incident.Result{"a pod that is well": well(minute), "removed after its time": {Gone: true}} {
+		if after, _ := incident.Correlate(before, r, s, at(hour)); !incident.Active(after.Signals) {
+			t.Errorf("%s: the failure is cleared", name)
+		}
+	}
+	cured := incident.Result{Cures: []incident.Cure{{Reason: v1alpha1.SignalJobFailed, At: at(hour)}}}
+	if after, _ := incident.Correlate(before, cured, s, at(hour+second)); incident.Active(after.Signals) {
+		t.Error("a later success does not clear the failure")
+	}
+}
+
+func TestWhatComesBackAfterResolutionIsNew(t *testing.T) {
+	before, _ := incident.Correlate(incident.Detected{}, found(oom(0)), subject(), at(minute))
+	before, _ = incident.Correlate(before, well(2*minute), subject(), at(3*minute))
+	again := oom(0)
+	again.LastAt = at(10 * minute)
+	s := subject()
+	inHold, _ := incident.Correlate(before, found(again), s, at(10*minute))
+	if got := inHold.Signals[0].Since.Time; !got.Equal(at(0)) {
+		t.Errorf("before the resolution it is the same failure: since %s", got.Sub(t0))
+	}
+	s.Resolved = true
+	after, _ := incident.Correlate(before, found(again), s, at(10*minute))
+	if got := after.Signals[0].Since.Time; !got.Equal(at(10 * minute)) {
+		t.Errorf("after it, a new one: since %s", got.Sub(t0))
+	}
+	if after.RecoveredAt != nil || after.RecoveredTemplateHash != "" {
+		t.Error("it still counts as recovered")
+	}
+}
+
+func TestFresh(t *testing.T) {
+	loop := oom(0)
+	loop.LastAt = at(hour)
+	for name, test := range map[string]struct {
+		finding incident.Finding
+		code    v1alpha1.ResolutionCode
+		want    bool
+	}{
+		"the failure that was resolved by hand":  {oom(0), v1alpha1.ResolutionNoFault, false},
+		"a failure since":                        {oom(30 * minute), v1alpha1.ResolutionNoFault, true},
+		"a loop that was accepted and goes on":   {loop, v1alpha1.ResolutionWorkaround, false},
+		"a loop that goes on, and was not":       {loop, v1alpha1.ResolutionSelfRecovered, true},
+		"a loop that was accepted and came anew": {oom(30 * minute), v1alpha1.ResolutionWorkaround, true},
+	} {
+		if got := incident.Fresh([]incident.Finding{test.finding}, at(10*minute), test.code); got != test.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+// TestWritesOfALoop: a pod that crashes every ten seconds for a day is some fifty writes.
+func TestWritesOfALoop(t *testing.T) {
+	d, _ := incident.Correlate(incident.Detected{}, found(oom(0)), subject(), at(0))
+	writes := 0
+	var last time.Duration
+	for n := 1; n < 24*360; n++ {
+		now := time.Duration(n) * 10 * second
+		f := oom(0)
+		f.Count, f.LastAt = int32(n)+2, at(now)
+		next, _ := incident.Correlate(d, found(f), subject(), at(now))
+		worth, due := incident.WorthWriting(d, next, false, at(now))
+		if worth {
+			if now-last < minute {
+				t.Fatalf("written at %s and again at %s", last, now)
+			}
+			d, last = next, now
+			writes++
+			continue
+		}
+		if !due.After(at(now)) {
+			t.Fatalf("not worth writing at %s, and never will be: due %s", now, due)
+		}
+		if worth, _ := incident.WorthWriting(d, next, true, at(now+24*hour)); worth {
+			t.Fatal("counts of a resolved incident are written")
+		}
+	}
+	if writes < 20 || writes > 70 {
+		t.Errorf("%d writes in a day", writes)
+	}
+}
+
+func TestWhatIsWorthWritingAtOnce(t *testing.T) {
+	before, _ := incident.Correlate(incident.Detected{}, found(oom(0)), subject(), at(0))
+	for name, r := range map[string]incident.Result{"another signal": found(oom(0), stuckRollout(second)), "a recovery": well(-minute)} {
+		after, _ := incident.Correlate(before, r, subject(), at(2*second))
+		if worth, _ := incident.WorthWriting(before, after, false, at(2*second)); !worth {
+			t.Errorf("%s is not written", name)
+		}
+	}
+	after, _ := incident.Correlate(before, found(oom(0)), subject(), at(24*hour))
+	if worth, due := incident.WorthWriting(before, after, false, at(24*hour)); worth || !due.IsZero() {
+		t.Error("that it still lasts is written")
+	}
+}
+
+func TestNames(t *testing.T) {
+	long := web
+	long.Name = strings.Repeat("a.b-", 63)
+	seen := map[string]string{}
+	for _, key := range []configuration.Key{
+		web, long, {Group: "apps", Kind: "StatefulSet", Namespace: "shop", Name: "web"},
+		{Group: "apps", Kind: "Deployment", Namespace: "shop2", Name: "web"}, {Kind: "Node", Name: "web"},
+	} {
+		for episode := range 3 {
+			name := incident.Name(key, episode)
+			if len(name) > 253 || strings.ContainsAny(name, "_/") || name != incident.Name(key, episode) {
+				t.Errorf("name %s", name)
+			}
+			if other, dup := seen[name]; dup {
+				t.Errorf("%s is the name of %s and %s", name, other, incident.KeyString(key))
+			}
+			seen[name] = incident.KeyString(key)
+		}
+	}
+	if hash := incident.KeyHash(long); len(hash) > 63 {
+		t.Errorf("%s is no label value", hash)
+	}
+}
+
+func TestReferencesAreKeys(t *testing.T) {
+	for _, key := range []configuration.Key{
+		web, {Kind: "Pod", Namespace: "shop", Name: "a"}, {Group: "batch", Kind: "CronJob", Namespace: "shop", Name: "a"},
+		{Group: "argoproj.io", Kind: "Rollout", Namespace: "shop", Name: "a"}, {Group: "x.io", Kind: "Deployment", Namespace: "shop", Name: "a"},
+		{Kind: "Node", Name: "node1"}, incident.BacklogKey("shop"), incident.OverflowKey(),
+	} {
+		ref := incident.Reference(key)
+		i := &v1alpha1.Incident{ObjectMeta: metav1.ObjectMeta{Namespace: "shop"}, Spec: v1alpha1.IncidentSpec{WorkloadRef: &ref}}
+		if got, ok := incident.KeyOf(i); !ok || got != key {
+			t.Errorf("%v became %v", key, got)
+		}
+	}
+	if _, ok := incident.KeyOf(&v1alpha1.Incident{}); ok {
+		t.Error("an incident on a service is about a workload")
+	}
+}
+
+func TestTitles(t *testing.T) {
+	for _, reason := range v1alpha1.SignalReasons {
+		title := incident.Title(web, incident.Finding{Reason: reason, Container: "app"})
+		if !strings.HasPrefix(title, "web: ") || title == "web: "+string(reason) {
+			t.Errorf("%s: %q", reason, title)
+		}
+	}
+	long := web
+	long.Name = strings.Repeat("x", 253)
+	if title := incident.Title(long, oom(0)); len(title) > 256 {
+		t.Errorf("a title of %d characters", len(title))
+	}
+}
+
+func TestChoose(t *testing.T) {
+	record := func(episode int, state v1alpha1.IncidentState, resolved time.Duration, active bool) *v1alpha1.Incident {
+		i := &v1alpha1.Incident{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{incident.LabelEpisode: fmt.Sprint(episode)}}}
+		i.Status.State = state
+		if state == v1alpha1.IncidentResolved || state == v1alpha1.IncidentClosed {
+			end := stamped(resolved)
+			i.Status.ResolvedAt = &end
+		}
+		s := v1alpha1.Signal{Reason: v1alpha1.SignalOOMKilled}
+		if cleared := stamped(resolved); !active {
+			s.ClearedAt = &cleared
+		}
+		i.Status.Signals = []v1alpha1.Signal{s}
+		return i
+	}
+	for name, test := range map[string]struct {
+		records       []*v1alpha1.Incident
+		current, last int
+	}{
+		"none":                        {nil, 0, 0},
+		"open":                        {[]*v1alpha1.Incident{record(2, "New", 0, true), record(1, "Closed", 0, false)}, 2, 0},
+		"closed":                      {[]*v1alpha1.Incident{record(1, "Closed", 0, false), record(2, "Closed", 0, false)}, 0, 2},
+		"resolved within the window":  {[]*v1alpha1.Incident{record(1, "Resolved", 3*hour-59*minute, false)}, 1, 0},
+		"resolved before the window":  {[]*v1alpha1.Incident{record(1, "Resolved", hour, false)}, 0, 1},
+		"accepted, and still showing": {[]*v1alpha1.Incident{record(1, "Resolved", hour, true)}, 1, 0},
+		"without a label":             {[]*v1alpha1.Incident{{}}, 0, 0},
+	} {
+		r := incident.Choose(test.records, incident.DefaultRules(), at(3*hour))
+		if got := episode(r.Current); got != test.current {
+			t.Errorf("%s: current %d, want %d", name, got, test.current)
+		}
+		if got := episode(r.Last); got != test.last {
+			t.Errorf("%s: last %d, want %d", name, got, test.last)
+		}
+	}
+}
+
+func episode(i *v1alpha1.Incident) int {
+	if i == nil {
+		return 0
+	}
+	return incident.Episode(i.Labels)
+}
+
+func TestSuspect(t *testing.T) {
+	own := func(ago time.Duration, change string) incident.Implementation {
+		return incident.Implementation{Namespace: "shop", Change: change, How: "Audited", At: at(-ago), On: "Deployment web"}
+	}
+	dependency := own(5*minute, "ledger-2")
+	dependency.Dependency = true
+	for name, test := range map[string]struct {
+		list        []incident.Implementation
+		currentOnly bool
+		want        string
+	}{
+		"nothing went in":                   {nil, true, ""},
+		"only the new fails, at once":       {[]incident.Implementation{own(2*minute, "web-2")}, true, "High web-2"},
+		"at once":                           {[]incident.Implementation{own(2*minute, "web-2")}, false, "Medium web-2"},
+		"only the new fails, after a while": {[]incident.Implementation{own(50*minute, "web-2")}, true, "Medium web-2"},
+		"after a while":                     {[]incident.Implementation{own(50*minute, "web-2")}, false, "Low web-2"},
+		"too long before":                   {[]incident.Implementation{own(61*minute, "web-2")}, true, ""},
+		"afterwards":                        {[]incident.Implementation{own(-2*minute, "web-2")}, true, ""},
+		"recorded a moment later":           {[]incident.Implementation{own(-30*second, "web-2")}, true, "High web-2"},
+		"the newest":                        {[]incident.Implementation{own(50*minute, "web-2"), own(2*minute, "web-3")}, true, "High web-3"},
+		"in a dependency":                   {[]incident.Implementation{dependency}, false, "Low ledger-2"},
+		"rather in the workload itself":     {[]incident.Implementation{dependency, own(20*minute, "web-2")}, false, "Low web-2"},
+		"without a Change":                  {[]incident.Implementation{own(2*minute, "")}, true, "High "},
+	} {
+		got := ""
+		if s := incident.Suspect(test.list, t0, test.currentOnly); s != nil {
+			got = string(s.Confidence) + " " + s.Name
+			if s.Name == "" && !strings.Contains(s.Reason, "without a Change") {
+				t.Errorf("%s: %s", name, s.Reason)
+			}
+		}
+		if got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+func TestCollect(t *testing.T) {
+	key := func(n int) configuration.Key {
+		return configuration.Key{Group: "apps", Kind: "Deployment", Namespace: "shop", Name: fmt.Sprintf("w%02d", n)}
+	}
+	var entries []incident.Entry
+	for n := range 60 {
+		f := oom(0)
+		entries = append(entries, incident.Entry{Key: key(n), Finding: &f})
+	}
+	record := incident.BacklogKey("shop")
+	d := incident.Collect(incident.Detected{}, record, entries, at(minute))
+	if len(d.Signals) != 50 || d.Reason != v1alpha1.SignalOOMKilled || d.RecoveredAt != nil {
+		t.Fatalf("%d signals, reason %s", len(d.Signals), d.Reason)
+	}
+	if !incident.Listed(d.Signals, key(7)) || incident.Listed(d.Signals, key(55)) {
+		t.Error("the first fifty are not those that are listed")
+	}
+	if listed := incident.ListedIn(d.Signals); len(listed) != 50 || listed[7] != key(7) {
+		t.Errorf("listed are %v", listed)
+	}
+	if again := incident.Collect(d, record, entries, at(hour)); cmp.Diff(d, again) != "" {
+		t.Error("the same again is not the same")
+	}
+	for n := range entries {
+		entries[n].Finding = nil
+	}
+	d = incident.Collect(d, record, entries[:1], at(hour))
+	if len(d.Signals) != 49 || incident.Listed(d.Signals, key(0)) {
+		t.Error("what is well does not leave the list")
+	}
+	d = incident.Collect(d, record, entries, at(2*hour))
+	if d.RecoveredAt == nil || len(d.Signals) != 0 {
+		t.Errorf("left are %v", signalsOf(d))
+	}
+}

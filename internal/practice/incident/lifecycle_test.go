@@ -1,0 +1,666 @@
+package incident_test
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/incident"
+	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
+)
+
+// ticket is an incident with its clock: it is evaluated whenever something is done to it, and when it asked to be.
+type ticket struct {
+	t     *testing.T
+	i     v1alpha1.Incident
+	facts incident.Facts
+	now   time.Time
+	next  time.Time
+	told  []string
+}
+
+// aTicket is one that the detector opened at t0 about Deployment web, which fails since a minute.
+func aTicket(t *testing.T) *ticket {
+	t.Helper()
+	k := emptyTicket(t)
+	ref := incident.Reference(web)
+	k.i.Spec.Source, k.i.Spec.WorkloadRef, k.i.Spec.Title = v1alpha1.IncidentSourceDetector, &ref, "web: it fails"
+	d, _ := incident.Correlate(incident.Detected{}, found(oom(-minute)), subject(), t0)
+	k.i.Status = d.Into(k.i.Status)
+	k.evaluate()
+	return k
+}
+
+func emptyTicket(t *testing.T) *ticket {
+	t.Helper()
+	k := &ticket{t: t, now: t0, facts: incident.Facts{Rules: incident.DefaultRules()}}
+	k.i.ObjectMeta = metav1.ObjectMeta{Namespace: "shop", Name: "web-1", CreationTimestamp: metav1.NewTime(t0), Generation: 1}
+	return k
+}
+
+func (k *ticket) evaluate() {
+	k.t.Helper()
+	d := incident.Evaluate(&k.i, k.facts, k.now)
+	before := k.i.Status.State
+	k.i.Status, k.next = d.Status, d.Next
+	for _, e := range d.Events {
+		k.told = append(k.told, e.Reason)
+	}
+	if err := permitted(before, k.i.Status.State, k.i.Spec); err != "" {
+		k.t.Error(err)
+	}
+	again := incident.Evaluate(&k.i, k.facts, k.now)
+	if diff := cmp.Diff(k.i.Status, again.Status, cmpopts.EquateEmpty()); diff != "" || len(again.Events) > 0 {
+		k.t.Errorf("a second evaluation decides otherwise: %v %s", again.Events, diff)
+	}
+	if !d.Next.IsZero() && !d.Next.After(k.now) {
+		k.t.Errorf("the next evaluation is at %s, now is %s", d.Next, k.now)
+	}
+}
+
+// pass lets time pass, with the evaluations that were asked for.
+func (k *ticket) pass(by time.Duration) *ticket {
+	k.t.Helper()
+	end := k.now.Add(by)
+	for range 100 {
+		if k.next.IsZero() || k.next.After(end) {
+			k.now = end
+			return k
+		}
+		k.now = k.next
+		k.evaluate()
+	}
+	k.t.Fatal("it never comes to rest")
+	return k
+}
+
+// do lets a person edit the spec.
+func (k *ticket) do(edit func(*v1alpha1.IncidentSpec)) *ticket {
+	k.t.Helper()
+	edit(&k.i.Spec)
+	k.i.Generation++
+	k.evaluate()
+	return k
+}
+
+// see lets the detector write what it sees.
+func (k *ticket) see(r incident.Result) *ticket {
+	k.t.Helper()
+	s := subject()
+	s.Resolved = k.i.Status.State == v1alpha1.IncidentResolved
+	d, _ := incident.Correlate(incident.DetectedOf(&k.i.Status), r, s, k.now)
+	k.i.Status = d.Into(k.i.Status)
+	k.evaluate()
+	return k
+}
+
+// seeWell lets the workload be well since now; the detector sees it half a minute later.
+func (k *ticket) seeWell() *ticket {
+	k.t.Helper()
+	since := k.now
+	k.pass(30 * second)
+	return k.see(incident.Result{Well: incident.Wellness{Evident: true, Since: since}})
+}
+
+func (k *ticket) fail() *ticket {
+	k.t.Helper()
+	f := oom(0)
+	f.Since, f.LastAt = k.now, k.now
+	return k.see(found(f))
+}
+
+func (k *ticket) is(state v1alpha1.IncidentState) *ticket {
+	k.t.Helper()
+	if k.i.Status.State != state {
+		k.t.Errorf("state %s, want %s", k.i.Status.State, state)
+	}
+	return k
+}
+
+func (k *ticket) code() v1alpha1.ResolutionCode {
+	if k.i.Status.Resolution == nil {
+		return ""
+	}
+	return k.i.Status.Resolution.Code
+}
+
+func (k *ticket) condition(kind string) (status metav1.ConditionStatus, reason string) {
+	c := meta.FindStatusCondition(k.i.Status.Conditions, kind)
+	if c == nil {
+		return "", ""
+	}
+	return c.Status, c.Reason
+}
+
+// permitted is the table of the documentation: which state may follow which.
+func permitted(from, to v1alpha1.IncidentState, spec v1alpha1.IncidentSpec) string {
+	allowed := map[v1alpha1.IncidentState][]v1alpha1.IncidentState{
+		"":           {"", "New", "InProgress", "OnHold", "Resolved", "Closed"},
+		"New":        {"New", "InProgress", "OnHold", "Resolved", "Closed"},
+		"InProgress": {"InProgress", "OnHold", "Resolved", "Closed"},
+		"OnHold":     {"OnHold", "InProgress", "Resolved", "Closed"},
+		"Resolved":   {"Resolved", "InProgress", "OnHold", "Closed"},
+		"Closed":     {"Closed"},
+	}
+	switch {
+	case !slices.Contains(allowed[from], to):
+		return "from " + string(from) + " to " + string(to)
+	case to == "OnHold" && spec.Hold == nil:
+		return "on hold without a hold"
+	case to == "New" && (spec.Assignee != "" || spec.Acknowledged || spec.Hold != nil):
+		return "new although somebody works on it"
+	case to == "Closed" && from != "Closed" && spec.Major && (spec.Resolution == nil || !spec.Resolution.Closed):
+		return "a major incident closed by itself"
+	}
+	return ""
+}
+
+func assign(s *v1alpha1.IncidentSpec) { s.Assignee = "alice" }
+
+func hold(reason v1alpha1.HoldReason) func(*v1alpha1.IncidentSpec) {
+	return func(s *v1alpha1.IncidentSpec) {
+		s.Hold = &v1alpha1.Hold{Reason: reason, Comment: "which basket?"}
+		s.Reporter = "bob"
+	}
+}
+
+func resume(s *v1alpha1.IncidentSpec) { s.Hold = nil }
+
+func resolve(code v1alpha1.ResolutionCode, notes string) func(*v1alpha1.IncidentSpec) {
+	return func(s *v1alpha1.IncidentSpec) { s.Resolution = &v1alpha1.Resolution{Code: code, Notes: notes} }
+}
+
+func TestLife(t *testing.T) {
+	t.Run("acknowledged, held, taken up, recovered, closed", func(t *testing.T) {
+		k := aTicket(t).is("New")
+		k.pass(minute).do(assign).is("InProgress")
+		k.pass(minute).do(hold(v1alpha1.HoldAwaitingVendor)).is("OnHold")
+		k.pass(minute).do(resume).is("InProgress")
+		k.pass(minute).seeWell().is("InProgress")
+		k.pass(89 * second).is("InProgress")
+		k.pass(second).is("Resolved")
+		if got, want := k.i.Status.ResolvedAt.Time, t0.Add(4*minute); !got.Equal(want) {
+			t.Errorf("restored at %s, want %s", got, want)
+		}
+		k.pass(72*hour - 3*minute).is("Resolved")
+		k.pass(2 * minute).is("Closed")
+		want := []string{"IncidentOpened", "Acknowledged", "OnHold", "Resumed", "Resolved", "Closed"}
+		if diff := cmp.Diff(want, k.told); diff != "" {
+			t.Error(diff)
+		}
+	})
+	t.Run("a relapse in the hold-down", func(t *testing.T) {
+		k := aTicket(t).seeWell()
+		k.pass(minute).fail().is("New")
+		k.pass(hour).is("New")
+		k.seeWell().pass(2 * minute).is("Resolved")
+		if k.i.Status.Reopened != 0 {
+			t.Error("it counts as reopened")
+		}
+	})
+	t.Run("a relapse after it was resolved", func(t *testing.T) {
+		k := aTicket(t).seeWell().pass(2 * minute).is("Resolved")
+		k.pass(10 * minute).fail().is("InProgress")
+		if k.i.Status.Reopened != 1 || k.i.Status.ResolvedAt != nil {
+			t.Errorf("reopened %d, resolved at %v", k.i.Status.Reopened, k.i.Status.ResolvedAt)
+		}
+		k.pass(minute).seeWell().pass(2 * minute).is("Resolved")
+	})
+	t.Run("resolved by a person while it fails", func(t *testing.T) {
+		k := aTicket(t).do(resolve(v1alpha1.ResolutionUserGuidance, "")).is("New")
+		if _, reason := k.condition(v1alpha1.ConditionRecovered); reason != "SignalsActive" {
+			t.Errorf("reason %s", reason)
+		}
+		c := meta.FindStatusCondition(k.i.Status.Conditions, v1alpha1.ConditionRecovered)
+		if !strings.Contains(c.Message, "OOMKilled of container app") || !strings.Contains(c.Message, "Workaround") {
+			t.Errorf("message %q", c.Message)
+		}
+		k.pass(minute).seeWell().is("Resolved")
+	})
+	t.Run("a symptom that a person accepts", func(t *testing.T) {
+		k := aTicket(t).do(resolve(v1alpha1.ResolutionWorkaround, "")).is("New")
+		k.do(resolve(v1alpha1.ResolutionWorkaround, "until Monday")).is("Resolved")
+		again := oom(-minute)
+		again.LastAt = at(hour)
+		k.pass(hour).see(found(again)).is("Resolved")
+		k.pass(71*hour + minute).is("Closed")
+	})
+	t.Run("a symptom that a person accepted, and another", func(t *testing.T) {
+		k := aTicket(t).do(resolve(v1alpha1.ResolutionWorkaround, "until Monday")).is("Resolved")
+		k.pass(10 * minute)
+		k.see(found(oom(-minute), incident.Finding{Reason: "ConfigInvalid", Container: "app", Since: k.now, LastAt: k.now})).is("InProgress")
+		k.pass(minute).do(resolve(v1alpha1.ResolutionWorkaround, "that as well")).is("Resolved")
+	})
+	t.Run("a resolution that a relapse disproves is not taken again", func(t *testing.T) {
+		k := aTicket(t).seeWell().do(resolve(v1alpha1.ResolutionUserGuidance, "done")).is("Resolved")
+		k.pass(5 * minute).fail().is("InProgress")
+		k.pass(minute).seeWell().is("InProgress")
+		k.pass(2 * minute).is("Resolved")
+		if got, want := k.i.Status.ResolvedAt.Time, t0.Add(6*minute+30*second); !got.Equal(want) {
+			t.Errorf("resolved at %s, want %s: when it recovered", got, want)
+		}
+	})
+	t.Run("reopened by a person", func(t *testing.T) {
+		k := emptyTicket(t)
+		k.i.Spec = v1alpha1.IncidentSpec{Title: "slow", Source: v1alpha1.IncidentSourceUser, Reporter: "bob", ServiceRef: &v1alpha1.LocalReference{Name: "shop"}}
+		k.evaluate()
+		k.is("New").do(assign).do(resolve(v1alpha1.ResolutionUserGuidance, "")).is("Resolved")
+		k.pass(minute).do(func(s *v1alpha1.IncidentSpec) { s.Resolution = nil }).is("InProgress")
+		if _, reason := k.condition(v1alpha1.ConditionRecovered); reason != "NoSignals" {
+			t.Errorf("reason %s", reason)
+		}
+	})
+	t.Run("closed at once, for good", func(t *testing.T) {
+		k := aTicket(t).seeWell().do(func(s *v1alpha1.IncidentSpec) {
+			s.Resolution = &v1alpha1.Resolution{Code: v1alpha1.ResolutionNoFault, Closed: true}
+		}).is("Closed")
+		k.pass(minute).do(func(s *v1alpha1.IncidentSpec) { s.Resolution = nil }).is("Closed")
+		k.fail().is("Closed")
+	})
+	t.Run("a major incident waits for a person", func(t *testing.T) {
+		k := aTicket(t).do(func(s *v1alpha1.IncidentSpec) { s.Major = true }).seeWell().pass(240 * hour).is("Resolved")
+		if !strings.Contains(k.i.Status.NextStep, `"closed":true`) {
+			t.Errorf("next step: %s", k.i.Status.NextStep)
+		}
+		k.do(func(s *v1alpha1.IncidentSpec) {
+			s.Resolution = &v1alpha1.Resolution{Code: v1alpha1.ResolutionSelfRecovered, Closed: true}
+		}).is("Closed")
+	})
+	t.Run("what it waits for has come", func(t *testing.T) {
+		k := aTicket(t).do(hold(v1alpha1.HoldAwaitingChange)).is("OnHold")
+		k.facts.HoldOver = true
+		k.evaluate()
+		k.is("InProgress")
+	})
+	t.Run("resolved on a Friday", func(t *testing.T) {
+		k := aTicket(t).pass(4*24*hour + 6*hour).seeWell().pass(2 * minute).is("Resolved") // Friday, 15:00
+		k.pass(4*24*hour + 23*hour + 57*minute).is("Resolved")
+		k.pass(minute).is("Closed") // Wednesday, 15:00
+	})
+	t.Run("kept for 90 days", func(t *testing.T) {
+		k := aTicket(t).seeWell().pass(2 * minute).pass(5 * 24 * hour).is("Closed")
+		end := k.i.Status.ClosedAt.Add(90 * 24 * hour)
+		if d := incident.Evaluate(&k.i, k.facts, k.now); d.Expired || !d.Next.Equal(end) {
+			t.Errorf("expired %t, next %s", d.Expired, d.Next)
+		}
+		if d := incident.Evaluate(&k.i, k.facts, end); !d.Expired {
+			t.Error("it is kept for ever")
+		}
+	})
+	t.Run("a child is resolved with its parent", func(t *testing.T) {
+		k := emptyTicket(t)
+		k.i.Spec = v1alpha1.IncidentSpec{Title: "slow", Source: v1alpha1.IncidentSourceUser, Reporter: "bob", ParentRef: &v1alpha1.NamespacedReference{Name: "node-1"}}
+		k.evaluate()
+		k.facts.ParentResolved = true
+		k.evaluate()
+		k.is("Resolved")
+		child := aTicket(t)
+		child.facts.ParentResolved = true
+		child.evaluate()
+		child.is("New")
+	})
+	t.Run("nothing is decided before the detector has said what it saw", func(t *testing.T) {
+		k := emptyTicket(t)
+		k.i.Spec.Source = v1alpha1.IncidentSourceDetector
+		k.evaluate()
+		k.is("")
+	})
+	t.Run("a record whose failure was over before it was told", func(t *testing.T) {
+		k := emptyTicket(t)
+		ref := incident.Reference(web)
+		k.i.Spec.Source, k.i.Spec.WorkloadRef = v1alpha1.IncidentSourceDetector, &ref
+		k.see(incident.Result{Well: incident.Wellness{Evident: true, Since: t0}}).is("New")
+		k.pass(2 * minute).is("Resolved")
+	})
+	t.Run("a Job's failure is resolved by hand", func(t *testing.T) {
+		k := aTicket(t)
+		k.i.Spec.WorkloadRef = &v1alpha1.AnyWorkloadReference{Kind: "Job", Name: "report"}
+		k.i.Status.Signals = []v1alpha1.Signal{{Reason: v1alpha1.SignalJobFailed, Since: stamped(0)}}
+		k.do(resolve(v1alpha1.ResolutionNoFault, "was a test")).is("Resolved")
+	})
+}
+
+func TestAutomaticCodes(t *testing.T) {
+	baselines := []v1alpha1.Baseline{
+		{TemplateHash: "v1:c", Change: "web-3", Source: v1alpha1.BaselineChange, From: stamped(minute)},
+		{TemplateHash: "v1:a", Source: v1alpha1.BaselineChange, From: stamped(-2 * minute)},
+		{TemplateHash: "v1:b", Source: v1alpha1.BaselineAdopted, From: stamped(-100 * hour)},
+	}
+	for name, test := range map[string]struct {
+		failed, recovered string
+		result            incident.Result
+		off               bool
+		want              v1alpha1.ResolutionCode
+	}{
+		"the same template":    {"v1:a", "v1:a", well(0), false, v1alpha1.ResolutionSelfRecovered},
+		"a new template":       {"v1:a", "v1:c", well(0), false, v1alpha1.ResolutionFixedByChange},
+		"one without a record": {"v1:a", "v1:d", well(0), false, v1alpha1.ResolutionFixedByChange},
+		"one that ran before":  {"v1:a", "v1:b", well(0), false, v1alpha1.ResolutionRolledBack},
+		"deleted":              {"v1:a", "", incident.Result{Gone: true}, false, v1alpha1.ResolutionNoFault},
+		"switched off":         {"v1:a", "v1:a", incident.Result{}, true, v1alpha1.ResolutionNoFault},
+		"no template":          {"", "", well(0), false, v1alpha1.ResolutionSelfRecovered},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := subject()
+			s.TemplateHash = test.failed
+			d, _ := incident.Correlate(incident.Detected{}, found(oom(-minute)), s, t0)
+			s.TemplateHash, s.SwitchedOff = test.recovered, test.off
+			d, _ = incident.Correlate(d, test.result, s, at(minute))
+			k := aTicket(t)
+			k.facts.Baselines = baselines
+			k.now = at(minute)
+			k.i.Status = d.Into(k.i.Status)
+			k.evaluate()
+			k.pass(5 * minute).is("Resolved")
+			if k.code() != test.want {
+				t.Errorf("code %s, want %s", k.code(), test.want)
+			}
+		})
+	}
+}
+
+func TestPriority(t *testing.T) {
+	levels := []v1alpha1.Level{v1alpha1.LevelHigh, v1alpha1.LevelMedium, v1alpha1.LevelLow}
+	want := [3][3]v1alpha1.Priority{{"P1", "P2", "P3"}, {"P2", "P3", "P4"}, {"P3", "P4", "P5"}}
+	for i, impact := range levels {
+		for u, urgency := range levels {
+			if got := incident.PriorityOf(impact, urgency); got != want[i][u] {
+				t.Errorf("impact %s, urgency %s: %s", impact, urgency, got)
+			}
+		}
+	}
+	k := aTicket(t)
+	if k.i.Status.Priority != v1alpha1.PriorityP5 {
+		t.Errorf("without a service: %s", k.i.Status.Priority)
+	}
+	k.facts.Service = &incident.ServiceFacts{Name: "checkout", Tier: 1, Health: v1alpha1.HealthOutage}
+	k.evaluate()
+	if status, reason := k.condition(v1alpha1.ConditionMajor); k.i.Status.Priority != "P1" || status != "True" || reason != "Proposed" {
+		t.Errorf("an outage of tier 1: %s, major %s %s", k.i.Status.Priority, status, reason)
+	}
+	k.facts.Service.Health = v1alpha1.HealthOperational
+	k.evaluate()
+	if k.i.Status.Priority != "P1" {
+		t.Errorf("ready between two crashes: %s", k.i.Status.Priority)
+	}
+	k.do(func(s *v1alpha1.IncidentSpec) { s.Impact, s.Urgency = "Low", "Medium" })
+	if k.i.Status.Priority != "P4" || k.i.Status.Impact != "High" {
+		t.Errorf("as a person declares: %s, computed %s", k.i.Status.Priority, k.i.Status.Impact)
+	}
+}
+
+func businessHours(t *testing.T, from, to string) servicelevel.Calendar {
+	t.Helper()
+	c, errs := servicelevel.ParseCalendar(v1alpha1.CalendarSpec{TimeZone: "UTC", Weekly: []v1alpha1.WeeklyHours{{
+		Days: []v1alpha1.Weekday{"Mon", "Tue", "Wed", "Thu", "Fri"}, From: v1alpha1.ClockTime(from), To: v1alpha1.ClockTime(to),
+	}}})
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	return c
+}
+
+// gold promises, for P3, a response in half an hour and a resolution in four.
+func gold(calendar incident.BusinessTime) incident.Agreement {
+	times := func(p2, p3 time.Duration) map[v1alpha1.Priority]time.Duration {
+		return map[v1alpha1.Priority]time.Duration{"P2": p2, "P3": p3}
+	}
+	return incident.Agreement{Name: "gold", Time: calendar, Response: times(10*minute, 30*minute), Resolution: times(hour, 4*hour)}
+}
+
+func clocked(t *testing.T, calendar incident.BusinessTime) *ticket {
+	t.Helper()
+	k := aTicket(t)
+	k.facts.Service = &incident.ServiceFacts{Name: "checkout", Tier: 2, Health: v1alpha1.HealthDegraded}
+	k.facts.Agreements = []incident.Agreement{gold(calendar)}
+	k.evaluate()
+	return k
+}
+
+func TestClocks(t *testing.T) {
+	response := func(k *ticket) *v1alpha1.Clock { return k.i.Status.Clocks.Response }
+	resolution := func(k *ticket) *v1alpha1.Clock { return k.i.Status.Clocks.Resolution }
+	expect := func(t *testing.T, c *v1alpha1.Clock, state v1alpha1.ClockState, due time.Duration) {
+		t.Helper()
+		if c == nil || c.State != state {
+			t.Fatalf("clock %+v, want %s", c, state)
+		}
+		if due != 0 && (c.DueAt == nil || !c.DueAt.Time.Equal(at(due))) {
+			t.Errorf("due at %v, want %s", c.DueAt, at(due))
+		}
+	}
+	t.Run("warns at three quarters and breaches at its end", func(t *testing.T) {
+		k := clocked(t, servicelevel.Always())
+		k.pass(22*minute + 29*second)
+		expect(t, response(k), v1alpha1.ClockRunning, 30*minute)
+		k.pass(second)
+		expect(t, response(k), v1alpha1.ClockWarning, 30*minute)
+		k.pass(7*minute + 29*second)
+		expect(t, response(k), v1alpha1.ClockWarning, 30*minute)
+		k.pass(second)
+		expect(t, response(k), v1alpha1.ClockBreached, 30*minute)
+		if status, _ := k.condition(v1alpha1.ConditionResponseBreached); status != "True" {
+			t.Error("no condition tells")
+		}
+		k.do(assign)
+		expect(t, response(k), v1alpha1.ClockBreached, 30*minute)
+		expect(t, resolution(k), v1alpha1.ClockRunning, 4*hour)
+		if !slices.Contains(k.told, "DueSoon") || !slices.Contains(k.told, "Breached") {
+			t.Errorf("told %v", k.told)
+		}
+	})
+	t.Run("stops at a person's notice", func(t *testing.T) {
+		k := clocked(t, servicelevel.Always()).pass(29 * minute).do(func(s *v1alpha1.IncidentSpec) { s.Acknowledged = true })
+		expect(t, response(k), v1alpha1.ClockMet, 30*minute)
+		k.pass(hour)
+		expect(t, response(k), v1alpha1.ClockMet, 30*minute)
+	})
+	t.Run("stands still while the reporter is asked, and for nothing else", func(t *testing.T) {
+		k := clocked(t, servicelevel.Always()).pass(hour).do(hold(v1alpha1.HoldAwaitingVendor)).pass(hour)
+		expect(t, resolution(k), v1alpha1.ClockRunning, 4*hour)
+		k.do(hold(v1alpha1.HoldAwaitingCaller)).pass(10 * hour)
+		expect(t, resolution(k), v1alpha1.ClockPaused, 0)
+		k.do(resume)
+		expect(t, resolution(k), v1alpha1.ClockRunning, 14*hour)
+		if paused := resolution(k).PausedSeconds; paused != 36000 {
+			t.Errorf("paused for %d s", paused)
+		}
+	})
+	t.Run("counts agreed service time", func(t *testing.T) {
+		k := clocked(t, businessHours(t, "09:00", "17:00")).pass(5 * hour).do(hold(v1alpha1.HoldAwaitingCaller)) // 14:00
+		k.pass(19 * hour).do(resume)                                                                             // 09:00 the next day
+		if paused := resolution(k).PausedSeconds; paused != 3*3600 {
+			t.Errorf("from 14:00 to 09:00 the next day: %d s", paused)
+		}
+	})
+	t.Run("is not judged until a recovery is believed", func(t *testing.T) {
+		k := clocked(t, servicelevel.Always()).do(assign).pass(4*hour - minute).seeWell().pass(minute)
+		expect(t, resolution(k), v1alpha1.ClockWarning, 4*hour)
+		k.pass(minute).is("Resolved")
+		expect(t, resolution(k), v1alpha1.ClockMet, 4*hour)
+	})
+	t.Run("a recovery that is not one costs its time", func(t *testing.T) {
+		k := clocked(t, servicelevel.Always()).do(assign).pass(4*hour - minute).seeWell().pass(minute).fail()
+		expect(t, resolution(k), v1alpha1.ClockBreached, 4*hour)
+	})
+	t.Run("goes on after a relapse, less the time it was resolved", func(t *testing.T) {
+		k := clocked(t, servicelevel.Always()).do(assign).pass(hour).seeWell().pass(2 * minute).is("Resolved")
+		k.pass(28*minute - 30*second).fail().is("InProgress")
+		expect(t, resolution(k), v1alpha1.ClockRunning, 4*hour+30*minute)
+	})
+	t.Run("a raised priority counts from the start, with the pauses it had", func(t *testing.T) {
+		k := clocked(t, servicelevel.Always()).do(assign).pass(10 * minute).do(hold(v1alpha1.HoldAwaitingCaller)).pass(30 * minute).do(resume)
+		k.do(func(s *v1alpha1.IncidentSpec) { s.Impact = "High" })
+		expect(t, resolution(k), v1alpha1.ClockRunning, 90*minute)
+	})
+	t.Run("P5 has none", func(t *testing.T) {
+		k := clocked(t, servicelevel.Always()).do(func(s *v1alpha1.IncidentSpec) { s.Impact, s.Urgency = "Low", "Low" })
+		if k.i.Status.Clocks != nil || k.i.Status.DueAt != "" {
+			t.Errorf("clocks %v", k.i.Status.Clocks)
+		}
+		if status, _ := k.condition(v1alpha1.ConditionResponseBreached); status != "" {
+			t.Error("a condition tells of a clock that there is not")
+		}
+	})
+	t.Run("a child runs no response clock", func(t *testing.T) {
+		k := clocked(t, servicelevel.Always()).do(func(s *v1alpha1.IncidentSpec) { s.ParentRef = &v1alpha1.NamespacedReference{Name: "node"} })
+		if response(k) != nil || resolution(k) == nil {
+			t.Errorf("clocks %v", k.i.Status.Clocks)
+		}
+	})
+	t.Run("the strictest agreement counts", func(t *testing.T) {
+		k := clocked(t, servicelevel.Always())
+		strict := gold(servicelevel.Always())
+		strict.Name, strict.Resolution = "platinum", map[v1alpha1.Priority]time.Duration{"P3": 2 * hour}
+		never := gold(servicelevel.Calendar{})
+		never.Name = "never"
+		k.facts.Agreements = append(k.facts.Agreements, never, strict)
+		k.evaluate()
+		if got := k.i.Status.Clocks.Agreement; got != "platinum" {
+			t.Errorf("agreement %s", got)
+		}
+		k.facts.Agreements = []incident.Agreement{never}
+		k.pass(1000 * hour)
+		k.evaluate()
+		expect(t, resolution(k), v1alpha1.ClockRunning, 0)
+	})
+	t.Run("what stands for others has none", func(t *testing.T) {
+		k := clocked(t, servicelevel.Always())
+		ref := incident.Reference(incident.BacklogKey("shop"))
+		k.i.Spec.WorkloadRef = &ref
+		k.evaluate()
+		if k.i.Status.Clocks != nil {
+			t.Error("it has clocks")
+		}
+	})
+}
+
+// TestReferenceValues are those of the documentation, which other tools give for the same questions.
+func TestReferenceValues(t *testing.T) {
+	for name, test := range map[string]struct {
+		from, to             string
+		begin, end           time.Time
+		business, actualTime time.Duration
+	}{
+		"opened at 14:00, now 09:00 the next day": {
+			"09:00", "17:00", time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC), time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC), 3 * hour, 19 * hour,
+		},
+		"Friday 21:00 to Monday 09:30": {
+			"08:00", "17:00", time.Date(2026, 11, 20, 21, 0, 0, 0, time.UTC), time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC), 90 * minute, 60*hour + 30*minute,
+		},
+	} {
+		if got := businessHours(t, test.from, test.to).Between(test.begin, test.end); got != test.business {
+			t.Errorf("%s: %s", name, got)
+		}
+		if got := servicelevel.Always().Between(test.begin, test.end); got != test.actualTime {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+func TestTimelineIsBounded(t *testing.T) {
+	k := aTicket(t)
+	for range 100 {
+		k.pass(minute).do(hold(v1alpha1.HoldAwaitingVendor)).pass(minute).do(resume)
+	}
+	timeline := k.i.Status.Timeline
+	if len(timeline) != 50 || !strings.HasPrefix(timeline[0].What, "opened") || timeline[49].What != "taken up again" {
+		t.Errorf("%d entries, first %q, last %q", len(timeline), timeline[0].What, timeline[len(timeline)-1].What)
+	}
+}
+
+func TestNextStep(t *testing.T) {
+	k := aTicket(t)
+	k.i.Status.Signals[0].Pods = []string{"web-1-abcde"}
+	k.facts.Service = &incident.ServiceFacts{Name: "checkout", Tier: 3, Runbook: "https://runbooks.example/checkout"}
+	k.evaluate()
+	for _, want := range []string{
+		`kubectl -n shop patch incident web-1 --type merge -p '{"spec":{"assignee":"<you>"}}'`,
+		"kubectl -n shop logs web-1-abcde -c app --previous", "https://runbooks.example/checkout",
+	} {
+		if !strings.Contains(k.i.Status.NextStep, want) {
+			t.Errorf("next step %q does not say %q", k.i.Status.NextStep, want)
+		}
+	}
+	k.do(hold(v1alpha1.HoldAwaitingVendor))
+	if want := `-p '{"spec":{"hold":null}}'`; !strings.Contains(k.i.Status.NextStep, want) {
+		t.Errorf("next step %q does not say %q", k.i.Status.NextStep, want)
+	}
+}
+
+// TestLivesAtRandom lets people, the detector and time do anything in any order; evaluate checks each step against the
+// table of what may follow what, and that deciding twice decides the same.
+func TestLivesAtRandom(t *testing.T) {
+	actions := []func(*ticket, *rand.Rand){
+		func(k *ticket, r *rand.Rand) { k.pass(time.Duration(r.IntN(7200)) * second) },
+		func(k *ticket, r *rand.Rand) { k.pass(time.Duration(r.IntN(200)) * hour) },
+		func(k *ticket, _ *rand.Rand) { k.seeWell() },
+		func(k *ticket, _ *rand.Rand) { k.fail() },
+		func(k *ticket, _ *rand.Rand) { k.see(incident.Result{}) },
+		func(k *ticket, _ *rand.Rand) { k.see(incident.Result{Gone: true}) },
+		func(k *ticket, _ *rand.Rand) { k.do(assign) },
+		func(k *ticket, _ *rand.Rand) {
+			k.do(func(s *v1alpha1.IncidentSpec) { s.Assignee, s.Acknowledged = "", false })
+		},
+		func(k *ticket, r *rand.Rand) {
+			k.do(hold([]v1alpha1.HoldReason{"AwaitingCaller", "AwaitingVendor"}[r.IntN(2)]))
+		},
+		func(k *ticket, _ *rand.Rand) { k.do(resume) },
+		func(k *ticket, r *rand.Rand) {
+			k.do(resolve([]v1alpha1.ResolutionCode{"Workaround", "NoFault", "KnownError"}[r.IntN(3)], []string{"", "as agreed"}[r.IntN(2)]))
+		},
+		func(k *ticket, _ *rand.Rand) { k.do(func(s *v1alpha1.IncidentSpec) { s.Resolution = nil }) },
+		func(k *ticket, r *rand.Rand) { k.do(func(s *v1alpha1.IncidentSpec) { s.Major = r.IntN(2) == 0 }) },
+		func(k *ticket, r *rand.Rand) {
+			k.facts.Service.Health = []v1alpha1.Health{"Outage", "Degraded", "Operational", "Unknown"}[r.IntN(4)]
+			k.evaluate()
+		},
+		func(k *ticket, r *rand.Rand) { k.facts.HoldOver = r.IntN(2) == 0; k.evaluate() },
+	}
+	calendar := businessHours(t, "08:00", "18:00")
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		k := clocked(t, calendar)
+		for range 40 {
+			actions[r.IntN(len(actions))](k, r)
+			if err := invariants(k); err != "" {
+				t.Errorf("seed %d: %s", seed, err)
+			}
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+// invariants are what a reader may rely on at any time.
+func invariants(k *ticket) string {
+	s := k.i.Status
+	switch {
+	case (s.State == v1alpha1.IncidentResolved || s.State == v1alpha1.IncidentClosed) != (s.ResolvedAt != nil):
+		return "resolved or closed, and no time of it"
+	case (s.State == v1alpha1.IncidentClosed) != (s.ClosedAt != nil):
+		return "closed, and no time of it"
+	case s.State == v1alpha1.IncidentResolved && s.Resolution == nil:
+		return "resolved, and nothing says how"
+	case s.ResolvedAt != nil && s.ResolvedAt.Time.Before(k.i.Status.DetectedAt.Time):
+		return "resolved before it was detected"
+	case s.State == v1alpha1.IncidentResolved && incident.Active(s.Signals) && k.i.Spec.Resolution == nil:
+		return "resolved although it fails, and nobody said so"
+	case len(s.Timeline) > 50 || len(s.NextStep) > 1024:
+		return "without bounds"
+	case s.Clocks != nil && s.Clocks.Resolution != nil && s.Clocks.Resolution.PausedSeconds < 0:
+		return "paused for less than no time"
+	case s.State != v1alpha1.IncidentClosed && s.State != v1alpha1.IncidentResolved && s.NextStep == "":
+		return "open, and nobody is told what to do"
+	}
+	return ""
+}
