@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+
 	// The calendars' time zones; the image has none.
 	_ "time/tzdata"
 

@@ -34,7 +34,7 @@ import (
 const (
 	webhookService    = "itil-operator-webhook"
 	metricsService    = "itil-operator-metrics"
-	certificateSecret = "itil-operator-webhook-cert" //nolint:gosec // G101: the name of a Secret, not one
+	certificateSecret = "itil-operator-webhook-cert"
 	lease             = "itil-operator"
 
 	// The API server is asked for what reconciling needs, and protects itself by priority and fairness; the

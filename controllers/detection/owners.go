@@ -94,7 +94,7 @@ func (r *Reconciler) resolve(ctx context.Context, key configuration.Key) (change
 // askFor is the workload that a ReplicaSet belongs to. One that is gone is none: its pods go as well.
 func (r *Reconciler) askFor(ctx context.Context, key configuration.Key, pod *Record) (configuration.Key, bool, error) {
 	set := &metav1.PartialObjectMetadata{}
-	set.SetGroupVersionKind(schema.GroupVersionKind(appsv1.SchemeGroupVersion.WithKind(configuration.KindReplicaSet)))
+	set.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind(configuration.KindReplicaSet))
 	err := r.Reader.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, set)
 	switch {
 	case apierrors.IsNotFound(err):

@@ -22,7 +22,6 @@ type podIndex struct {
 	byWorkload map[configuration.Key]map[ownerID]struct{}
 	// byNamespace are the workloads that have pods there.
 	byNamespace map[string]map[configuration.Key]struct{}
-	count       int
 }
 
 // ownerID names the controller of pods; of a pod without one, the pod.
@@ -85,7 +84,6 @@ func (x *podIndex) put(old, pod *Record, r resolver) []configuration.Key {
 		x.link(id, o)
 	}
 	if o.pods[pod.Name] == nil {
-		x.count++
 	}
 	o.pods[pod.Name] = pod
 	return append(keys, o.key)
@@ -140,7 +138,6 @@ func (x *podIndex) remove(pod *Record) []configuration.Key {
 func (x *podIndex) drop(id ownerID, name string) []configuration.Key {
 	o := x.owners[id]
 	delete(o.pods, name)
-	x.count--
 	if len(o.pods) == 0 {
 		x.unlink(id, o)
 		delete(x.owners, id)
@@ -221,12 +218,6 @@ func (x *podIndex) in(namespace string) []configuration.Key {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return slices.Collect(maps.Keys(x.byNamespace[namespace]))
-}
-
-func (x *podIndex) size() int {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.count
 }
 
 func podKey(pod *Record) configuration.Key {

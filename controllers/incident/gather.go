@@ -41,7 +41,7 @@ func (r *Reconciler) gather(ctx context.Context, i *v1alpha1.Incident) (practice
 	if facts.KnownError, err = r.knownError(ctx, i); err != nil {
 		return facts, err
 	}
-	facts.Children = int32(min(len(r.matching(ctx, client.MatchingFields{byParent: client.ObjectKeyFromObject(i).String()})), 1<<30)) //nolint:gosec // bounded in the same line
+	facts.Children = int32(min(len(r.matching(ctx, client.MatchingFields{byParent: client.ObjectKeyFromObject(i).String()})), 1<<30))
 	return facts, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -79,12 +80,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 }
 
 func (r *Reconciler) owns(webhook string) bool {
-	for _, name := range r.Webhooks {
-		if name == webhook {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(r.Webhooks, webhook)
 }
 
 // Reconcile renews what is due, serves what there is, and has the API server trust it.

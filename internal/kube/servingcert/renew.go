@@ -15,6 +15,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"net"
 	"time"
@@ -60,9 +61,7 @@ type renewal struct {
 // replaced by one of a new authority only after everybody had time to trust that authority.
 func renew(data map[string][]byte, names Names, now time.Time) (renewal, error) {
 	out := renewal{Data: make(map[string][]byte, len(data))}
-	for k, v := range data {
-		out.Data[k] = v
-	}
+	maps.Copy(out.Data, data)
 	ca, caKey, err := currentAuthority(data)
 	if err == nil && matured(ca, now) && serverDue(data, names, now) && now.Add(serverLifetime).Before(ca.NotAfter) {
 		// Before the authority is replaced, if it is to be: the next one may not sign for a while.

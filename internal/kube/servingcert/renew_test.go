@@ -82,7 +82,7 @@ func TestRenewReplacesWhatIsNot(t *testing.T) {
 // A replica serves what it read last, an API server trusts what it read last; whichever is behind, they must
 // agree, or an Enforce namespace is closed for everybody.
 func TestNobodyIsEverDistrusted(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // G404: a seeded order of events, not a secret.
+	rng := rand.New(rand.NewPCG(1, 2))
 	now := begin
 	data := mustRenew(t, nil, now).Data
 	authorities := 0

@@ -3,6 +3,7 @@ package problem
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -159,7 +160,7 @@ var allowed = map[v1alpha1.ProblemState][]v1alpha1.ProblemState{
 // of the future.
 func TestLifeOfAProblem(t *testing.T) {
 	for seed := range uint64(2000) {
-		rng := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // G404: a seeded order of events, not a secret
+		rng := rand.New(rand.NewPCG(seed, 1))
 		in, at, state := problem(), now, v1alpha1.ProblemNew
 		for range 40 {
 			event(rng, &in, at)
@@ -181,12 +182,7 @@ func TestLifeOfAProblem(t *testing.T) {
 }
 
 func contains(states []v1alpha1.ProblemState, s v1alpha1.ProblemState) bool {
-	for _, other := range states {
-		if other == s {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(states, s)
 }
 
 // record keeps what a controller would write.
