@@ -197,7 +197,7 @@ var _ = Describe("Who let a template in", func() {
 })
 
 // What a person wrote, what a dry run makes of it, what is stored and what a watch sends is one template, of each kind.
-var _ = DescribeTable("A template has one hash, of", func(ctx SpecContext, make func(namespace string) client.Object) {
+var _ = DescribeTable("A template has one hash, of", func(ctx SpecContext, write func(namespace string) client.Object) {
 	namespace := env.Namespace(GinkgoTB(), nil)
 	raw := func(o client.Object) map[string]any {
 		GinkgoHelper()
@@ -208,7 +208,7 @@ var _ = DescribeTable("A template has one hash, of", func(ctx SpecContext, make 
 	hash := func(o client.Object) string {
 		return configuration.ParseTemplate(o.GetObjectKind().GroupVersionKind().Kind, raw(o)).Hash
 	}
-	written := make(namespace)
+	written := write(namespace)
 	written.SetUID("")
 	written.SetGeneration(0)
 	written.SetCreationTimestamp(metav1.Time{})

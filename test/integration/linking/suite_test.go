@@ -12,7 +12,6 @@ import (
 	. "github.com/onsi/gomega"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/config"
@@ -65,24 +64,24 @@ func run(o options) *replica {
 			ByObject: inventory.CacheByObject(), DefaultTransform: cache.TransformStripManagedFields(), ReaderFailOnMissingInformer: true,
 		},
 		Metrics:    metricsserver.Options{BindAddress: "0"},
-		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
+		Controller: config.Controller{SkipNameValidation: new(true)},
 	})
 	Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &replica{inventory: inventory.New(), stop: cancel, stopped: make(chan struct{})}
 	Expect(r.inventory.Register(ctx, mgr.GetCache())).To(Succeed())
-	real := clock.RealClock{}
+	clk := clock.RealClock{}
 	if o.leader {
 		services := &service.Reconciler{
-			Client: mgr.GetClient(), Inventory: r.inventory, Clock: real, Recorder: events.NewFakeRecorder(1000), RecoveryHold: time.Second,
+			Client: mgr.GetClient(), Inventory: r.inventory, Clock: clk, Recorder: events.NewFakeRecorder(1000), RecoveryHold: time.Second,
 		}
 		Expect(services.SetupWithManager(mgr)).To(Succeed())
 		items := &configurationitem.Reconciler{
-			Client: mgr.GetClient(), Inventory: r.inventory, Clock: real, Recorder: events.NewFakeRecorder(1000), Retention: o.retention,
+			Client: mgr.GetClient(), Inventory: r.inventory, Clock: clk, Recorder: events.NewFakeRecorder(1000), Retention: o.retention,
 		}
 		Expect(items.SetupWithManager(mgr)).To(Succeed())
 	}
-	writer := &configurationitem.AdmissionWriter{Client: mgr.GetClient(), Inventory: r.inventory, Clock: real}
+	writer := &configurationitem.AdmissionWriter{Client: mgr.GetClient(), Inventory: r.inventory, Clock: clk}
 	Expect(writer.SetupWithManager(mgr)).To(Succeed())
 	go func() {
 		defer GinkgoRecover()
