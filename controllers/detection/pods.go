@@ -83,8 +83,6 @@ func (x *podIndex) put(old, pod *Record, r resolver) []configuration.Key {
 		x.owners[id] = o
 		x.link(id, o)
 	}
-	if o.pods[pod.Name] == nil {
-	}
 	o.pods[pod.Name] = pod
 	return append(keys, o.key)
 }

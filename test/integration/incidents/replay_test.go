@@ -136,7 +136,9 @@ func (s *stage) settle() {
 // incidents are those about the canaries, and the others.
 func (s *stage) incidents(g Gomega) (canaries, others []v1alpha1.Incident) {
 	list := &v1alpha1.IncidentList{}
-	if g == nil { g = Default }
+	if g == nil {
+		g = Default
+	}
 	g.Expect(admin().List(context.Background(), list, client.InNamespace(s.namespace))).To(Succeed())
 	for _, i := range list.Items {
 		if strings.HasPrefix(string(i.Spec.WorkloadRef.Name), "canary-") {

@@ -50,7 +50,7 @@ func start(namespace string, now clock.PassiveClock, settings ...func(*detection
 	maps.Copy(byObject, detection.CacheByObject())
 	mgr, err := ctrl.NewManager(env.AdminConfig(), ctrl.Options{
 		Scheme: env.Scheme(), Metrics: metricsserver.Options{BindAddress: "0"},
-		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
+		Controller: config.Controller{SkipNameValidation: new(true)},
 		Cache: cache.Options{
 			ByObject: byObject, DefaultNamespaces: map[string]cache.Config{namespace: {}},
 		},

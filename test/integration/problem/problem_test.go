@@ -102,7 +102,7 @@ var _ = Describe("a Problem", Ordered, func() {
 		incident(ctx, "checkout-1", "f1", begin.Add(-3*day), time.Hour)
 		incident(ctx, "checkout-2", "f1", begin.Add(-2*day), time.Hour)
 		incident(ctx, "other", "f2", begin.Add(-2*day), time.Hour)
-		Consistently(func() []v1alpha1.Problem { return problems(ctx) }, "2s").Should(BeEmpty())
+		Consistently(func() []v1alpha1.Problem { return problems(ctx) }, 2*time.Second).Should(BeEmpty())
 		incident(ctx, "checkout-3", "f1", begin.Add(-day), 30*time.Minute)
 		p := state(ctx, v1alpha1.ProblemNew)
 		Expect(p.Spec.Statement).To(Equal("checkout: OOMKilled again and again: 3 failures within 30 days"))
@@ -181,7 +181,7 @@ var _ = Describe("a Problem", Ordered, func() {
 			incident(ctx, fmt.Sprintf("checkout-%d", 5+i), "f1", at, time.Minute)
 		}
 		Eventually(func() []v1alpha1.Problem { return problems(ctx) }).Should(HaveLen(2))
-		Consistently(func() []v1alpha1.Problem { return problems(ctx) }, "1s").Should(HaveLen(2))
+		Consistently(func() []v1alpha1.Problem { return problems(ctx) }, time.Second).Should(HaveLen(2))
 	})
 })
 

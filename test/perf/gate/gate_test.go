@@ -197,7 +197,7 @@ func review(tb testing.TB, s size) []byte {
 			tb.Fatal(err)
 		}
 		u.SetManagedFields([]metav1.ManagedFieldsEntry{
-			{Manager: "kubectl-client-side-apply", Operation: "Update", APIVersion: "apps/v1", FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: fields}},
+			{Manager: "kubectl-client-side-apply", Operation: "Update", APIVersion: "apps/v1", FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(string(fields))},
 		})
 		out, err := u.MarshalJSON()
 		if err != nil {
