@@ -16,6 +16,14 @@ const (
 
 // Conditions of a ServiceLevelAgreement.
 const (
+	// ConditionMet is True while what was promised is kept; reasons Kept, TargetMissed, IncidentTimesMissed, NoData.
+	ConditionMet = "Met"
+	// ConditionAtRisk is True when it will not be kept if things go on so; reasons NotAtRisk, BudgetExhausted,
+	// PresentRate, IncidentDueSoon, Breached, NoData. Polarity: True is bad.
+	ConditionAtRisk = "AtRisk"
+	// ConditionDataAvailable is True while the service's health is known and counted; reasons Observed, HealthUnknown,
+	// ServiceNotFound, NotStarted, Invalid.
+	ConditionDataAvailable = "DataAvailable"
 	// ConditionBudgetExhausted is True when no error budget of the current period is left. Polarity: True is bad.
 	ConditionBudgetExhausted = "BudgetExhausted"
 )

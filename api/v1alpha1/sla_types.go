@@ -188,6 +188,15 @@ type ServiceLevelAgreementStatus struct {
 	// currentPeriod is what is known of the running period, true at its asOf.
 	// +optional
 	CurrentPeriod *PeriodFigures `json:"currentPeriod,omitempty"`
+	// observed is what the record of interruptions goes on from.
+	// +optional
+	Observed *ObservedHealth `json:"observed,omitempty"`
+	// interruptions are the times, within the running period, in which the service was not up or not known to be.
+	// All else since observed.recordedFrom it was up. Where there are more, the two that are nearest become one.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=200
+	Interruptions []Interruption `json:"interruptions,omitempty"`
 	// incidents counted against the agreement in the running period.
 	// +optional
 	Incidents *AgreementIncidents `json:"incidents,omitempty"`
@@ -207,6 +216,50 @@ type ServiceLevelAgreementStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:XValidation:rule="self.all(c, c.lastTransitionTime >= timestamp('1970-01-01T00:00:00Z'))",message="lastTransitionTime must be a time since 1970"
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// ObservedHealth is the health of a service that was last counted.
+type ObservedHealth struct {
+	// health of the service.
+	// +required
+	Health Health `json:"health"`
+	// since when it is so.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	Since metav1.Time `json:"since"`
+	// recordedFrom is since when the record of interruptions is complete. What was before is not known.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	RecordedFrom metav1.Time `json:"recordedFrom"`
+}
+
+// InterruptionType says how a service was not up.
+//
+// +kubebuilder:validation:Enum=Outage;Maintenance;Unobserved
+type InterruptionType string
+
+const (
+	// InterruptionOutage: it was out.
+	InterruptionOutage InterruptionType = "Outage"
+	// InterruptionMaintenance: it was out as declared and approved beforehand.
+	InterruptionMaintenance InterruptionType = "Maintenance"
+	// InterruptionUnobserved: it is not known how it was.
+	InterruptionUnobserved InterruptionType = "Unobserved"
+)
+
+// Interruption is a time in which a service was not up, or not known to be.
+type Interruption struct {
+	// type is Outage, Maintenance or Unobserved.
+	// +required
+	Type InterruptionType `json:"type"`
+	// from when.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	From metav1.Time `json:"from"`
+	// to when; omitted: it goes on.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	To *metav1.Time `json:"to,omitempty"`
 }
 
 // PeriodFigures are the sums of one period.
@@ -242,6 +295,9 @@ type PeriodFigures struct {
 	// outages counted.
 	// +required
 	Outages int32 `json:"outages"`
+	// target in percent by which the period is measured: the one agreed when it began.
+	// +optional
+	Target Percentage `json:"target,omitempty"`
 	// availability in percent.
 	// +optional
 	// +kubebuilder:validation:MaxLength=16

@@ -1,0 +1,204 @@
+package servicelevel
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+)
+
+// Reasons of an agreement's conditions.
+const (
+	reasonKept            = "Kept"
+	reasonTargetMissed    = "TargetMissed"
+	reasonTimesMissed     = "IncidentTimesMissed"
+	reasonNoData          = "NoData"
+	reasonNotAtRisk       = "NotAtRisk"
+	reasonBudgetExhausted = "BudgetExhausted"
+	reasonPresentRate     = "PresentRate"
+	reasonDueSoon         = "IncidentDueSoon"
+	reasonBreached        = "Breached"
+	reasonBudgetLeft      = "BudgetLeft"
+	reasonNoTarget        = "NoTarget"
+	reasonObserved        = "Observed"
+	reasonHealthUnknown   = "HealthUnknown"
+	reasonServiceNotFound = "ServiceNotFound"
+	reasonNotStarted      = "NotStarted"
+	reasonInvalid         = "Invalid"
+)
+
+var agreementConditions = []string{
+	v1alpha1.ConditionMet, v1alpha1.ConditionAtRisk, v1alpha1.ConditionBudgetExhausted, v1alpha1.ConditionDataAvailable,
+}
+
+// creditTerm is a credit that is due below an availability.
+type creditTerm struct {
+	below   PartsPerMillion
+	percent int32
+}
+
+// agreementTerms reads what an agreement says; nothing of it applies where there are errors, each naming its field.
+func agreementTerms(f AgreementFacts) (Terms, []creditTerm, []error) {
+	spec, problems := &f.Agreement.Spec, []error(nil)
+	collect := func(errs ...error) {
+		for _, err := range errs {
+			if err != nil {
+				problems = append(problems, err)
+			}
+		}
+	}
+	t := Terms{From: f.Agreement.CreationTimestamp.Time, Calendar: Always(), ExcludePlanned: spec.ExcludePlannedMaintenance}
+	var err error
+	if spec.ValidFrom != "" {
+		t.From, err = ParseTimestamp("spec.validFrom", spec.ValidFrom)
+		collect(err)
+		t.From = t.From.Truncate(time.Second)
+	}
+	t.Period, err = ParsePeriod("spec.period", spec.Period)
+	collect(err)
+	if spec.Availability != nil {
+		t.Target, err = ParsePercentage("spec.availability.target", spec.Availability.Target)
+		collect(err)
+	}
+	switch ref := spec.CalendarRef; {
+	case ref == nil:
+	case f.Calendar == nil:
+		collect(invalid("spec.calendarRef.name", string(ref.Name), "is not the name of a Calendar that exists"))
+	default:
+		calendar, errs := ParseCalendar(*f.Calendar)
+		for _, err := range errs {
+			collect(fmt.Errorf("spec.calendarRef names Calendar %s, whose %w", ref.Name, err))
+		}
+		t.Calendar = calendar
+	}
+	credits := make([]creditTerm, 0, len(spec.Credits))
+	for i, c := range spec.Credits {
+		below, err := ParsePercentage(fmt.Sprintf("spec.credits[%d].below", i), c.Below)
+		collect(err)
+		credits = append(credits, creditTerm{below: below, percent: c.Percent})
+	}
+	return t, credits, problems
+}
+
+// creditFor is the greatest credit that is due; none where nothing was observed. It compares whole numbers.
+func creditFor(credits []creditTerm, s Sums) int32 {
+	var percent int32
+	for _, c := range credits {
+		if (s.observed()-s.Downtime)*int64(Whole) < int64(c.below)*s.observed() {
+			percent = max(percent, c.percent)
+		}
+	}
+	return percent
+}
+
+// judge says whether the agreement is kept, and what to do where it is not.
+func (e *agreementEvaluation) judge() {
+	s, t, count := e.sums, e.terms, e.after.Incidents
+	missed := count.ResponseBreached+count.ResolutionBreached > 0
+	service := string(e.Agreement.Spec.ServiceRef.Name)
+	switch {
+	case t.broken(s):
+		e.breached(reasonTargetMissed, fmt.Sprintf("the downtime is more than a target of %s %% allows in this period", t.Target))
+	case missed:
+		e.breached(reasonTimesMissed, "incidents were not answered or not resolved within the agreed time (status.incidents)")
+	case t.uncertain(s):
+		e.after.Compliance = v1alpha1.ComplianceUnknown
+		message := "too little was observed to say that the target is kept: what was not may be more than the budget that is left"
+		e.set(v1alpha1.ConditionMet, metav1.ConditionUnknown, reasonNoData, message)
+		e.set(v1alpha1.ConditionAtRisk, metav1.ConditionUnknown, reasonNoData, message)
+	default:
+		e.kept()
+	}
+	switch {
+	case t.Target == 0:
+		e.set(v1alpha1.ConditionBudgetExhausted, metav1.ConditionFalse, reasonNoTarget, "no availability was promised")
+	case t.exhausted(s):
+		e.set(v1alpha1.ConditionBudgetExhausted, metav1.ConditionTrue, reasonBudgetExhausted, "no error budget is left until the period ends")
+		e.after.NextStep = "restore the service and put off what may fail until the period ends: " + e.command("describe itsvc", service)
+	case t.uncertain(s):
+		e.set(v1alpha1.ConditionBudgetExhausted, metav1.ConditionUnknown, reasonNoData, "too little was observed to say what is left")
+	default:
+		e.set(v1alpha1.ConditionBudgetExhausted, metav1.ConditionFalse, reasonBudgetLeft, "there is error budget left")
+	}
+	e.setData(service)
+}
+
+func (e *agreementEvaluation) breached(reason, message string) {
+	e.after.Compliance = v1alpha1.ComplianceBreached
+	e.set(v1alpha1.ConditionMet, metav1.ConditionFalse, reason, message)
+	e.set(v1alpha1.ConditionAtRisk, metav1.ConditionFalse, reasonBreached, "it is broken already")
+	e.after.NextStep = "tell the customer and find the cause: " + e.command("describe itsvc", string(e.Agreement.Spec.ServiceRef.Name))
+}
+
+// kept so far, at risk or not.
+func (e *agreementEvaluation) kept() {
+	e.after.Compliance = v1alpha1.ComplianceAtRisk
+	e.set(v1alpha1.ConditionMet, metav1.ConditionTrue, reasonKept, "what was promised is kept so far")
+	dueSoon := false
+	for _, i := range e.Incidents {
+		dueSoon = dueSoon || i.Response == v1alpha1.ClockWarning || i.Resolution == v1alpha1.ClockWarning
+	}
+	risk := func(reason, message string) { e.set(v1alpha1.ConditionAtRisk, metav1.ConditionTrue, reason, message) }
+	switch {
+	case e.terms.exhausted(e.sums):
+		risk(reasonBudgetExhausted, "any more downtime breaks it")
+	case e.terms.tooFast(e.sums):
+		risk(reasonPresentRate, "at the present rate of downtime the error budget does not last until the period ends")
+	case dueSoon:
+		risk(reasonDueSoon, "three quarters of the time for an incident are over")
+	default:
+		e.after.Compliance = v1alpha1.ComplianceMet
+		e.set(v1alpha1.ConditionAtRisk, metav1.ConditionFalse, reasonNotAtRisk, "nothing indicates that it will be broken")
+	}
+}
+
+func (e *agreementEvaluation) setData(service string) {
+	switch {
+	case e.Service == nil:
+		e.set(v1alpha1.ConditionDataAvailable, metav1.ConditionFalse, reasonServiceNotFound, "there is no Service "+service)
+		e.after.NextStep = "create Service " + service + ", or correct spec.serviceRef: " + e.command("edit sla", e.Agreement.Name)
+	case e.account.Health == v1alpha1.HealthUnknown:
+		e.set(v1alpha1.ConditionDataAvailable, metav1.ConditionFalse, reasonHealthUnknown, "it is not known how Service "+service+" is; that time counts as unobserved")
+		if e.after.NextStep == "" {
+			e.after.NextStep = "see why it is not known how the service is: " + e.command("describe itsvc", service)
+		}
+	default:
+		e.set(v1alpha1.ConditionDataAvailable, metav1.ConditionTrue, reasonObserved, "the health of Service "+service+" is counted")
+	}
+}
+
+// cannotSay is for an agreement that does not count.
+func (e *agreementEvaluation) cannotSay(reason, message string) {
+	e.after.Compliance = v1alpha1.ComplianceUnknown
+	e.set(v1alpha1.ConditionDataAvailable, metav1.ConditionFalse, reason, message)
+	for _, c := range []string{v1alpha1.ConditionMet, v1alpha1.ConditionAtRisk, v1alpha1.ConditionBudgetExhausted} {
+		e.set(c, metav1.ConditionUnknown, reason, message)
+	}
+}
+
+func (e *agreementEvaluation) set(kind string, status metav1.ConditionStatus, reason, message string) {
+	meta.SetStatusCondition(&e.after.Conditions, metav1.Condition{
+		Type: kind, Status: status, Reason: reason, Message: message,
+		ObservedGeneration: e.Agreement.Generation, LastTransitionTime: metav1.NewTime(e.now),
+	})
+}
+
+// Running is what an agreement's sums are at a time, by what its status records; false where they cannot be said. It
+// is for what shows the running value, which the status does not.
+func Running(f AgreementFacts, now time.Time) (Terms, Sums, bool) {
+	e := &agreementEvaluation{AgreementFacts: f, account: accountOf(&f.Agreement.Status)}
+	var problems []error
+	e.terms, _, problems = agreementTerms(f)
+	now = now.Truncate(time.Second)
+	if len(problems) > 0 || now.Before(e.terms.From) || e.account.Health == "" {
+		return Terms{}, Sums{}, false
+	}
+	period := e.terms.Period.At(now)
+	if p := f.Agreement.Status.CurrentPeriod; p != nil && p.Start.Time.Equal(period.Start) {
+		e.terms.Target = e.bindTarget(p, e.terms.Target)
+	}
+	return e.terms, e.terms.Sum(e.account, e.declared(), period, now), true
+}
