@@ -82,7 +82,7 @@ func prepare(in *Agreed) (*Candidate, map[string]VoteStatus) {
 	c := &Candidate{
 		Namespace: chg.Namespace, Name: chg.Name,
 		Type: typeOf(&chg.Spec), CreatedAt: chg.CreationTimestamp.Time, Requester: string(chg.Spec.Requester),
-		StandardChange: chg.Spec.StandardChange, FiledByOperator: chg.Labels[LabelFiledFor] != "",
+		StandardChange: chg.Spec.StandardChange, FiledByOperator: chg.Labels[LabelFiledFor] == FiledForDenied,
 		Digest: PresentDigest(chg),
 	}
 	c.targets(chg)

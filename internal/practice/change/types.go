@@ -215,7 +215,7 @@ type Candidate struct {
 	StandardChange string
 	// Invalid names what in its spec cannot be understood; such a Change covers nothing.
 	Invalid []string
-	// FiledByOperator: it was filed because of a denial.
+	// FiledByOperator: it was filed because of a denial, or says so: whoever creates a Change may label it.
 	FiledByOperator bool
 }
 
