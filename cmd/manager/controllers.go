@@ -18,6 +18,7 @@ import (
 	"github.com/itil-dev/itil-operator/controllers/incident"
 	"github.com/itil-dev/itil-operator/controllers/problem"
 	"github.com/itil-dev/itil-operator/controllers/service"
+	"github.com/itil-dev/itil-operator/controllers/sla"
 	"github.com/itil-dev/itil-operator/internal/admission"
 	"github.com/itil-dev/itil-operator/internal/inventory"
 	incidentpractice "github.com/itil-dev/itil-operator/internal/practice/incident"
@@ -68,6 +69,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 		{"detection", detector.SetupWithManager},
 		{"incident", withContext(incidents.SetupWithManager)},
 		{"problem", withContext(problems.SetupWithManager)},
+		{"sla", withContext((&sla.Reconciler{Client: c, Clock: clk}).SetupWithManager)},
 	} {
 		if err := add.setUp(mgr); err != nil {
 			return nil, fmt.Errorf("setting up controller %s: %w", add.name, err)

@@ -1,0 +1,24 @@
+// Package sla_test lets a Service fail for known times on a real API server, and finds exactly these seconds in its
+// ServiceLevelAgreement.
+package sla_test
+
+import (
+	"testing"
+	"time"
+	_ "time/tzdata"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
+)
+
+var env *apiserver.Env
+
+func TestSLA(t *testing.T) {
+	RegisterFailHandler(Fail)
+	SetDefaultEventuallyTimeout(20 * time.Second)
+	RunSpecs(t, "ServiceLevelAgreement")
+}
+
+var _ = BeforeSuite(func() { env = apiserver.Start(GinkgoTB()) })
