@@ -64,6 +64,9 @@ func TestObserve(t *testing.T) {
 		"a time in the future is now": {
 			seen: []seen{{up, 0, 0, 0}, {out, 99, 10, 0}, {up, 20, 20, 0}}, want: []Interruption{interruption(outage, 10, 20)},
 		},
+		"nothing begins before what was counted": {
+			seen: []seen{{up, 0, 0, 0}, {out, 10, 10, 0}, {up, 20, 20, 0}, {out, 5, 30, 0}}, want: []Interruption{interruption(outage, 10, 0)},
+		},
 		"a clock that was set back makes no time negative": {
 			seen: []seen{{up, 0, 0, 0}, {out, 50, 50, 0}, {up, 40, 40, 0}}, want: nil,
 		},

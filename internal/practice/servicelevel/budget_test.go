@@ -170,3 +170,20 @@ func TestRunning(t *testing.T) {
 		t.Errorf("%t: %+v, %d", ok, sums, left)
 	}
 }
+
+// TestRollingHistory: of periods that overlap, those are kept that do not, so that no credit is due twice.
+func TestRollingHistory(t *testing.T) {
+	f := &AgreementFacts{Agreement: agreement("99"), Service: observed(v1alpha1.HealthOperational, noon)}
+	f.Agreement.Spec.Period = v1alpha1.AgreementPeriod{Type: v1alpha1.PeriodRolling, Days: 3}
+	for day := range 10 {
+		follow(f, noon.Add(time.Duration(day)*24*time.Hour))
+	}
+	// It began at noon on 2 November; the first three whole days are 3 to 5 November, the next 6 to 8.
+	var starts []string
+	for _, h := range f.Agreement.Status.History {
+		starts = append(starts, h.Start.Format(time.DateOnly)+" to "+h.End.Format(time.DateOnly))
+	}
+	if diff := cmp.Diff([]string{"2026-11-06 to 2026-11-09", "2026-11-03 to 2026-11-06"}, starts); diff != "" {
+		t.Errorf("history (-want +got):\n%s", diff)
+	}
+}
