@@ -34,6 +34,8 @@ type loop struct {
 	instances []instance
 	// revisions of the pods that exist: restarts of others are over with them.
 	revisions map[string]bool
+	// seen is how many of the pods that exist are remembered.
+	seen int
 }
 
 type instance struct {
@@ -60,7 +62,9 @@ func (l *look) loops() {
 			if loop == nil {
 				continue
 			}
-			l.remember(&loop.state, pod, c)
+			if l.remember(&loop.state, pod, c) {
+				loop.seen++
+			}
 			if s == counted {
 				loop.instances = append(loop.instances, instance{pod, c})
 				loop.revisions[pod.Revision] = true
@@ -136,7 +140,7 @@ func (s *Loop) see(uid types.UID, seen Seen) {
 
 // forget drops pods that do not exist any more and restarts before a time.
 func (p *loop) forget(pods []*Pod, before time.Time) {
-	if len(p.state.Seen) > 0 {
+	if len(p.state.Seen) > p.seen {
 		exists := make(map[types.UID]bool, len(pods))
 		for _, pod := range pods {
 			exists[pod.UID] = true
@@ -152,11 +156,12 @@ func (p *loop) forget(pods []*Pod, before time.Time) {
 	p.state.Kills = slices.DeleteFunc(p.state.Kills, old)
 }
 
-// remember counts the restarts and kills of a container that were not counted yet.
-func (l *look) remember(s *Loop, pod *Pod, c *Container) {
+// remember counts the restarts and kills of a container that were not counted yet, and reports whether the pod is
+// remembered.
+func (l *look) remember(s *Loop, pod *Pod, c *Container) bool {
 	seen, known := s.Seen[pod.UID]
 	if !known && c.Restarts == 0 && c.Ended.Reason != reasonOOMKilled {
-		return
+		return false
 	}
 	from := max(pod.StartedAt, pod.CreatedAt, l.old.LastLook)
 	for _, at := range l.restartTimes(c, seen.Restarts, from) {
@@ -171,6 +176,7 @@ func (l *look) remember(s *Loop, pod *Pod, c *Container) {
 	}
 	seen.Restarts = c.Restarts
 	s.see(pod.UID, seen)
+	return true
 }
 
 func (l *look) bounded(at Second) Second { return min(at, SecondOf(l.now)) }
