@@ -394,6 +394,7 @@ func (e *evaluation) resolve(before v1alpha1.IncidentState, r v1alpha1.Resolutio
 	case r.Closed, !e.incident.Spec.Major && !closing.IsZero() && !closing.After(e.now):
 		s.State, s.ClosedAt = v1alpha1.IncidentClosed, e.at(e.now)
 		e.ClosedNow = true
+		e.keep()
 		e.tell("closed", by)
 		e.event(Event{Reason: EventClosed, Action: "Close", Note: "closed"})
 	case !e.incident.Spec.Major:
