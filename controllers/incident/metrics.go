@@ -2,6 +2,8 @@ package incident
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +29,16 @@ var (
 )
 
 func init() { metrics.Registry.MustRegister(timeToAcknowledge, timeToResolve, breachedTotal) }
+
+// register adds the collector, of which a process has one.
+func register(c *Collector) error {
+	err := metrics.Registry.Register(c)
+	var already prometheus.AlreadyRegisteredError
+	if err != nil && !errors.As(err, &already) {
+		return fmt.Errorf("register the metrics of Incidents: %w", err)
+	}
+	return nil
+}
 
 // observe measures what a decision brought about.
 func observe(i *v1alpha1.Incident, d practice.Decision) {

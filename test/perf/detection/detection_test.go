@@ -82,7 +82,7 @@ func managed(tb testing.TB, manager, subresource string, fields any) metav1.Mana
 	}
 	return metav1.ManagedFieldsEntry{
 		Manager: manager, Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", FieldsType: "FieldsV1",
-		FieldsV1: &metav1.FieldsV1{Raw: raw}, Subresource: subresource,
+		FieldsV1: metav1.NewFieldsV1(string(raw)), Subresource: subresource,
 	}
 }
 
@@ -194,7 +194,7 @@ func observation(tb testing.TB, pods int, crashing bool) (incident.Observation, 
 	for i := range running.Status.Conditions {
 		running.Status.Conditions[i].Status = corev1.ConditionTrue
 	}
-	count := int32(pods) //nolint:gosec // a few hundred
+	count := int32(pods)
 	w := &configuration.Workload{
 		Key:        configuration.Key{Group: "apps", Kind: configuration.KindDeployment, Namespace: "namespace-0", Name: "workload-0"},
 		Generation: 1, ObservedGeneration: 1, Desired: count, Ready: count, Updated: count, Current: count,
