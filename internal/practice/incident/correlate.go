@@ -251,6 +251,10 @@ func (c *correlation) conclude() {
 		}
 		return
 	}
+	if Active(c.Signals) && c.RecoveredAt != nil && c.subject.Resolved {
+		// What was resolved fails again, perhaps with the template that had repaired it.
+		c.FailedTemplateHash = c.failedTemplate()
+	}
 	if Active(c.Signals) {
 		// The first is active and the most telling.
 		c.Reason, c.RecoveredAt, c.RecoveredTemplateHash = c.Signals[0].Reason, nil, ""

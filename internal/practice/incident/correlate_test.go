@@ -126,6 +126,11 @@ func TestWhatComesBackAfterResolutionIsNew(t *testing.T) {
 	if got := after.Signals[0].Since.Time; !got.Equal(at(10 * minute)) {
 		t.Errorf("after it, a new one: since %s", got.Sub(t0))
 	}
+	repaired := s
+	repaired.TemplateHash = "v1:b"
+	if d, _ := incident.Correlate(before, found(again), repaired, at(10*minute)); d.FailedTemplateHash != "v1:b" {
+		t.Errorf("what fails now is %s", d.FailedTemplateHash)
+	}
 	if after.RecoveredAt != nil || after.RecoveredTemplateHash != "" {
 		t.Error("it still counts as recovered")
 	}

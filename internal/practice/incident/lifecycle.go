@@ -3,6 +3,7 @@ package incident
 import (
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -431,4 +432,14 @@ func (e *evaluation) started() time.Time {
 	return e.incident.CreationTimestamp.Time
 }
 
-func (e *evaluation) event(event Event) { e.Events = append(e.Events, event) }
+// maxNote is what the API server takes as the note of an event, in bytes.
+const maxNote = 1024
+
+func (e *evaluation) event(event Event) {
+	event.Note = clip(event.Note, maxNote)
+	for len(event.Note) > maxNote {
+		_, size := utf8.DecodeLastRuneInString(event.Note)
+		event.Note = event.Note[:len(event.Note)-size]
+	}
+	e.Events = append(e.Events, event)
+}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -562,6 +563,16 @@ func TestReferenceValues(t *testing.T) {
 		}
 		if got := servicelevel.Always().Between(test.begin, test.end); got != test.actualTime {
 			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+func TestNotesOfEventsAreBounded(t *testing.T) {
+	k := aTicket(t).seeWell()
+	k.i.Spec.Resolution = &v1alpha1.Resolution{Code: v1alpha1.ResolutionNoFault, Notes: strings.Repeat("ß", 4096)}
+	for _, e := range incident.Evaluate(&k.i, k.facts, k.now).Events {
+		if len(e.Note) > 1024 || !utf8.ValidString(e.Note) {
+			t.Errorf("a note of %d bytes", len(e.Note))
 		}
 	}
 }
