@@ -252,8 +252,25 @@ func (e *evaluation) resolution() (resolution *v1alpha1.Resolution, at time.Time
 	return nil, time.Time{}, ""
 }
 
+// hold is how long signals must stay clear. What is gone cannot crash again: it need not outlast a back-off.
 func (e *evaluation) hold() time.Duration {
-	return time.Duration(e.Status.RecoveryHoldSeconds) * time.Second
+	hold := time.Duration(e.Status.RecoveryHoldSeconds) * time.Second
+	if e.gone() != nil {
+		return min(hold, minRecoveryHold)
+	}
+	return hold
+}
+
+// gone is the evidence that the fault ended without being repaired; nil where it did not.
+func (e *evaluation) gone() *v1alpha1.Evidence {
+	s := &e.Status
+	for i := range s.Evidence {
+		ev := &s.Evidence[i]
+		if (ev.Reason == EvidenceGone || ev.Reason == EvidenceSwitched) && ev.At.Equal(s.RecoveredAt) {
+			return ev
+		}
+	}
+	return nil
 }
 
 // disproved reports whether the declared resolution is the one after which it failed again. It does not resolve a
@@ -318,10 +335,8 @@ func signalText(s v1alpha1.Signal) string {
 // automatic is the code of an incident that recovered.
 func (e *evaluation) automatic() v1alpha1.Resolution {
 	s := &e.Status
-	for _, ev := range s.Evidence {
-		if (ev.Reason == EvidenceGone || ev.Reason == EvidenceSwitched) && ev.At.Equal(s.RecoveredAt) {
-			return v1alpha1.Resolution{Code: v1alpha1.ResolutionNoFault, Notes: ev.Object + ": " + ev.Message}
-		}
+	if ev := e.gone(); ev != nil {
+		return v1alpha1.Resolution{Code: v1alpha1.ResolutionNoFault, Notes: ev.Object + ": " + ev.Message}
 	}
 	r := v1alpha1.Resolution{Code: v1alpha1.ResolutionSelfRecovered, Notes: "it recovered with the same template"}
 	if s.FailedTemplateHash == "" || s.RecoveredTemplateHash == "" || s.FailedTemplateHash == s.RecoveredTemplateHash {

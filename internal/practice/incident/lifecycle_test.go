@@ -207,6 +207,19 @@ func TestLife(t *testing.T) {
 			t.Error("it counts as reopened")
 		}
 	})
+	t.Run("what is gone need not outlast a back-off, what is well must", func(t *testing.T) {
+		k := aTicket(t)
+		k.i.Status.RecoveryHoldSeconds = 330
+		k.seeWell().pass(2 * minute).is("New")
+		k.pass(4 * minute).is("Resolved")
+		k = aTicket(t)
+		k.i.Status.RecoveryHoldSeconds = 330
+		k.see(incident.Result{Gone: true}).is("New")
+		k.pass(2 * minute).is("Resolved")
+		if r := k.i.Status.Resolution; r == nil || r.Code != v1alpha1.ResolutionNoFault {
+			t.Errorf("resolution %v, want NoFault", r)
+		}
+	})
 	t.Run("a relapse after it was resolved", func(t *testing.T) {
 		k := aTicket(t).seeWell().pass(2 * minute).is("Resolved")
 		k.pass(10 * minute).fail().is("InProgress")
