@@ -252,13 +252,18 @@ func (e *evaluation) resolution() (resolution *v1alpha1.Resolution, at time.Time
 	return nil, time.Time{}, ""
 }
 
-// hold is how long signals must stay clear. What is gone cannot crash again: it need not outlast a back-off.
+// hold is how long signals must stay clear. What is gone cannot crash again, and was gone for the time in which it could
+// have been re-created before it counted as that.
 func (e *evaluation) hold() time.Duration {
 	hold := time.Duration(e.Status.RecoveryHoldSeconds) * time.Second
-	if e.gone() != nil {
+	switch ev := e.gone(); {
+	case ev == nil:
+		return hold
+	case ev.Reason == EvidenceGone:
+		return 0
+	default:
 		return min(hold, minRecoveryHold)
 	}
-	return hold
 }
 
 // gone is the evidence that the fault ended without being repaired; nil where it did not.
