@@ -15,6 +15,8 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/itil-dev/itil-operator/internal/operator"
 )
 
 // version is set by the linker.
@@ -37,13 +39,13 @@ func run(args []string) error {
 	log := zap.New(zap.UseFlagOptions(&o.zap))
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
-	log.Info("Starting itil-operator", "version", version, "namespace", o.namespace)
+	log.Info("Starting itil-operator", "version", version, "namespace", o.Namespace)
 	ctx := ctrl.SetupSignalHandler()
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the cluster (KUBECONFIG, or the pod's ServiceAccount): %w", err)
 	}
-	mgr, err := newManager(ctx, config, o, clock.RealClock{})
+	mgr, err := operator.New(ctx, config, o.Options, clock.RealClock{})
 	if err != nil {
 		return err
 	}

@@ -11,37 +11,36 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
+	"github.com/itil-dev/itil-operator/controllers/detection"
 	"github.com/itil-dev/itil-operator/internal/kube/servingcert"
+	"github.com/itil-dev/itil-operator/internal/operator"
+)
+
+const (
+	webhookService = "itil-operator-webhook"
+	metricsService = "itil-operator-metrics"
 )
 
 // options are the operator's flags.
 type options struct {
-	namespace        string
-	leaderElect      bool
-	probeAddress     string
-	metricsAddress   string
-	metricsInsecure  bool
-	webhookAddress   string
-	webhookHosts     string
-	certificates     string
-	detect           string
-	concurrency      int
-	zap              zap.Options
-	webhookHost      string
-	webhookPort      int
-	certificateNames servingcert.Names
+	operator.Options
+	webhookAddress string
+	webhookHosts   string
+	certificates   string
+	detect         string
+	zap            zap.Options
 }
 
 func parseOptions(args []string) (options, error) {
-	o := options{}
+	o := options{Options: operator.Options{Version: version}}
 	fs := flag.NewFlagSet("itil-operator", flag.ContinueOnError)
-	fs.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"),
+	fs.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"),
 		"The operator's own namespace. Default: the environment variable POD_NAMESPACE.")
-	fs.BoolVar(&o.leaderElect, "leader-elect", false,
+	fs.BoolVar(&o.LeaderElect, "leader-elect", false,
 		"Let one of several replicas reconcile. All of them answer admission requests.")
-	fs.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "The address of /healthz and /readyz.")
-	fs.StringVar(&o.metricsAddress, "metrics-bind-address", "0", `The address of /metrics; "0" switches it off.`)
-	fs.BoolVar(&o.metricsInsecure, "metrics-insecure", false,
+	fs.StringVar(&o.ProbeAddress, "health-probe-bind-address", ":8081", "The address of /healthz and /readyz.")
+	fs.StringVar(&o.MetricsAddress, "metrics-bind-address", "0", `The address of /metrics; "0" switches it off.`)
+	fs.BoolVar(&o.MetricsInsecure, "metrics-insecure", false,
 		"Serve metrics over plain HTTP to anybody. For a cluster on one's own machine.")
 	fs.StringVar(&o.webhookAddress, "webhook-bind-address", ":9443", "The address of the admission webhooks.")
 	fs.StringVar(&o.webhookHosts, "webhook-hosts", "",
@@ -50,7 +49,7 @@ func parseOptions(args []string) (options, error) {
 		"Who makes the webhooks' certificate: self (the operator) or external (for example cert-manager).")
 	fs.StringVar(&o.detect, "detect", "All",
 		"Where incidents are detected: All namespaces but kube-system and the operator's, or only workloads that Services claim (Services).")
-	fs.IntVar(&o.concurrency, "concurrency", 4, "How many objects of a kind are reconciled at once.")
+	fs.IntVar(&o.Concurrency, "concurrency", 4, "How many objects of a kind are reconciled at once.")
 	o.zap.BindFlags(fs)
 	if err := fs.Parse(args); err != nil {
 		return options{}, fmt.Errorf("%w; see --help", err)
@@ -61,27 +60,28 @@ func parseOptions(args []string) (options, error) {
 // complete checks the flags and computes what follows from them, all mistakes at once.
 func (o *options) complete() error {
 	var mistakes []error
-	if o.namespace == "" {
+	if o.Namespace == "" {
 		mistakes = append(mistakes, errors.New("--namespace is needed where POD_NAMESPACE is not set"))
 	}
 	host, port, err := net.SplitHostPort(o.webhookAddress)
 	if err == nil {
-		o.webhookHost = host
-		o.webhookPort, err = strconv.Atoi(port)
+		o.WebhookHost = host
+		o.WebhookPort, err = strconv.Atoi(port)
 	}
-	if err != nil || o.webhookPort < 1 || o.webhookPort > 65535 {
+	if err != nil || o.WebhookPort < 1 || o.WebhookPort > 65535 {
 		mistakes = append(mistakes, fmt.Errorf("--webhook-bind-address=%q: want [HOST]:PORT", o.webhookAddress))
 	}
+	o.Certificates, o.Detect = servingcert.Authority(o.certificates), detection.Scope(o.detect)
 	if o.certificates != string(servingcert.Self) && o.certificates != string(servingcert.External) {
 		mistakes = append(mistakes, fmt.Errorf("--certificates=%q: want self or external", o.certificates))
 	}
 	if o.detect != "All" && o.detect != "Services" {
 		mistakes = append(mistakes, fmt.Errorf("--detect=%q: want All or Services", o.detect))
 	}
-	if o.concurrency < 1 || o.concurrency > 64 {
-		mistakes = append(mistakes, fmt.Errorf("--concurrency=%d: want 1 to 64", o.concurrency))
+	if o.Concurrency < 1 || o.Concurrency > 64 {
+		mistakes = append(mistakes, fmt.Errorf("--concurrency=%d: want 1 to 64", o.Concurrency))
 	}
-	o.certificateNames = certificateNames(o.namespace, o.webhookHosts)
+	o.CertificateNames = certificateNames(o.Namespace, o.webhookHosts)
 	return errors.Join(mistakes...)
 }
 

@@ -1,4 +1,4 @@
-package main
+package operator
 
 import (
 	"context"
@@ -30,7 +30,7 @@ const incidentCRD = "incidents.itil.dev"
 // +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,resourceNames=incidents.itil.dev,verbs=get
 
 // addControllers registers what reconciles, and returns what files Changes for the gate.
-func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Inventory, o options, clk clock.PassiveClock) (admission.Filer, error) {
+func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Inventory, o Options, clk clock.PassiveClock) (admission.Filer, error) {
 	c := mgr.GetClient()
 	recorder := mgr.GetEventRecorder("itil-operator")
 	filer := &change.Filer{Client: c, Inventory: inv, Clock: clk}
@@ -43,12 +43,12 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 	}
 	detector := detection.New()
 	detector.Client, detector.Reader, detector.Inventory, detector.Clock, detector.Recorder = c, mgr.GetAPIReader(), inv, clk, recorder
-	detector.Namespace, detector.Scope = o.namespace, detection.Scope(o.detect)
-	detector.InstalledAt, detector.Concurrency = installed, o.concurrency
+	detector.Namespace, detector.Scope = o.Namespace, o.Detect
+	detector.InstalledAt, detector.Concurrency = installed, o.Concurrency
 
 	incidents := &incident.Reconciler{
 		Client: c, Inventory: inv, Clock: clk, Recorder: recorder,
-		Rules: incidentpractice.DefaultRules(), Concurrency: o.concurrency,
+		Rules: incidentpractice.DefaultRules(), Concurrency: o.Concurrency,
 	}
 	changes := &change.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder}
 	problems := &problem.Reconciler{Client: c, Clock: clk, Recorder: recorder, Rules: problempractice.DefaultRules}
@@ -59,7 +59,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 		name  string
 		setUp func(ctrl.Manager) error
 	}{
-		{"gatescope", (&gatescope.Reconciler{Client: c, OwnNamespace: o.namespace}).SetupWithManager},
+		{"gatescope", (&gatescope.Reconciler{Client: c, OwnNamespace: o.Namespace}).SetupWithManager},
 		{"service", (&service.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder}).SetupWithManager},
 		{"configurationitem", (&configurationitem.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder}).SetupWithManager},
 		{"admissions", (&configurationitem.AdmissionWriter{Client: c, Inventory: inv, Clock: clk}).SetupWithManager},

@@ -1,4 +1,6 @@
-package main
+// Package operator wires the operator: what it watches, what reconciles, what answers admission requests. Its program is
+// cmd/manager, which has the flags and the real clock; tests wire the same operator with a clock of theirs.
+package operator
 
 import (
 	"context"
@@ -32,8 +34,6 @@ import (
 )
 
 const (
-	webhookService    = "itil-operator-webhook"
-	metricsService    = "itil-operator-metrics"
 	certificateSecret = "itil-operator-webhook-cert"
 	lease             = "itil-operator"
 
@@ -43,21 +43,50 @@ const (
 	gracePeriod            = 20 * time.Second
 )
 
-// newManager wires the operator: what it watches, what reconciles, what answers admission requests, and when it is
-// ready to.
-func newManager(ctx context.Context, restConfig *rest.Config, o options, clk clock.WithTicker) (ctrl.Manager, error) {
+// Options say where and how the operator runs.
+type Options struct {
+	// Namespace is the operator's own.
+	Namespace string
+	// Version is told to the API server.
+	Version string
+	// LeaderElect lets one of several replicas reconcile; all of them answer admission requests.
+	LeaderElect bool
+	// ProbeAddress of /healthz and /readyz, MetricsAddress of /metrics; "0" is none.
+	ProbeAddress, MetricsAddress string
+	// MetricsInsecure serves metrics over plain HTTP to anybody.
+	MetricsInsecure bool
+	// WebhookHost and WebhookPort are where admission requests are answered.
+	WebhookHost string
+	WebhookPort int
+	// Certificates says who makes the webhooks' certificate, for CertificateNames.
+	Certificates     servingcert.Authority
+	CertificateNames servingcert.Names
+	// Detect says where incidents are detected.
+	Detect detection.Scope
+	// Concurrency is how many objects of a kind are reconciled at once.
+	Concurrency int
+	// NewManager makes the manager; nil is ctrl.NewManager. Tests alter here what a process or a machine decides.
+	NewManager func(*rest.Config, ctrl.Options) (ctrl.Manager, error)
+}
+
+// New wires the operator, ready to be started.
+func New(ctx context.Context, restConfig *rest.Config, o Options, clk clock.WithTicker) (ctrl.Manager, error) {
 	restConfig = rest.CopyConfig(restConfig)
 	restConfig.QPS, restConfig.Burst = clientQPS, clientBurst
-	restConfig.UserAgent = "itil-operator/" + version
+	restConfig.UserAgent = "itil-operator/" + o.Version
 	freshness := admission.NewFreshness(clk, admission.DefaultStaleAfter)
 	restConfig.Wrap(freshness.Wrap)
 	certificate := &servingcert.Reconciler{
 		Clock:    clk,
-		Secret:   types.NamespacedName{Namespace: o.namespace, Name: certificateSecret},
-		Webhooks: []string{gateconfig.Name}, Names: o.certificateNames,
-		Authority: servingcert.Authority(o.certificates),
+		Secret:   types.NamespacedName{Namespace: o.Namespace, Name: certificateSecret},
+		Webhooks: []string{gateconfig.Name}, Names: o.CertificateNames,
+		Authority: o.Certificates,
 	}
-	mgr, err := ctrl.NewManager(restConfig, managerOptions(o, certificate))
+	newManager := o.NewManager
+	if newManager == nil {
+		newManager = ctrl.NewManager
+	}
+	mgr, err := newManager(restConfig, managerOptions(o, certificate))
 	if err != nil {
 		return nil, err
 	}
@@ -77,9 +106,9 @@ func newManager(ctx context.Context, restConfig *rest.Config, o options, clk clo
 	return mgr, addChecks(mgr, inv, certificate, freshness)
 }
 
-func managerOptions(o options, certificate *servingcert.Reconciler) ctrl.Options {
+func managerOptions(o Options, certificate *servingcert.Reconciler) ctrl.Options {
 	serve := func(c *tls.Config) { c.GetCertificate, c.MinVersion = certificate.Serve, tls.VersionTLS12 }
-	metrics := metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: !o.metricsInsecure}
+	metrics := metricsserver.Options{BindAddress: o.MetricsAddress, SecureServing: !o.MetricsInsecure}
 	if metrics.SecureServing {
 		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
 		metrics.TLSOpts = []func(*tls.Config){serve}
@@ -94,26 +123,26 @@ func managerOptions(o options, certificate *servingcert.Reconciler) ctrl.Options
 			ReaderFailOnMissingInformer: true,
 		},
 		// Replicas that wait watch what the gate needs, and no pods; a new leader reads the pods once.
-		Controller:             config.Controller{MaxConcurrentReconciles: o.concurrency},
+		Controller:             config.Controller{MaxConcurrentReconciles: o.Concurrency},
 		Metrics:                metrics,
-		HealthProbeBindAddress: o.probeAddress,
+		HealthProbeBindAddress: o.ProbeAddress,
 		WebhookServer: webhook.NewServer(webhook.Options{
-			Host: o.webhookHost, Port: o.webhookPort, TLSOpts: []func(*tls.Config){serve},
+			Host: o.WebhookHost, Port: o.WebhookPort, TLSOpts: []func(*tls.Config){serve},
 		}),
-		LeaderElection:                o.leaderElect,
+		LeaderElection:                o.LeaderElect,
 		LeaderElectionID:              lease,
-		LeaderElectionNamespace:       o.namespace,
+		LeaderElectionNamespace:       o.Namespace,
 		LeaderElectionReleaseOnCancel: true,
 		GracefulShutdownTimeout:       &grace,
 	}
 }
 
 // cacheByObject keeps of each object what is needed: memory is for what runs, not for how it is written down.
-func cacheByObject(o options) map[client.Object]cache.ByObject {
+func cacheByObject(o Options) map[client.Object]cache.ByObject {
 	kinds := inventory.CacheByObject()
 	maps.Copy(kinds, detection.CacheByObject())
 	kinds[&corev1.Secret{}] = cache.ByObject{Namespaces: map[string]cache.Config{
-		o.namespace: {FieldSelector: fields.OneTermEqualSelector("metadata.name", certificateSecret)},
+		o.Namespace: {FieldSelector: fields.OneTermEqualSelector("metadata.name", certificateSecret)},
 	}}
 	return kinds
 }
