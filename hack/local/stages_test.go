@@ -107,3 +107,22 @@ func TestBehavioursAreDocumented(t *testing.T) {
 		}
 	}
 }
+
+// A container may be called 1, true or null: YAML would read such a name as something else, and the API server refuse
+// the status.
+func TestNamesAreQuoted(t *testing.T) {
+	files, err := filepath.Glob("kwok/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare := regexp.MustCompile(`: \{\{ (\.name|\.image|\$container|\$behaviour|\$target|\.metadata\.(name|namespace|uid)) \}\}`)
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range bare.FindAllString(string(content), -1) {
+			t.Errorf("%s writes%s without quotes", file, found)
+		}
+	}
+}
