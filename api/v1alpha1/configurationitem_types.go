@@ -214,10 +214,21 @@ type Baseline struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties=50
 	Images map[string]string `json:"images,omitempty"`
-	// imageIDs that ran, by container: what a tag meant then.
+	// imageIDs that ready pods ran when this was first rolled out, by container, as digests ("sha256:…"): what a
+	// tag meant when it was agreed to.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=50
 	ImageIDs map[string]string `json:"imageIDs,omitempty"`
+	// movedImageIDs are what most ready pods were found to run later where that is another image under the same tag,
+	// by container: the tag was moved.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=50
+	MovedImageIDs map[string]string `json:"movedImageIDs,omitempty"`
+	// restartedAt is the template's annotation kubectl.kubernetes.io/restartedAt at the last rollout, where a restart
+	// pulls images again: what the tags meant then is in imageIDs and movedImageIDs.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	RestartedAt string `json:"restartedAt,omitempty"`
 	// change that it came in by.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253

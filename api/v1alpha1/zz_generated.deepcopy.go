@@ -165,6 +165,13 @@ func (in *Baseline) DeepCopyInto(out *Baseline) {
 			(*out)[key] = val
 		}
 	}
+	if in.MovedImageIDs != nil {
+		in, out := &in.MovedImageIDs, &out.MovedImageIDs
+		*out = make(map[string]string, len(*in))
+		for key, val := range *in {
+			(*out)[key] = val
+		}
+	}
 	in.From.DeepCopyInto(&out.From)
 	if in.Until != nil {
 		in, out := &in.Until, &out.Until

@@ -59,7 +59,8 @@ type BaselineRules struct {
 	// SeenGeneration is the newest generation at which the workload was seen with the template of its newest
 	// baseline, where that is newer than the baseline's own; scaling counts generations up without a write.
 	SeenGeneration int64
-	// ImageIDs that run now, by container; nil where they are not known.
+	// ImageIDs that most ready pods run now, by container, as ImageDigest gives them; nil where they are not known.
+	// They are looked at only once the template is completely rolled out.
 	ImageIDs map[string]string
 }
 
@@ -132,6 +133,7 @@ func began(
 	})
 	b.Proven = earlier >= 0 && b.Source != v1alpha1.BaselineUnauthorized ||
 		b.Source == v1alpha1.BaselineAdopted && w.RolledOut()
+	b.ImageIDs = known(current, w.Template.Images)
 
 	next := append([]v1alpha1.Baseline{b}, slices.Clone(current)...)
 	if len(next) > 1 {
@@ -192,8 +194,8 @@ func refreshed(
 		b.FullHash = w.Template.Hash
 	}
 	b.Images = firstImages(w.Template.Images)
-	if len(rules.ImageIDs) > 0 {
-		b.ImageIDs = firstImages(rules.ImageIDs)
+	if w.RolledOut() && w.runs() {
+		b = ran(b, w, rules.ImageIDs)
 	}
 	if len(w.Template.Fingerprint) <= maxFingerprint {
 		b.Fingerprint = base64.StdEncoding.EncodeToString([]byte(w.Template.Fingerprint))
@@ -277,6 +279,7 @@ func equal(a, b v1alpha1.Baseline) bool {
 	return a.TemplateHash == b.TemplateHash && a.ImagelessHash == b.ImagelessHash && a.FullHash == b.FullHash &&
 		a.WorkloadUID == b.WorkloadUID && a.Generation == b.Generation && a.Fingerprint == b.Fingerprint &&
 		maps.Equal(a.Images, b.Images) && maps.Equal(a.ImageIDs, b.ImageIDs) &&
+		maps.Equal(a.MovedImageIDs, b.MovedImageIDs) && a.RestartedAt == b.RestartedAt &&
 		a.Source == b.Source && a.By == b.By && a.Change == b.Change && a.Proven == b.Proven &&
 		a.From.Equal(&b.From) && a.Until.Equal(b.Until) && a.RolledOutSince.Equal(b.RolledOutSince)
 }
