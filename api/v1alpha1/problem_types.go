@@ -148,8 +148,22 @@ type ProblemStatus struct {
 	// +optional
 	Incidents *ProblemIncidents `json:"incidents,omitempty"`
 	// rank among the open problems of the namespace by downtime caused, then count, over 90 days; 1 is the worst.
+	// 51 is all the rest: those behind the first 50, and those that are closed.
 	// +optional
 	Rank int32 `json:"rank,omitempty"`
+	// changes that are to fix it: those of spec.changeRefs, and those whose spec.problemRef names it; at most 40. What
+	// a Change came to stays here when the Change is deleted.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=40
+	Changes []ProblemChange `json:"changes,omitempty"`
+	// fix that was declared by decision FixApplied, and when that was seen.
+	// +optional
+	Fix *ProblemFix `json:"fix,omitempty"`
+	// duplicateOf is the Problem to which its incidents moved: the last of a chain of duplicates.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	DuplicateOf string `json:"duplicateOf,omitempty"`
 	// resolvedAt is when the fix was verified.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
@@ -167,7 +181,7 @@ type ProblemStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	NextStep string `json:"nextStep,omitempty"`
-	// conditions are Confirmed, KnownError, WorkaroundPublished, FixDeployed, Recurring.
+	// conditions are Confirmed, KnownError, WorkaroundPublished, FixDeployed, Recurring, ReviewOverdue.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -176,9 +190,55 @@ type ProblemStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
+// ProblemChangeState says what became of a Change against a problem.
+//
+// +kubebuilder:validation:Enum=Open;Succeeded;Failed;Missing
+type ProblemChangeState string
+
+const (
+	// ProblemChangeOpen: it has not ended.
+	ProblemChangeOpen ProblemChangeState = "Open"
+	// ProblemChangeSucceeded: it was closed Successful or SuccessfulWithIssues.
+	ProblemChangeSucceeded ProblemChangeState = "Succeeded"
+	// ProblemChangeFailed: it ended otherwise.
+	ProblemChangeFailed ProblemChangeState = "Failed"
+	// ProblemChangeMissing: there is no such Change.
+	ProblemChangeMissing ProblemChangeState = "Missing"
+)
+
+// ProblemChange is a Change against a problem.
+type ProblemChange struct {
+	// name of the Change.
+	// +required
+	Name ObjectName `json:"name"`
+	// state of it.
+	// +required
+	State ProblemChangeState `json:"state"`
+	// endedAt is when it ended.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	EndedAt *metav1.Time `json:"endedAt,omitempty"`
+}
+
+// ProblemFix is a fix outside a Change.
+type ProblemFix struct {
+	// at which time it was first seen to be declared.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	At metav1.Time `json:"at"`
+	// reason that was declared with it; another reason is another fix.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	Reason string `json:"reason,omitempty"`
+}
+
+// ConditionReviewOverdue is True when an accepted risk was not reviewed by spec.decision.reviewBy; reasons Overdue,
+// NotDue, NoRiskAccepted. Polarity: True is wrong.
+const ConditionReviewOverdue = "ReviewOverdue"
+
 // ProblemIncidents are the incidents of a problem.
 type ProblemIncidents struct {
-	// total ever.
+	// total of failures: the incidents that are kept, and how often they were opened again.
 	// +required
 	Total int32 `json:"total"`
 	// open now.
@@ -187,7 +247,7 @@ type ProblemIncidents struct {
 	// last30Days is how many began in the last 30 days.
 	// +required
 	Last30Days int32 `json:"last30Days"`
-	// downtimeSeconds that they caused.
+	// downtimeSeconds that they caused: of those that are over and had impact High, each second once.
 	// +required
 	DowntimeSeconds int64 `json:"downtimeSeconds"`
 	// rankDowntimeSeconds that they caused in the last 90 days, by which problems are ranked.
