@@ -46,8 +46,8 @@ func TransformPod() toolscache.TransformFunc {
 	}
 }
 
-// pool lets pods that have texts in common have them in common in memory, too: their labels, controller, node, reasons
-// and container names. It forgets all when it is full, which costs those that come a copy.
+// pool lets pods that have texts in common have them in common in memory, too: their labels, controller, node, reasons,
+// container names and images. It forgets all when it is full, which costs those that come a copy.
 type pool struct {
 	mu     sync.Mutex
 	texts  map[string]string
@@ -89,6 +89,7 @@ func (p *pool) share(r *Record) {
 		p.text(&c.Waiting)
 		p.text(&c.Ended.Reason)
 		p.text(&c.Last.Reason)
+		p.text(&c.ImageID)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 )
 
 // Second is a point in time in seconds since 1970, 0 where it is not known. The times of a status are no finer, and
@@ -123,6 +124,8 @@ type Container struct {
 	RunningSince Second
 	// Ended is the run that is over and not followed by another yet; Last the one before the present state.
 	Ended, Last Run
+	// ImageID is the digest of the image that it runs; "" while none is known.
+	ImageID string
 }
 
 // Run is a run of a container that is over.
@@ -311,7 +314,10 @@ func initKind(inits []corev1.Container, name string) ContainerKind {
 }
 
 func containerFrom(s *corev1.ContainerStatus, kind ContainerKind) Container {
-	out := Container{Name: s.Name, Kind: kind, Ready: s.Ready, Restarts: max(s.RestartCount, 0)}
+	out := Container{
+		Name: s.Name, Kind: kind, Ready: s.Ready, Restarts: max(s.RestartCount, 0),
+		ImageID: configuration.ImageDigest(s.ImageID),
+	}
 	switch {
 	case s.State.Running != nil:
 		// A container that runs since an unknown time still runs.
