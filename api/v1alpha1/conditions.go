@@ -40,8 +40,15 @@ const (
 	ConditionResolutionBreached = "ResolutionBreached"
 	// ConditionMajor is True for a major incident, or one that should be made one (reason Proposed).
 	ConditionMajor = "Major"
-	// ConditionRecovered is True when all signals are clear; reasons Recovered, HoldDown, SignalsActive, NoSignals.
+	// ConditionRecovered is True when all signals are clear; reasons Recovered, HoldDown, SignalsActive, NoSignals,
+	// Disputed.
 	ConditionRecovered = "Recovered"
+	// ConditionExplained is True while another Incident explains this one, which the message names; it is not there
+	// otherwise. Polarity: neither.
+	ConditionExplained = "Explained"
+	// ConditionCapReached is True on the summary of what opens no Incident of its own while there is any. Polarity:
+	// True is bad.
+	ConditionCapReached = "CapReached"
 )
 
 // Conditions of a Change. Polarity: True is well, but for Frozen.
@@ -85,4 +92,24 @@ const (
 	ConditionFixDeployed = "FixDeployed"
 	// ConditionRecurring is True when it failed again after the fix; reasons FailedAgain, NotSeen. Polarity: True is bad.
 	ConditionRecurring = "Recurring"
+)
+
+// Conditions of a Release. Polarity: True is well, but for ManagedByGitOps. Approved is that of its Change.
+const (
+	// ConditionProgressing is True while a phase goes on; the reasons of False say what it waits for, or how it ended:
+	// Invalid, NotApproved, GateClosed, Paused, WaitingForRelease, ManagedByGitOps, Denied, Held, Completed, Failed,
+	// RollingBack, RolledBack, Canceled.
+	ConditionProgressing = "Progressing"
+	// ConditionStable is True while all released units are ready and no Incident suspects the Change; reasons Stable,
+	// NotReady, IncidentSuspected, NotDeployed.
+	ConditionStable = "Stable"
+	// ConditionManagedByGitOps is True where a reconciling field manager sets an image that strategy Apply would have
+	// to take from it; reasons Managed, NotManaged. Polarity: True is bad.
+	ConditionManagedByGitOps = "ManagedByGitOps"
+	// ConditionBackoutPossible is True while all units can be brought back to the whole template that they had;
+	// reasons Possible, NoEarlierTemplate, NotProven, PolicyForbids.
+	ConditionBackoutPossible = "BackoutPossible"
+	// ConditionRolledBack is True when all units run what they had before; reasons Verified, InProgress, Failed,
+	// NotNeeded.
+	ConditionRolledBack = "RolledBack"
 )

@@ -10,8 +10,11 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.spec.version`
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Units",type=string,JSONPath=`.status.progress`
 // +kubebuilder:printcolumn:name="Change",type=string,JSONPath=`.status.changeRef.name`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Next",type=string,JSONPath=`.status.nextStep`,priority=1
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.startedAt) || (self.spec.version == oldSelf.spec.version && self.spec.units == oldSelf.spec.units && self.spec.phases == oldSelf.spec.phases && (has(self.spec.strategy) ? self.spec.strategy : \"\") == (has(oldSelf.spec.strategy) ? oldSelf.spec.strategy : \"\") && has(self.spec.serviceRefs) == has(oldSelf.spec.serviceRefs) && (!has(self.spec.serviceRefs) || self.spec.serviceRefs == oldSelf.spec.serviceRefs) && has(self.spec.change) == has(oldSelf.spec.change) && (!has(self.spec.change) || self.spec.change == oldSelf.spec.change) && has(self.spec.changeRef) == has(oldSelf.spec.changeRef) && (!has(self.spec.changeRef) || self.spec.changeRef == oldSelf.spec.changeRef))",message="this Release has begun: only paused, cancel, backout and earlyLifeSupport can still be set; make another Release"
 type Release struct {
 	metav1.TypeMeta `json:",inline"`
 	// metadata is standard object metadata.
@@ -213,11 +216,42 @@ type ReleaseStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	Phase string `json:"phase,omitempty"`
-	// units and how far they are.
+	// progress is how many of the units are done, for people: "1/3".
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	Progress string `json:"progress,omitempty"`
+	// waitingFor is the Release of this namespace that goes first, since both have a unit in common.
+	// +optional
+	WaitingFor *LocalReference `json:"waitingFor,omitempty"`
+	// startedAt is when its first phase began.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	StartedAt *metav1.Time `json:"startedAt,omitempty"`
+	// deployedAt is when its last phase was done, and early life support began.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	DeployedAt *metav1.Time `json:"deployedAt,omitempty"`
+	// endedAt is when it became Completed, RolledBack, Failed or Canceled.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	EndedAt *metav1.Time `json:"endedAt,omitempty"`
+	// phases in order, and how far they are.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=10
+	Phases []ReleasePhaseStatus `json:"phases,omitempty"`
+	// units and how far they are, in the order of spec.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=50
 	Units []ReleaseUnitStatus `json:"units,omitempty"`
+	// failure is what stopped it.
+	// +optional
+	Failure *ReleaseFailure `json:"failure,omitempty"`
+	// backout is how it was taken back. From its beginning on, the Change covers nothing any more.
+	// +optional
+	Backout *ReleaseBackout `json:"backout,omitempty"`
 	// nextStep says what a person should do.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
@@ -231,9 +265,132 @@ type ReleaseStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
+// ReleasePhaseState is how far a phase is.
+//
+// +kubebuilder:validation:Enum=Waiting;Deploying;Soaking;Done;Failed
+type ReleasePhaseState string
+
+const (
+	// ReleasePhaseWaiting: it has not begun.
+	ReleasePhaseWaiting ReleasePhaseState = "Waiting"
+	// ReleasePhaseDeploying: its units roll out.
+	ReleasePhaseDeploying ReleasePhaseState = "Deploying"
+	// ReleasePhaseSoaking: all its units run the release and are watched.
+	ReleasePhaseSoaking ReleasePhaseState = "Soaking"
+	// ReleasePhaseDone: they ran without trouble for as long as was asked.
+	ReleasePhaseDone ReleasePhaseState = "Done"
+	// ReleasePhaseFailed: it stopped the release.
+	ReleasePhaseFailed ReleasePhaseState = "Failed"
+)
+
+// ReleasePhaseStatus is how far a phase is.
+type ReleasePhaseStatus struct {
+	// name of the phase.
+	// +required
+	Name ContainerName `json:"name"`
+	// state of the phase.
+	// +required
+	State ReleasePhaseState `json:"state"`
+	// startedAt is when it began.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	StartedAt *metav1.Time `json:"startedAt,omitempty"`
+	// soakingSince is since when all its units have run the release without a break that was seen.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	SoakingSince *metav1.Time `json:"soakingSince,omitempty"`
+	// soakedSeconds is how long they had soaked up to soakingSince: what was counted before the operator was away.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	SoakedSeconds int32 `json:"soakedSeconds,omitempty"`
+	// soakSeconds is how long they must soak.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	SoakSeconds int32 `json:"soakSeconds,omitempty"`
+	// unobservedSeconds of the phase passed while the operator did not look: they count for neither soak nor timeout.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	UnobservedSeconds int32 `json:"unobservedSeconds,omitempty"`
+	// observedAt is when this record was written.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	ObservedAt *metav1.Time `json:"observedAt,omitempty"`
+	// doneAt is when it was done, or failed.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	DoneAt *metav1.Time `json:"doneAt,omitempty"`
+	// message says what it waits for, why it soaks anew, and on what little it decided where little is observed.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+}
+
+// ReleaseFailureReason is what stopped a release.
+//
+// +kubebuilder:validation:Enum=ProgressDeadlineExceeded;PhaseTimeout;IncidentSuspected;ErrorBudgetBurn;TemplateReplaced;WorkloadGone;ChangeEnded;BackoutFailed
+type ReleaseFailureReason string
+
+const (
+	// ReleaseFailureProgress: a workload exceeded its progress deadline, or its Job failed.
+	ReleaseFailureProgress ReleaseFailureReason = "ProgressDeadlineExceeded"
+	// ReleaseFailureTimeout: the phase took longer than its timeout.
+	ReleaseFailureTimeout ReleaseFailureReason = "PhaseTimeout"
+	// ReleaseFailureIncident: a P1 or P2 Incident suspects its Change.
+	ReleaseFailureIncident ReleaseFailureReason = "IncidentSuspected"
+	// ReleaseFailureBurn: a Service of it began to burn its error budget too fast.
+	ReleaseFailureBurn ReleaseFailureReason = "ErrorBudgetBurn"
+	// ReleaseFailureReplaced: somebody put another template in the place of a released one.
+	ReleaseFailureReplaced ReleaseFailureReason = "TemplateReplaced"
+	// ReleaseFailureGone: a workload was deleted.
+	ReleaseFailureGone ReleaseFailureReason = "WorkloadGone"
+	// ReleaseFailureChangeEnded: its Change ended before all units were in.
+	ReleaseFailureChangeEnded ReleaseFailureReason = "ChangeEnded"
+	// ReleaseFailureBackout: what it had before could not be brought back.
+	ReleaseFailureBackout ReleaseFailureReason = "BackoutFailed"
+)
+
+// ReleaseFailure is what stopped a release.
+type ReleaseFailure struct {
+	// phase that failed.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Phase string `json:"phase,omitempty"`
+	// unit that failed, where it was one.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Unit string `json:"unit,omitempty"`
+	// reason for machines.
+	// +required
+	Reason ReleaseFailureReason `json:"reason"`
+	// message for people.
+	// +required
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message"`
+	// at which time.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	At metav1.Time `json:"at"`
+}
+
+// ReleaseBackout is how a release was taken back.
+type ReleaseBackout struct {
+	// startedAt is when it began.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	StartedAt metav1.Time `json:"startedAt"`
+	// endedAt is when all units ran again what they had before, or when that was given up.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	EndedAt *metav1.Time `json:"endedAt,omitempty"`
+	// message says what it waits for, or what could not be brought back.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+}
+
 // ReleaseUnitState is how far a unit is.
 //
-// +kubebuilder:validation:Enum=Waiting;Deploying;Soaking;Done;Failed;RolledBack
+// +kubebuilder:validation:Enum=Waiting;Deploying;Soaking;Done;Failed;RollingBack;RolledBack
 type ReleaseUnitState string
 
 const (
@@ -245,17 +402,26 @@ const (
 	ReleaseUnitSoaking ReleaseUnitState = "Soaking"
 	// ReleaseUnitDone: it has soaked.
 	ReleaseUnitDone ReleaseUnitState = "Done"
-	// ReleaseUnitFailed: it did not roll out, or broke.
+	// ReleaseUnitFailed: it did not roll out, or broke, and was not taken back.
 	ReleaseUnitFailed ReleaseUnitState = "Failed"
+	// ReleaseUnitRollingBack: it is being taken back.
+	ReleaseUnitRollingBack ReleaseUnitState = "RollingBack"
 	// ReleaseUnitRolledBack: it was taken back.
 	ReleaseUnitRolledBack ReleaseUnitState = "RolledBack"
 )
 
 // ReleaseUnitStatus is how far a unit is.
 type ReleaseUnitStatus struct {
+	// name of the unit.
+	// +optional
+	Name ContainerName `json:"name,omitempty"`
 	// workload of the unit.
 	// +required
 	Workload WorkloadReference `json:"workload"`
+	// phase that brings it in.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Phase string `json:"phase,omitempty"`
 	// state of the unit.
 	// +required
 	State ReleaseUnitState `json:"state"`
@@ -263,10 +429,46 @@ type ReleaseUnitStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties=50
 	PreviousImages map[string]string `json:"previousImages,omitempty"`
+	// previous is the template that it ran before, to which it goes back.
+	// +optional
+	Previous *ReleaseTemplate `json:"previous,omitempty"`
+	// released is the template that it runs by this release.
+	// +optional
+	Released *ReleaseTemplate `json:"released,omitempty"`
+	// restored is the template that it was taken back to.
+	// +optional
+	Restored *ReleaseTemplate `json:"restored,omitempty"`
 	// ready pods.
 	// +required
 	Ready int32 `json:"ready"`
 	// desired pods.
 	// +required
 	Desired int32 `json:"desired"`
+	// message says what it waits for, or what is wrong with it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Message string `json:"message,omitempty"`
+}
+
+// ReleaseTemplate is a pod template of a unit, and when it went in.
+type ReleaseTemplate struct {
+	// templateHash of the template.
+	// +required
+	// +kubebuilder:validation:MaxLength=70
+	TemplateHash string `json:"templateHash"`
+	// revision that keeps the whole template: a ReplicaSet or ControllerRevision; empty: none does.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Revision string `json:"revision,omitempty"`
+	// workloadUID that it is about.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	WorkloadUID string `json:"workloadUID,omitempty"`
+	// generation of the workload that brought it in, as the API server returned it.
+	// +optional
+	Generation int64 `json:"generation,omitempty"`
+	// at which time it went in.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	At *metav1.Time `json:"at,omitempty"`
 }

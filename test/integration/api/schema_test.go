@@ -92,8 +92,11 @@ status: {state: Authorize, risk: {level: High, score: 62}, approvals: {required:
 	},
 	"Release": {
 		plural: "releases", short: "rel",
-		patch:   `status: {state: Deploying, phase: full, changeRef: {name: shop-2026-11}}`,
-		columns: map[string]any{"State": "Deploying", "Version": "2026.11", "Phase": "full", "Change": "shop-2026-11", "Age": "<age>"},
+		patch: `status: {state: Deploying, phase: full, progress: 1/2, nextStep: wait, changeRef: {name: shop-2026-11}}`,
+		columns: map[string]any{
+			"State": "Deploying", "Version": "2026.11", "Phase": "full", "Units": "1/2", "Change": "shop-2026-11", "Age": "<age>", "Next": "wait",
+		},
+		order: "Name State Version Phase Units Change Age",
 	},
 	"ConfigurationItem": {
 		plural: "configurationitems", short: "ci",
