@@ -132,10 +132,27 @@ type IncidentSpec struct {
 	// major marks an incident that everybody must know of. It is closed by hand only.
 	// +optional
 	Major bool `json:"major,omitempty"`
+	// recovery says whether the operator may conclude from its signals that the incident is over: Accepted (the
+	// default), or Disputed by a person for whom it is not. A disputed one that had recovered is open again, and
+	// stays so until a person declares a resolution.
+	// +optional
+	Recovery Recovery `json:"recovery,omitempty"`
 	// resolution as a person declares it.
 	// +optional
 	Resolution *Resolution `json:"resolution,omitempty"`
 }
+
+// Recovery says whether what the operator sees to be over is over.
+//
+// +kubebuilder:validation:Enum=Accepted;Disputed
+type Recovery string
+
+const (
+	// RecoveryAccepted: what shows no signals any more is resolved.
+	RecoveryAccepted Recovery = "Accepted"
+	// RecoveryDisputed: a person knows better; only a declared resolution ends it.
+	RecoveryDisputed Recovery = "Disputed"
+)
 
 // HoldReason says what an incident waits for.
 //
@@ -242,7 +259,7 @@ const (
 
 // SignalReason names a way to fail.
 //
-// +kubebuilder:validation:Enum=OOMKilled;CrashLooping;ImagePullFailed;ConfigInvalid;StartFailed;InitFailed;Unschedulable;VolumeUnavailable;SandboxFailed;PodRejected;PodFailed;NotReady;Evicted;JobFailed;ScheduleMissed;JobOverdue;StuckTerminating;RolloutStuck;ReplicasMissing;NoReplicas;NodeLost
+// +kubebuilder:validation:Enum=OOMKilled;CrashLooping;ImagePullFailed;ConfigInvalid;StartFailed;InitFailed;Unschedulable;VolumeUnavailable;SandboxFailed;PodRejected;PodFailed;NotReady;Evicted;JobFailed;ScheduleMissed;JobOverdue;StuckTerminating;RolloutStuck;ReplicasMissing;NoReplicas;NodeLost;AlertFiring
 type SignalReason string
 
 const (
@@ -288,6 +305,8 @@ const (
 	SignalNoReplicas SignalReason = "NoReplicas"
 	// SignalNodeLost: a node does not answer.
 	SignalNodeLost SignalReason = "NodeLost"
+	// SignalAlertFiring: a monitoring system says that something is wrong; the signal's alert names it.
+	SignalAlertFiring SignalReason = "AlertFiring"
 )
 
 // SignalReasons is every reason, the most telling first: a cause stands before its symptoms.
@@ -295,7 +314,7 @@ var SignalReasons = []SignalReason{
 	SignalNodeLost,
 	SignalConfigInvalid, SignalImagePullFailed, SignalInitFailed, SignalOOMKilled, SignalStartFailed,
 	SignalVolumeUnavailable, SignalSandboxFailed, SignalUnschedulable, SignalPodRejected, SignalEvicted,
-	SignalCrashLooping, SignalPodFailed, SignalJobFailed, SignalScheduleMissed, SignalJobOverdue,
+	SignalCrashLooping, SignalPodFailed, SignalJobFailed, SignalScheduleMissed, SignalJobOverdue, SignalAlertFiring,
 	SignalNotReady, SignalReplicasMissing, SignalNoReplicas, SignalStuckTerminating, SignalRolloutStuck,
 }
 
@@ -407,6 +426,10 @@ type IncidentStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=50
 	AffectedServices []NamespacedReference `json:"affectedServices,omitempty"`
+	// workloads is how many workloads it stands for, where it is a summary of several; signals list the first 50.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Workloads int32 `json:"workloads,omitempty"`
 	// children is how many Incidents this one explains.
 	// +optional
 	Children int32 `json:"children"`
@@ -434,6 +457,9 @@ type IncidentStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=30
 	Evidence []Evidence `json:"evidence,omitempty"`
+	// log is the end of the failed container's log, where the Service asks for it (spec.detection.captureLogs).
+	// +optional
+	Log *LogTail `json:"log,omitempty"`
 	// timeline of what happened, the oldest first; at most 50.
 	// +optional
 	// +listType=atomic
@@ -443,7 +469,8 @@ type IncidentStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	NextStep string `json:"nextStep,omitempty"`
-	// conditions are Acknowledged, Paused, ResponseBreached, ResolutionBreached, Major, Recovered.
+	// conditions are Acknowledged, Paused, ResponseBreached, ResolutionBreached, Major, Recovered, Explained and
+	// CapReached.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -461,6 +488,10 @@ type Signal struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	Container string `json:"container,omitempty"`
+	// alert is the name of the alert that fires, where the reason is AlertFiring.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Alert string `json:"alert,omitempty"`
 	// since when, by the timestamps of what failed.
 	// +required
 	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
@@ -572,6 +603,35 @@ type Evidence struct {
 	// +required
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message"`
+}
+
+// LogTail is the end of a container's log. Logs may hold secrets: it is there only where the Service asks for it.
+type LogTail struct {
+	// at is when it was read.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	At metav1.Time `json:"at"`
+	// pod whose log it is.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Pod string `json:"pod"`
+	// container whose log it is.
+	// +required
+	// +kubebuilder:validation:MaxLength=63
+	Container string `json:"container"`
+	// previous: of the run before the present one.
+	// +optional
+	Previous bool `json:"previous,omitempty"`
+	// lines of it, the newest last; at most 20, each at most 256 characters, without control characters.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	// +kubebuilder:validation:items:MaxLength=256
+	Lines []string `json:"lines,omitempty"`
+	// problem says why there are none.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Problem string `json:"problem,omitempty"`
 }
 
 // TimelineEntry is something that happened to a record.

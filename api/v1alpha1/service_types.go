@@ -255,7 +255,64 @@ type Detection struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=2592000
 	JobOverdueSeconds int32 `json:"jobOverdueSeconds,omitempty"`
-	// captureLogs puts the last 20 lines of a failed container's log on its Incident. Logs may hold secrets.
+	// oomSeconds is how long a container may stay down after it ran out of memory; default 30.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=86400
+	OOMSeconds int32 `json:"oomSeconds,omitempty"`
+	// configSeconds is how long a container may fail to be created from its configuration; default 10.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=86400
+	ConfigSeconds int32 `json:"configSeconds,omitempty"`
+	// startSeconds is how long a created container may fail to start; default 10.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=86400
+	StartSeconds int32 `json:"startSeconds,omitempty"`
+	// sandboxSeconds is how long a pod may wait for its volumes and network; default 120.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=86400
+	SandboxSeconds int32 `json:"sandboxSeconds,omitempty"`
+	// slowLoopRestarts is how many restarts within a day are a slow crash loop; default 5.
+	// +optional
+	// +kubebuilder:validation:Minimum=2
+	// +kubebuilder:validation:Maximum=1000
+	SlowLoopRestarts int32 `json:"slowLoopRestarts,omitempty"`
+	// failedPods is how many pods must fail within two minutes; default 3.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	FailedPods int32 `json:"failedPods,omitempty"`
+	// progressSeconds is how long a rollout may stand still where the workload sets no deadline of its own; default 600.
+	// +optional
+	// +kubebuilder:validation:Minimum=10
+	// +kubebuilder:validation:Maximum=86400
+	ProgressSeconds int32 `json:"progressSeconds,omitempty"`
+	// replicasMissingSeconds is how long pods may be missing that nobody creates; default 60.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=86400
+	ReplicasMissingSeconds int32 `json:"replicasMissingSeconds,omitempty"`
+	// noReplicasSeconds is how long a workload may be scaled to zero that must not be; default 60.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=86400
+	NoReplicasSeconds int32 `json:"noReplicasSeconds,omitempty"`
+	// scheduleMissedSeconds is how late a CronJob may be; default 300.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=86400
+	ScheduleMissedSeconds int32 `json:"scheduleMissedSeconds,omitempty"`
+	// terminatingSeconds is how long a pod may stay beyond its grace period; default 300.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=86400
+	TerminatingSeconds int32 `json:"terminatingSeconds,omitempty"`
+	// captureLogs puts the last 20 lines of a failed container's log on its Incident. Logs may hold secrets: whoever
+	// may read Incidents of the namespace reads them. The operator may read logs only where the ClusterRole
+	// itil-operator-log-reader is bound for it.
 	// +optional
 	CaptureLogs bool `json:"captureLogs,omitempty"`
 }
