@@ -56,8 +56,9 @@ type Reconciler struct {
 	enqueue func(ctrl.Request)
 }
 
-// SetupWithManager registers the reconciler.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+// SetupWithManager registers the reconciler and the metrics, which are shown until the context ends.
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	exported.show(ctx, &Collector{Reader: r.Client, Inventory: r.Inventory, Elected: mgr.Elected()})
 	return ctrl.NewControllerManagedBy(mgr).Named("service").
 		WatchesRawSource(push.Source(r.follow, r.Inventory.WaitForSync)).
 		Watches(&corev1.ResourceQuota{}, handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []ctrl.Request {

@@ -14,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
@@ -48,11 +47,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	collector := &Collector{Reader: r.Client, Clock: r.Clock}
-	if err := metrics.Registry.Register(collector); err != nil {
-		return fmt.Errorf("registering the metrics of service levels: %w", err)
-	}
-	context.AfterFunc(ctx, func() { metrics.Registry.Unregister(collector) })
+	exported.show(ctx, &Collector{Reader: r.Client, Clock: r.Clock, Elected: mgr.Elected()})
 	return ctrl.NewControllerManagedBy(mgr).Named("sla").
 		For(&v1alpha1.ServiceLevelAgreement{}).
 		Watches(&v1alpha1.Service{}, handler.EnqueueRequestsFromMapFunc(r.ofService), builder.WithPredicates(healthChanged())).

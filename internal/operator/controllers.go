@@ -60,8 +60,8 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 		setUp func(ctrl.Manager) error
 	}{
 		{"gatescope", (&gatescope.Reconciler{Client: c, OwnNamespace: o.Namespace}).SetupWithManager},
-		{"service", (&service.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder}).SetupWithManager},
-		{"configurationitem", (&configurationitem.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder}).SetupWithManager},
+		{"service", withContext((&service.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder}).SetupWithManager)},
+		{"configurationitem", (&configurationitem.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder, Images: detector}).SetupWithManager},
 		{"admissions", (&configurationitem.AdmissionWriter{Client: c, Inventory: inv, Clock: clk}).SetupWithManager},
 		{"change", withContext(changes.SetupWithManager)},
 		{"changerecords", (&change.RecordKeeper{Client: c, Inventory: inv, Clock: clk}).SetupWithManager},

@@ -125,7 +125,11 @@ func (e *agreementEvaluation) measure() {
 		}
 	}
 	e.terms.Target = agreed
-	e.account = e.account.since(e.period.Start)
+	if before == nil || !before.Start.Time.Equal(e.period.Start) {
+		// What the windows of the burn rate may still ask for is kept. It is cut when a period begins only, since
+		// time that passes is no reason to write.
+		e.account = e.account.since(e.period.Start.Add(-longestWindow))
+	}
 	e.sums = e.terms.Sum(e.account, e.declared(), e.period, e.now)
 	e.after.CurrentPeriod = e.figures(e.period, e.sums, e.now)
 	if !e.sums.OpenSince.IsZero() {

@@ -263,9 +263,9 @@ func TestAgreementThroughAnOutage(t *testing.T) {
 	if p.DowntimeSeconds != 110 || p.Outages != 1 || p.OpenOutageSince != nil {
 		t.Errorf("after the outage: %+v", p)
 	}
-	// The next day knows nothing of it, and the history does.
+	// The next day counts nothing of it, and the history does. The record keeps it for the burn rate of three days.
 	p = expect(midnight, true, met, midnight.Add(24*time.Hour))
-	if h := f.Agreement.Status.History; p.DowntimeSeconds != 0 || len(h) != 1 || h[0].DowntimeSeconds != 110 || len(f.Agreement.Status.Interruptions) != 0 {
+	if h := f.Agreement.Status.History; p.DowntimeSeconds != 0 || len(h) != 1 || h[0].DowntimeSeconds != 110 || len(f.Agreement.Status.Interruptions) != 1 {
 		t.Errorf("the next day: %+v, history %+v", p, h)
 	}
 }

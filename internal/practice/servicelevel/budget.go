@@ -46,15 +46,11 @@ func (t Terms) Sum(a Account, declared []Interval, period Interval, at time.Time
 		Agreed: t.seconds(counted, []Interval{counted}),
 		Whole:  wholeSeconds(t.Calendar.Between(counted.Start, period.End)),
 	}
-	down, planned := a.of(v1alpha1.InterruptionOutage), a.of(v1alpha1.InterruptionMaintenance)
-	for _, d := range declared {
-		down = append(down, d.orEndless())
+	down, excused := t.downtime(a, declared), []Interval(nil)
+	if t.ExcludePlanned {
+		excused = a.of(v1alpha1.InterruptionMaintenance)
 	}
-	if !t.ExcludePlanned {
-		down, planned = append(down, planned...), nil
-	}
-	down = mergeIntervals(down)
-	excused := mergeIntervals(append(planned, down...))
+	excused = mergeIntervals(append(excused, down...))
 	all := mergeIntervals(append(a.of(v1alpha1.InterruptionUnobserved), excused...))
 	s.Downtime = t.seconds(counted, down)
 	s.Planned = t.seconds(counted, excused) - s.Downtime
@@ -73,6 +69,19 @@ func (t Terms) Sum(a Account, declared []Interval, period Interval, at time.Time
 	}
 	s.open = goesOn(down, excused, all, at)
 	return s
+}
+
+// downtime are the times that count as such, merged: outages, what was planned unless it is left out, and what persons
+// declared.
+func (t Terms) downtime(a Account, declared []Interval) []Interval {
+	down := a.of(v1alpha1.InterruptionOutage)
+	if !t.ExcludePlanned {
+		down = append(down, a.of(v1alpha1.InterruptionMaintenance)...)
+	}
+	for _, d := range declared {
+		down = append(down, d.orEndless())
+	}
+	return mergeIntervals(down)
 }
 
 func goesOn(down, excused, all []Interval, at time.Time) v1alpha1.InterruptionType {
@@ -116,6 +125,32 @@ func (s Sums) AvailabilityRatio() (float64, bool) {
 		return 0, false
 	}
 	return float64(s.observed()-s.Downtime) / float64(s.observed()), true
+}
+
+// MTRS is the mean time to restore service, in whole seconds of agreed service time from failure to recovery (ITIL 4,
+// "Service level management"); false where there was no outage.
+func (s Sums) MTRS() (int64, bool) {
+	if s.Outages <= 0 {
+		return 0, false
+	}
+	return s.Downtime / int64(s.Outages), true
+}
+
+// MTBF is the mean time between failures: the observed seconds in which the service was up, by outage; false where
+// there was none.
+func (s Sums) MTBF() (int64, bool) {
+	if s.Outages <= 0 {
+		return 0, false
+	}
+	return (s.observed() - s.Downtime) / int64(s.Outages), true
+}
+
+// Budget is the error budget of the whole period in seconds; false where nothing was promised.
+func (t Terms) Budget(s Sums) (float64, bool) {
+	if t.Target == 0 || s.Whole <= 0 {
+		return 0, false
+	}
+	return float64(t.allowed(s.Whole)) / float64(Whole), true
 }
 
 // allowed is the error budget of so many agreed seconds, in millionths of a second.

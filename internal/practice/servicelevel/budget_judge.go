@@ -186,19 +186,33 @@ func (e *agreementEvaluation) set(kind string, status metav1.ConditionStatus, re
 	})
 }
 
-// Running is what an agreement's sums are at a time, by what its status records; false where they cannot be said. It
-// is for what shows the running value, which the status does not.
-func Running(f AgreementFacts, now time.Time) (Terms, Sums, bool) {
+// RunningFigures are what an agreement's figures are at a time, which its status does not show.
+type RunningFigures struct {
+	// Terms by which the running period is measured.
+	Terms Terms
+	Sums  Sums
+	// Windows are what the windows of BurnWindows hold, by name.
+	Windows map[string]Burnt
+}
+
+// Running computes an agreement's figures from what its status records, without altering it; false where they cannot
+// be said.
+func Running(f AgreementFacts, now time.Time) (RunningFigures, bool) {
 	e := &agreementEvaluation{AgreementFacts: f, account: accountOf(&f.Agreement.Status)}
 	var problems []error
 	e.terms, _, problems = agreementTerms(f)
 	now = now.Truncate(time.Second)
 	if len(problems) > 0 || now.Before(e.terms.From) || e.account.Health == "" {
-		return Terms{}, Sums{}, false
+		return RunningFigures{}, false
 	}
 	period := e.terms.Period.At(now)
 	if p := f.Agreement.Status.CurrentPeriod; p != nil && p.Start.Time.Equal(period.Start) {
 		e.terms.Target = e.bindTarget(p, e.terms.Target)
 	}
-	return e.terms, e.terms.Sum(e.account, e.declared(), period, now), true
+	r := RunningFigures{Terms: e.terms, Sums: e.terms.Sum(e.account, e.declared(), period, now), Windows: map[string]Burnt{}}
+	down := e.terms.downtime(e.account, e.declared())
+	for _, w := range BurnWindows() {
+		r.Windows[w.Name] = e.terms.burnt(down, w.Length, now)
+	}
+	return r, true
 }

@@ -159,15 +159,15 @@ func TestDeclaredAfterwards(t *testing.T) {
 // TestRunning: who computes the running value gets what the status would say now.
 func TestRunning(t *testing.T) {
 	f := &AgreementFacts{Agreement: agreement("99"), Service: observed(v1alpha1.HealthOutage, noon)}
-	if _, _, ok := Running(*f, noon); ok {
+	if _, ok := Running(*f, noon); ok {
 		t.Error("there is a value before anything was observed")
 	}
 	follow(f, noon)
-	terms, sums, ok := Running(*f, minutesAfter(60))
-	left, _ := terms.BudgetRemaining(sums)
+	r, ok := Running(*f, minutesAfter(60))
+	left, _ := r.Terms.BudgetRemaining(r.Sums)
 	// 3600 of 24,624 s.
-	if !ok || sums.Downtime != 3600 || left != 853 {
-		t.Errorf("%t: %+v, %d", ok, sums, left)
+	if !ok || r.Sums.Downtime != 3600 || left != 853 || r.Windows["30m"] != (Burnt{Agreed: 1800, Downtime: 1800}) {
+		t.Errorf("%t: %+v, %d", ok, r, left)
 	}
 }
 

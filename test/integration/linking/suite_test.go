@@ -75,7 +75,7 @@ func run(o options) *replica {
 		services := &service.Reconciler{
 			Client: mgr.GetClient(), Inventory: r.inventory, Clock: clk, Recorder: events.NewFakeRecorder(1000), RecoveryHold: time.Second,
 		}
-		Expect(services.SetupWithManager(mgr)).To(Succeed())
+		Expect(services.SetupWithManager(ctx, mgr)).To(Succeed())
 		items := &configurationitem.Reconciler{
 			Client: mgr.GetClient(), Inventory: r.inventory, Clock: clk, Recorder: events.NewFakeRecorder(1000), Retention: o.retention,
 		}
