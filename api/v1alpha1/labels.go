@@ -12,6 +12,12 @@ const (
 	// AnnotationRestartedAt is what `kubectl rollout restart` writes on a pod template.
 	AnnotationRestartedAt = "kubectl.kubernetes.io/restartedAt"
 
+	// AnnotationRelease on a Change names the Release that raised it, and on an Incident the Release whose deployment or
+	// early life support it came in. Where the name is no longer than a label's value, it is a label too.
+	AnnotationRelease = "itil.dev/release"
+	// AnnotationReleaseUID on a Change is the UID of the Release that raised it.
+	AnnotationReleaseUID = "itil.dev/release-uid"
+
 	// LabelIncidents on a namespace or workload with the value "disabled" switches detection off there.
 	LabelIncidents = "itil.dev/incidents"
 	// LabelIncidentsDisabled is that value.

@@ -146,7 +146,7 @@ func (i *Inventory) reassessReferring(ref types.NamespacedName, n *news) {
 }
 
 func (i *Inventory) agreed(name types.NamespacedName, c *Change) change.Agreed {
-	a := change.Agreed{Change: c.Object, Rules: i.rules.of(name.Namespace)}
+	a := change.Agreed{Change: c.Object, Rules: i.rules.of(name.Namespace), Releases: i.releaseFacts(name, c)}
 	for _, approval := range slices.Sorted(maps.Keys(i.written.approvals[name])) {
 		a.Approvals = append(a.Approvals, i.written.approvals[name][approval])
 	}

@@ -36,6 +36,7 @@ type Inventory struct {
 	rules      table[string, *change.Rules]
 	items      table[configuration.Key, *v1alpha1.ConfigurationItem]
 	changes    table[types.NamespacedName, *Change]
+	releases   table[types.NamespacedName, *v1alpha1.Release]
 	targeted   table[configuration.Key, *targeted]
 	history    table[configuration.Key, history]
 	episodes   table[types.NamespacedName, []int]
@@ -68,6 +69,8 @@ type writersOnly struct {
 	incidents  map[types.NamespacedName]*v1alpha1.Incident
 	problems   map[types.NamespacedName]*v1alpha1.Problem
 	forwards   groups[types.NamespacedName, types.NamespacedName] // Incident or Problem -> Changes that refer to it
+	releases   groups[types.NamespacedName, types.NamespacedName] // by the Change that they go in under
+	releasing  groups[configuration.Key, types.NamespacedName]    // by their units
 	agreements map[types.NamespacedName]*v1alpha1.ServiceLevelAgreement
 	agreed     groups[servicelevel.ServiceName, types.NamespacedName] // agreements by Service
 }
@@ -89,6 +92,8 @@ func New() *Inventory {
 			incidents:  map[types.NamespacedName]*v1alpha1.Incident{},
 			problems:   map[types.NamespacedName]*v1alpha1.Problem{},
 			forwards:   groups[types.NamespacedName, types.NamespacedName]{},
+			releases:   groups[types.NamespacedName, types.NamespacedName]{},
+			releasing:  groups[configuration.Key, types.NamespacedName]{},
 			agreements: map[types.NamespacedName]*v1alpha1.ServiceLevelAgreement{},
 			agreed:     groups[servicelevel.ServiceName, types.NamespacedName]{},
 		},
@@ -103,6 +108,8 @@ type Event struct {
 	Service servicelevel.ServiceName
 	// Change itself, its votes, or what else decides about it.
 	Change types.NamespacedName
+	// Release itself.
+	Release types.NamespacedName
 	// Namespace whose rules are others.
 	Namespace string
 }
@@ -138,6 +145,7 @@ func (n *news) add(e Event) {
 func (n *news) workload(key configuration.Key)        { n.add(Event{Workload: key}) }
 func (n *news) service(name servicelevel.ServiceName) { n.add(Event{Service: name}) }
 func (n *news) change(name types.NamespacedName)      { n.add(Event{Change: name}) }
+func (n *news) release(name types.NamespacedName)     { n.add(Event{Release: name}) }
 func (n *news) namespace(name string)                 { n.add(Event{Namespace: name}) }
 
 // write does one change and then tells of it.

@@ -18,7 +18,7 @@ import (
 // +kubebuilder:rbac:groups=batch,resources=jobs;cronjobs,verbs=get;list;watch
 // +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
-// +kubebuilder:rbac:groups=itil.dev,resources=services;changepolicies;calendars;changes;changeapprovals;configurationitems;incidents;problems;servicelevelagreements,verbs=get;list;watch
+// +kubebuilder:rbac:groups=itil.dev,resources=services;changepolicies;calendars;changes;changeapprovals;configurationitems;incidents;problems;releases;servicelevelagreements,verbs=get;list;watch
 
 // Register makes the cache keep the inventory current. Call it once, before the cache starts. The cache must have been
 // made with CacheByObject.
@@ -27,6 +27,7 @@ func (i *Inventory) Register(ctx context.Context, c cache.Cache) error {
 		&corev1.Namespace{}, &policyv1.PodDisruptionBudget{},
 		&v1alpha1.Service{}, &v1alpha1.ChangePolicy{}, &v1alpha1.Calendar{}, &v1alpha1.Change{}, &v1alpha1.ChangeApproval{},
 		&v1alpha1.ConfigurationItem{}, &v1alpha1.Incident{}, &v1alpha1.Problem{}, &v1alpha1.ServiceLevelAgreement{},
+		&v1alpha1.Release{},
 	}
 	for _, gvk := range workloadKinds {
 		kinds = append(kinds, unstructuredOf(gvk))
@@ -118,6 +119,8 @@ func (i *Inventory) Put(obj client.Object) {
 			i.putIncident(o, n)
 		case *v1alpha1.Problem:
 			i.putProblem(o, n)
+		case *v1alpha1.Release:
+			i.putRelease(o, n)
 		case *v1alpha1.ServiceLevelAgreement:
 			i.putAgreement(o)
 		case *corev1.Namespace:
@@ -152,6 +155,8 @@ func (i *Inventory) Remove(obj client.Object) {
 			i.removeIncident(o, n)
 		case *v1alpha1.Problem:
 			i.removeProblem(o, n)
+		case *v1alpha1.Release:
+			i.removeRelease(o, n)
 		case *v1alpha1.ServiceLevelAgreement:
 			i.removeAgreement(o)
 		case *corev1.Namespace:

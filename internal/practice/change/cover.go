@@ -27,7 +27,29 @@ func (g *gate) covers(c *Candidate, r *Request, w *World, rep *report) bool {
 			return false
 		}
 	}
+	ok = c.inPhase(r.Key, rep.about(c.Name)) && ok
+	if !ok && rep == nil {
+		return false
+	}
 	return g.admits(c, t, rep.about(c.Name)) && ok
+}
+
+// inPhase says whether it is the turn of a workload that is a unit of a Release: one that has it as a unit lets it in,
+// or none has.
+func (c *Candidate) inPhase(key configuration.Key, rep *report) bool {
+	ok := true
+	for i := range c.Releases {
+		switch r := &c.Releases[i]; {
+		case slices.Contains(r.Open, key):
+			return true
+		case !slices.Contains(r.Units, key):
+		case rep == nil:
+			ok = false
+		default:
+			ok = rep.fail(CauseReleasePhase, "", "", "it belongs to Release %s: %s", r.Name, r.Why)
+		}
+	}
+	return ok
 }
 
 // targetOf returns the target that is a workload; nil: none is.

@@ -26,6 +26,8 @@ type Agreed struct {
 	// Incident and Problem that it refers to; nil where it refers to none, or that does not exist.
 	Incident *IncidentFact
 	Problem  *ProblemFact
+	// Releases that go in under it.
+	Releases []ReleaseFact
 	// Targets that exist, by workload. Only Standard and Emergency changes need them.
 	Targets map[configuration.Key]TargetFact
 }
@@ -83,7 +85,8 @@ func prepare(in *Agreed) (*Candidate, map[string]VoteStatus) {
 		Namespace: chg.Namespace, Name: chg.Name,
 		Type: typeOf(&chg.Spec), CreatedAt: chg.CreationTimestamp.Time, Requester: string(chg.Spec.Requester),
 		StandardChange: chg.Spec.StandardChange, FiledByOperator: chg.Labels[LabelFiledFor] == FiledForDenied,
-		Digest: PresentDigest(chg),
+		Digest:   PresentDigest(chg),
+		Releases: in.Releases,
 	}
 	c.targets(chg)
 	c.declared(chg)

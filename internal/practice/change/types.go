@@ -217,6 +217,20 @@ type Candidate struct {
 	Invalid []string
 	// FiledByOperator: it was filed because of a denial, or says so: whoever creates a Change may label it.
 	FiledByOperator bool
+	// Releases that go in under it: they say which of their units it is the turn of.
+	Releases []ReleaseFact
+}
+
+// ReleaseFact is what a Change needs to know of a Release that goes in under it. The gate lets in a unit of a Release
+// only in the phase that brings it in; none before the first phase, between two, or once the Release has stopped.
+type ReleaseFact struct {
+	Name string
+	// Units of it.
+	Units []configuration.Key
+	// Open are the units of the phase that runs; none: no phase does.
+	Open []configuration.Key
+	// Why says what keeps the others out, in words.
+	Why string
 }
 
 // Target of a candidate.
@@ -336,6 +350,8 @@ const (
 	CauseEnded CauseType = "Ended"
 	// CauseOtherTemplate: the Change is about another template.
 	CauseOtherTemplate CauseType = "OtherTemplate"
+	// CauseReleasePhase: the Change belongs to a Release, and the workload's phase does not run.
+	CauseReleasePhase CauseType = "ReleasePhase"
 	// CauseOtherOperation: the Change is about another operation.
 	CauseOtherOperation CauseType = "OtherOperation"
 	// CauseNotPinned: the policy demands a target that is more exact.
