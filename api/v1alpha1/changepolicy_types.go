@@ -374,6 +374,37 @@ type WouldDeny struct {
 	// +kubebuilder:validation:MaxItems=50
 	// +kubebuilder:validation:items:MaxLength=400
 	Workloads []string `json:"workloads,omitempty"`
+	// moreWorkloads means that there were more of them than workloads holds.
+	// +optional
+	MoreWorkloads bool `json:"moreWorkloads,omitempty"`
+	// reasons and how often; at most 20.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	Reasons []ReasonCount `json:"reasons,omitempty"`
+	// days are what the rest is the sum of, in UTC, the newest first; at most 7.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=7
+	Days []WouldDenyDay `json:"days,omitempty"`
+}
+
+// WouldDenyDay is what Enforce would have refused on one day.
+type WouldDenyDay struct {
+	// date of the day, in UTC.
+	// +required
+	// +kubebuilder:validation:Pattern=`^\d{4}-\d{2}-\d{2}$`
+	// +kubebuilder:validation:MaxLength=10
+	Date string `json:"date"`
+	// count of requests.
+	// +required
+	Count int32 `json:"count"`
+	// workloads that were last concerned on that day, as kind/namespace/name.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	// +kubebuilder:validation:items:MaxLength=400
+	Workloads []string `json:"workloads,omitempty"`
 	// reasons and how often; at most 20.
 	// +optional
 	// +listType=atomic
@@ -392,19 +423,31 @@ type ReasonCount struct {
 	Count int32 `json:"count"`
 }
 
-// StandardChangeStatus is how a standard change went.
+// StandardChangeStatus is how a standard change went, as far as its Changes are kept.
 type StandardChangeStatus struct {
 	// name of it.
 	// +required
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name"`
-	// used is how often.
+	// used is how often something went in by it.
 	// +required
 	Used int32 `json:"used"`
 	// failed is how often it failed in a row.
 	// +required
 	Failed int32 `json:"failed"`
-	// suspended means that it needs votes again.
+	// suspended means that it needs votes again, until the policy is edited.
 	// +required
 	Suspended bool `json:"suspended"`
+	// lastUsed is when something went in by it last.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	LastUsed *metav1.Time `json:"lastUsed,omitempty"`
+	// lastFailed names the Change that failed last, as namespace/name.
+	// +optional
+	// +kubebuilder:validation:MaxLength=317
+	LastFailed string `json:"lastFailed,omitempty"`
+	// since when failures count: when the policy was edited after it had been suspended. Omitted: always.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	Since *metav1.Time `json:"since,omitempty"`
 }
