@@ -300,10 +300,14 @@ func TestBaselinesFollow(t *testing.T) {
 			c := newCluster(t, test.objects...)
 			c.put(version("1", 1).Unstructured()).reconcile(checkout)
 			c.after(time.Second)
+			metered := counted(t, "itil_change_unauthorized_total") + counted(t, "itil_change_breakglass_total")
 			test.play(c)
 			item, _ := c.reconcile(checkout)
 			if got := told(item); got != test.want {
 				t.Errorf("baselines are %q, want %q", got, test.want)
+			}
+			if got := counted(t, "itil_change_unauthorized_total") + counted(t, "itil_change_breakglass_total") - metered; int(got) != test.events {
+				t.Errorf("metered %v times, want %d", got, test.events)
 			}
 			if len(c.events.Events) != test.events {
 				t.Errorf("%d events, want %d", len(c.events.Events), test.events)

@@ -51,15 +51,27 @@ type Reconciler struct {
 	Retention time.Duration
 	// AdmissionGrace; 0 means the default.
 	AdmissionGrace time.Duration
+	// Images tells what pods run; nil: nobody does.
+	Images ImageSource
 
 	mu sync.Mutex
 	// memories by workload, of what no object tells; only of workloads that have an item.
 	memories map[configuration.Key]memory
 }
 
+// ImageSource knows which images the ready pods of a workload run, as digests by container, without asking anybody;
+// nil where it does not know.
+type ImageSource interface {
+	ImageIDs(key configuration.Key) map[string]string
+}
+
 // memory is what is known of a workload beside its item.
 type memory struct {
 	uid string
+	// settles is when to look again at what runs after a rollout was done: the news of its pods may come later.
+	settles time.Time
+	// rolledOut: it was, when last seen.
+	rolledOut bool
 	// generation at which it was last seen with the template of its newest baseline.
 	generation int64
 	// unexplained template that nobody is known to have let in, and since when.

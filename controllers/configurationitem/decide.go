@@ -19,6 +19,9 @@ import (
 const (
 	maxServices = 20
 	maxImages   = 50
+	// settling is how much later than its rollout's end a workload's pods are looked at again: they and their
+	// controller are watched each for itself.
+	settling = 15 * time.Second
 	// admissionsKept is how long the record of an admission waits for its template to be seen: the request may
 	// have failed after the gate.
 	admissionsKept = 10 * time.Minute
@@ -65,6 +68,7 @@ func decide(seen *observed, m memory, r rules, now time.Time) outcome {
 	if len(s.Baselines) > 0 {
 		s.WorkloadGeneration = s.Baselines[0].Generation
 	}
+	out.settle(seen, now)
 	out.admissions(&s, seen, r, now)
 	setDrift(&s, seen, r.baselines.IgnoredAnnotationPrefixes, now)
 	out.status = s
@@ -161,6 +165,23 @@ func (o *outcome) baselines(s *v1alpha1.ConfigurationItemStatus, seen *observed,
 	return true
 }
 
+// settle has what runs looked at again a moment after a rollout was done.
+func (o *outcome) settle(seen *observed, now time.Time) {
+	rolledOut := seen.workload.RolledOut()
+	switch {
+	case !rolledOut || !seen.showsImages:
+		o.memory.settles = time.Time{}
+	case !o.memory.rolledOut:
+		o.memory.settles = now.Add(settling)
+	case !now.Before(o.memory.settles):
+		o.memory.settles = time.Time{}
+	}
+	o.memory.rolledOut = rolledOut
+	if at := o.memory.settles; !at.IsZero() && (o.wake.IsZero() || at.Before(o.wake)) {
+		o.wake = at
+	}
+}
+
 // unauthorized reports whether a baseline began that nobody let in.
 func unauthorized(before, after []v1alpha1.Baseline) bool {
 	if len(after) == 0 || after[0].Source != v1alpha1.BaselineUnauthorized {
@@ -248,5 +269,22 @@ func setDrift(s *v1alpha1.ConfigurationItemStatus, seen *observed, prefixes []st
 			seen.key.Namespace, name)
 	default:
 		set(v1alpha1.DriftNone, metav1.ConditionFalse, reasonAgreed, "what runs is what was agreed")
+		s.NextStep = movedStep(&s.Baselines[0])
 	}
+}
+
+// movedStep says what to do about tags that mean another image than when they were agreed to; empty where none does.
+func movedStep(b *v1alpha1.Baseline) string {
+	moved := configuration.Moved(b)
+	if len(moved) == 0 {
+		return ""
+	}
+	const shown = 3
+	var parts []string
+	for _, container := range moved[:min(len(moved), shown)] {
+		parts = append(parts, fmt.Sprintf("%.63s=%.160s was %.19s… and is %.19s…",
+			container, b.Images[container], b.ImageIDs[container], b.MovedImageIDs[container]))
+	}
+	return "the tag was moved after it was agreed to (" + strings.Join(parts, "; ") +
+		"); find out by whom, and pin the image by digest (pin: Digests in the ChangePolicy)"
 }

@@ -43,6 +43,10 @@ type observed struct {
 	// derived is what the gate would say of the present template now, and what Changes and annotations tell of it:
 	// asked for only where no record tells of it.
 	derived func(operation change.Operation) *configuration.AdmissionRecord
+	// imageIDs that its ready pods run, where it is rolled out; nil where they are not known.
+	imageIDs map[string]string
+	// showsImages: somebody tells what pods run.
+	showsImages bool
 }
 
 // wanted reports whether the workload is to have an item.
@@ -65,6 +69,7 @@ func (o *observed) expired(retention time.Duration, now time.Time) bool {
 func (o *observed) baselineRules() configuration.BaselineRules {
 	// Which rollbacks are allowed the gate's own decision says, see derived.
 	b := configuration.BaselineRules{Enforced: o.enforced, GovernedSince: o.governedSince, RollbackRevisions: -1}
+	b.ImageIDs = o.imageIDs
 	if o.rules != nil {
 		b.IgnoredAnnotationPrefixes = o.rules.IgnoredAnnotationPrefixes
 		b.ProvenSeconds = int32(min(o.rules.Proven/time.Second, 1<<30)) //nolint:gosec // bounded in the same line
@@ -92,6 +97,10 @@ func (r *Reconciler) gather(ctx context.Context, key configuration.Key, now time
 	}
 	o.enforced = enforcement == v1alpha1.EnforcementEnforce && listed == gateconfig.ListedEnforce
 	o.governedSince = r.governedSince(o.claimants)
+	o.showsImages = r.Images != nil
+	if o.showsImages && w.RolledOut() {
+		o.imageIDs = r.Images.ImageIDs(key)
+	}
 	o.derived = func(operation change.Operation) *configuration.AdmissionRecord { return r.derive(w, operation, now) }
 	return o, nil
 }
