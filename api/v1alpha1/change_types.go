@@ -319,6 +319,11 @@ type ChangeStatus struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	ApprovedAt *metav1.Time `json:"approvedAt,omitempty"`
+	// firstApprovedAt is when votes were granted for the first time, to whichever version of it: what it waited for
+	// them is counted once.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	FirstApprovedAt *metav1.Time `json:"firstApprovedAt,omitempty"`
 	// conflicts with other changes; at most 20.
 	// +optional
 	// +listType=atomic
@@ -337,9 +342,16 @@ type ChangeStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=50
 	CausedIncidents []NamespacedReference `json:"causedIncidents,omitempty"`
+	// backout is how the operator undoes it. From its startedAt on the change covers nothing any more.
+	// +optional
+	Backout *ChangeBackout `json:"backout,omitempty"`
 	// outcome of a change that has ended.
 	// +optional
 	Outcome Outcome `json:"outcome,omitempty"`
+	// reviewDueAt is when its post-implementation review is due, where one is owed; a string, since it lies in the
+	// future at first.
+	// +optional
+	ReviewDueAt Timestamp `json:"reviewDueAt,omitempty"`
 	// closedAt is when it ended.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
@@ -348,7 +360,8 @@ type ChangeStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	NextStep string `json:"nextStep,omitempty"`
-	// conditions are RiskAssessed, Approved, ConflictFree, Frozen, GateOpen, Implemented, Reviewed.
+	// conditions are RiskAssessed, Approved, ConflictFree, Frozen, GateOpen, Implemented, Reviewed; where they apply
+	// BackoutPossible, RolledBack and ReviewOverdue.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -540,4 +553,82 @@ type Implementation struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	RolledOutAt *metav1.Time `json:"rolledOutAt,omitempty"`
+}
+
+// ChangeBackoutReason says why the operator undoes a change.
+//
+// +kubebuilder:validation:Enum=RolloutFailed;IncidentSuspected
+type ChangeBackoutReason string
+
+const (
+	// ChangeBackoutRolloutFailed: what went in makes no progress.
+	ChangeBackoutRolloutFailed ChangeBackoutReason = "RolloutFailed"
+	// ChangeBackoutIncidentSuspected: an open Incident of priority P1 or P2 suspects it with confidence High.
+	ChangeBackoutIncidentSuspected ChangeBackoutReason = "IncidentSuspected"
+)
+
+// ChangeBackout is the undoing of a change by the operator, once.
+type ChangeBackout struct {
+	// startedAt is since when it covers nothing any more; nothing is written back before everybody can know that.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	StartedAt metav1.Time `json:"startedAt"`
+	// reason is RolloutFailed or IncidentSuspected.
+	// +required
+	Reason ChangeBackoutReason `json:"reason"`
+	// why in words.
+	// +required
+	// +kubebuilder:validation:MaxLength=512
+	Why string `json:"why"`
+	// targets that went in, the last of them first: that is the order in which they go back.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	Targets []ChangeBackoutTarget `json:"targets,omitempty"`
+}
+
+// ChangeBackoutState says how far the backout of one workload is.
+//
+// +kubebuilder:validation:Enum=Pending;Restored;Verified;NotPossible;Superseded;Failed
+type ChangeBackoutState string
+
+const (
+	// ChangeBackoutPending: it is to be restored.
+	ChangeBackoutPending ChangeBackoutState = "Pending"
+	// ChangeBackoutRestored: its earlier template is in.
+	ChangeBackoutRestored ChangeBackoutState = "Restored"
+	// ChangeBackoutVerified: it is completely rolled out and ready again.
+	ChangeBackoutVerified ChangeBackoutState = "Verified"
+	// ChangeBackoutNotPossible: there is no earlier template that could come back.
+	ChangeBackoutNotPossible ChangeBackoutState = "NotPossible"
+	// ChangeBackoutSuperseded: somebody else put in another template, or deleted it.
+	ChangeBackoutSuperseded ChangeBackoutState = "Superseded"
+	// ChangeBackoutFailed: the API server refused it, or it did not become ready again.
+	ChangeBackoutFailed ChangeBackoutState = "Failed"
+)
+
+// ChangeBackoutTarget is the backout of one workload.
+type ChangeBackoutTarget struct {
+	// workload that goes back.
+	// +required
+	Workload WorkloadReference `json:"workload"`
+	// from is the hash of the template that is undone.
+	// +required
+	// +kubebuilder:validation:MaxLength=70
+	From string `json:"from"`
+	// to is the hash of the proven template that comes back; empty where there is none.
+	// +optional
+	// +kubebuilder:validation:MaxLength=70
+	To string `json:"to,omitempty"`
+	// state of it.
+	// +required
+	State ChangeBackoutState `json:"state"`
+	// since when it is in that state.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	Since metav1.Time `json:"since"`
+	// why it is not possible, or failed.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Why string `json:"why,omitempty"`
 }

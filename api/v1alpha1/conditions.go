@@ -68,6 +68,10 @@ const (
 	ConditionImplemented = "Implemented"
 	// ConditionReviewed is True when the review is written or none is needed; reasons Written, NotRequired, Awaited.
 	ConditionReviewed = "Reviewed"
+	// A Change that owes a review has ConditionReviewOverdue, which is True when that was due before now; reasons
+	// Overdue, InTime. It refuses nothing.
+	// A Change with backout.automatic has ConditionBackoutPossible, with the reasons of a Release and ManagedByGitOps,
+	// NoRevisions and NotKnown; one that is backed out has ConditionRolledBack.
 )
 
 // Condition of ChangeApproval, ConfigurationItem, ChangePolicy and Calendar.
