@@ -5,83 +5,104 @@ package problem
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
 	practice "github.com/itil-dev/itil-operator/internal/practice/problem"
 )
 
-// +kubebuilder:rbac:groups=itil.dev,resources=problems,verbs=get;list;watch;create
+// +kubebuilder:rbac:groups=itil.dev,resources=problems,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups=itil.dev,resources=problems/status,verbs=patch
 // +kubebuilder:rbac:groups=itil.dev,resources=incidents;changes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Reconciler computes the status of Problems.
 type Reconciler struct {
-	Client   client.Client
+	// Client reads from the cache and writes.
+	Client client.Client
+	// Reader asks the API server itself, which knows what the cache does not show yet; default: the manager's.
+	Reader   client.Reader
 	Clock    clock.PassiveClock
 	Recorder events.EventRecorder
 	Rules    practice.Rules
 }
 
-// SetupWithManager registers the indexes, the reconciler of Problems and the opener of new ones.
+// SetupWithManager registers the indexes, the reconciler of Problems, the opener of new ones, the ranking and the metrics.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	if r.Reader == nil {
+		r.Reader = mgr.GetAPIReader()
+	}
 	if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	if err := (&opener{Client: r.Client, Clock: r.Clock, Rules: r.Rules}).setUp(mgr); err != nil {
+	if err := register(&Collector{Reader: r.Client, Clock: r.Clock}); err != nil {
+		return err
+	}
+	if err := (&opener{Client: r.Client, Reader: r.Reader, Clock: r.Clock, Rules: r.Rules}).setUp(mgr); err != nil {
 		return fmt.Errorf("setting up the opener of Problems: %w", err)
 	}
 	if err := (&ranker{Client: r.Client}).setUp(mgr); err != nil {
 		return fmt.Errorf("setting up the ranking of Problems: %w", err)
 	}
 	return ctrl.NewControllerManagedBy(mgr).Named("problem").
-		For(&v1alpha1.Problem{}).
-		Watches(&v1alpha1.Incident{}, handler.EnqueueRequestsFromMapFunc(r.problemsOfIncident)).
-		Watches(&v1alpha1.Change{}, handler.EnqueueRequestsFromMapFunc(r.problemsOfChange)).
+		Watches(&v1alpha1.Problem{}, handler.EnqueueRequestsFromMapFunc(r.ofProblem), builder.WithPredicates(linksOtherwise())).
+		Watches(&v1alpha1.Incident{}, handler.EnqueueRequestsFromMapFunc(r.ofIncident), builder.WithPredicates(countsOtherwise())).
+		Watches(&v1alpha1.Change{}, handler.EnqueueRequestsFromMapFunc(r.ofChange)).
 		Complete(r)
 }
 
-func (r *Reconciler) problemsOfIncident(ctx context.Context, o client.Object) []ctrl.Request {
-	incident, ok := o.(*v1alpha1.Incident)
-	if !ok {
-		return nil
-	}
-	requests := r.requests(ctx, incident.Namespace, problemFingerprint, incident.Status.Fingerprint)
-	if ref := incident.Spec.ProblemRef; ref != nil {
-		requests = append(requests, ctrl.Request{NamespacedName: types.NamespacedName{Namespace: incident.Namespace, Name: string(ref.Name)}})
-	}
-	return requests
+// linksOtherwise lets pass what a Problem's own status, or another's, follows from: not the figures that are written.
+func linksOtherwise() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*v1alpha1.Problem)
+		after, ok2 := e.ObjectNew.(*v1alpha1.Problem)
+		return !ok || !ok2 || before.Generation != after.Generation || before.Status.State != after.Status.State ||
+			before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero() || !sameFacts(&before.Status, &after.Status)
+	}}
 }
 
-func (r *Reconciler) problemsOfChange(ctx context.Context, o client.Object) []ctrl.Request {
-	return r.requests(ctx, o.GetNamespace(), problemChange, o.GetName())
+// sameFacts compares what is read back: a status that somebody wiped is written anew.
+func sameFacts(a, b *v1alpha1.ProblemStatus) bool {
+	return a.ResolvedAt.Equal(b.ResolvedAt) && a.ClosedAt.Equal(b.ClosedAt) && (a.Fix == nil) == (b.Fix == nil) &&
+		overdueReview(a) == overdueReview(b) && len(a.Changes) == len(b.Changes) && len(a.Conditions) == len(b.Conditions) && (a.Incidents == nil) == (b.Incidents == nil)
 }
 
-func (r *Reconciler) requests(ctx context.Context, namespace, field, value string) []ctrl.Request {
-	if value == "" {
-		return nil
-	}
-	problems := &v1alpha1.ProblemList{}
-	if err := r.Client.List(ctx, problems, client.InNamespace(namespace), client.MatchingFields{field: value}); err != nil {
-		// The cache answers; an error is a missing index, which every test of this package would show.
-		ctrl.LoggerFrom(ctx).Error(err, "Looking up Problems", "field", field)
-		return nil
-	}
-	requests := make([]ctrl.Request, 0, len(problems.Items))
-	for i := range problems.Items {
-		requests = append(requests, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&problems.Items[i])})
-	}
-	return requests
+func overdueReview(s *v1alpha1.ProblemStatus) bool {
+	return meta.IsStatusConditionTrue(s.Conditions, v1alpha1.ConditionReviewOverdue)
 }
+
+// countsOtherwise lets pass what a Problem counts of an Incident, and not each signal that is seen again.
+func countsOtherwise() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*v1alpha1.Incident)
+		after, ok2 := e.ObjectNew.(*v1alpha1.Incident)
+		return !ok || !ok2 || practice.IncidentOf(before) != practice.IncidentOf(after) ||
+			before.Status.Fingerprint != after.Status.Fingerprint || problemRef(before) != problemRef(after)
+	}}
+}
+
+func problemRef(i *v1alpha1.Incident) string {
+	if i.Spec.ProblemRef == nil {
+		return ""
+	}
+	return string(i.Spec.ProblemRef.Name)
+}
+
+// leastWait keeps a look that is due at once from coming before the clock has moved.
+const leastWait = 10 * time.Millisecond
 
 // Reconcile gathers what belongs to a Problem, decides, and writes the status if it differs.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
@@ -98,74 +119,51 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	now := r.Clock.Now()
 	decision := practice.Evaluate(in, now)
+	if decision.Expired {
+		return ctrl.Result{}, r.expire(ctx, p)
+	}
 	after := p.DeepCopy()
 	after.Status = decision.Status
-	written, err := patch.Status(ctx, r.Client, p, after)
-	if err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
-	}
-	if written {
-		r.tell(p, decision.Events)
+	written, err := patch.Status(ctx, r.Client, p, after, patch.OptimisticLock)
+	switch {
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+		// Somebody wrote meanwhile; the event of that is on its way, and what happened must not be told twice.
+		return ctrl.Result{RequeueAfter: time.Second}, nil
+	case err != nil:
+		return ctrl.Result{}, fmt.Errorf("writing the status of Problem %s: %w", request, err)
+	case written:
+		r.tell(ctx, after, decision)
 	}
 	if decision.Next.IsZero() {
 		return ctrl.Result{}, nil
 	}
-	return ctrl.Result{RequeueAfter: decision.Next.Sub(now)}, nil
+	return ctrl.Result{RequeueAfter: max(decision.Next.Sub(now), leastWait)}, nil
 }
 
-func (r *Reconciler) gather(ctx context.Context, p *v1alpha1.Problem) (practice.Input, error) {
-	in := practice.Input{Problem: p, Rules: r.Rules}
-	incidents, err := incidentsOf(ctx, r.Client, p)
-	if err != nil {
-		return in, err
-	}
-	in.Incidents = incidents
-	for _, ref := range p.Spec.ChangeRefs {
-		fact := practice.Change{Name: string(ref.Name)}
-		c := &v1alpha1.Change{}
-		err := r.Client.Get(ctx, types.NamespacedName{Namespace: p.Namespace, Name: string(ref.Name)}, c)
-		if client.IgnoreNotFound(err) != nil {
-			return in, fmt.Errorf("reading Change %s: %w", ref.Name, err)
-		}
-		if err == nil {
-			fact.Found, fact.Outcome = true, c.Status.Outcome
-			if c.Status.ClosedAt != nil {
-				fact.ClosedAt = c.Status.ClosedAt.Time
-			}
-		}
-		in.Changes = append(in.Changes, fact)
-	}
-	return in, nil
-}
-
-// incidentsOf are those of the fingerprint and those that name the Problem, each once.
-func incidentsOf(ctx context.Context, c client.Client, p *v1alpha1.Problem) ([]practice.Incident, error) {
-	var found []practice.Incident
-	seen := map[string]bool{}
-	for field, value := range map[string]string{incidentFingerprint: p.Spec.Fingerprint, incidentProblem: p.Name} {
-		if value == "" {
-			continue
-		}
-		incidents := &v1alpha1.IncidentList{}
-		if err := c.List(ctx, incidents, client.InNamespace(p.Namespace), client.MatchingFields{field: value}); err != nil {
-			return nil, fmt.Errorf("listing the Incidents of Problem %s: %w", p.Name, err)
-		}
-		for i := range incidents.Items {
-			if incident := &incidents.Items[i]; !seen[incident.Name] {
-				seen[incident.Name] = true
-				found = append(found, practice.IncidentOf(incident))
-			}
-		}
-	}
-	return found, nil
-}
-
-func (r *Reconciler) tell(p *v1alpha1.Problem, list []practice.Event) {
-	for _, e := range list {
+func (r *Reconciler) tell(ctx context.Context, p *v1alpha1.Problem, d practice.Decision) {
+	for _, e := range d.Events {
 		kind := corev1.EventTypeNormal
 		if e.Warning {
 			kind = corev1.EventTypeWarning
 		}
 		r.Recorder.Eventf(p, nil, kind, e.Reason, e.Action, "%s", e.Note)
 	}
+	if d.ClosedNow {
+		// One line that outlives the record.
+		ctrl.LoggerFrom(ctx).Info("Problem closed", "problem", map[string]any{
+			"namespace": p.Namespace, "name": p.Name, "uid": p.UID, "spec": p.Spec, "status": p.Status,
+		})
+	}
+}
+
+// expire deletes a record that was kept long enough.
+func (r *Reconciler) expire(ctx context.Context, p *v1alpha1.Problem) error {
+	err := r.Client.Delete(ctx, p, client.Preconditions{UID: &p.UID, ResourceVersion: &p.ResourceVersion})
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("deleting Problem %s/%s after its retention time: %w", p.Namespace, p.Name, err)
+	}
+	return nil
 }

@@ -15,6 +15,8 @@ const (
 	incidentProblem     = "problem/incident.spec.problemRef"
 	problemFingerprint  = "problem/problem.spec.fingerprint"
 	problemChange       = "problem/problem.spec.changeRefs"
+	problemDuplicateOf  = "problem/problem.spec.decision.duplicateOf"
+	changeProblem       = "problem/change.spec.problemRef"
 )
 
 func index(ctx context.Context, indexer client.FieldIndexer) error {
@@ -37,6 +39,13 @@ func index(ctx context.Context, indexer client.FieldIndexer) error {
 			return nil
 		}},
 		{&v1alpha1.Problem{}, problemFingerprint, func(o client.Object) []string { return one(o.(*v1alpha1.Problem).Spec.Fingerprint) }},
+		{&v1alpha1.Problem{}, problemDuplicateOf, func(o client.Object) []string { return one(duplicateOf(o.(*v1alpha1.Problem))) }},
+		{&v1alpha1.Change{}, changeProblem, func(o client.Object) []string {
+			if ref := o.(*v1alpha1.Change).Spec.ProblemRef; ref != nil {
+				return one(string(ref.Name))
+			}
+			return nil
+		}},
 		{&v1alpha1.Problem{}, problemChange, func(o client.Object) []string {
 			var names []string
 			for _, ref := range o.(*v1alpha1.Problem).Spec.ChangeRefs {
@@ -51,4 +60,11 @@ func index(ctx context.Context, indexer client.FieldIndexer) error {
 		}
 	}
 	return nil
+}
+
+func duplicateOf(p *v1alpha1.Problem) string {
+	if d := p.Spec.Decision; d != nil && d.Type == v1alpha1.DecisionDuplicate && d.DuplicateOf != nil {
+		return string(d.DuplicateOf.Name)
+	}
+	return ""
 }

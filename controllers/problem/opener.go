@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,9 +18,6 @@ import (
 	practice "github.com/itil-dev/itil-operator/internal/practice/problem"
 )
 
-// labelEpisode on a Problem says the how manieth of its fingerprint it is.
-const labelEpisode = "itil.dev/episode"
-
 // fingerprint is what the opener reconciles: all incidents that fail in the same way.
 type fingerprint struct{ Namespace, Value string }
 
@@ -29,60 +25,75 @@ type fingerprint struct{ Namespace, Value string }
 // has made, by its name.
 type opener struct {
 	Client client.Client
+	// Reader knows what the cache does not show yet.
+	Reader client.Reader
 	Clock  clock.PassiveClock
 	Rules  practice.Rules
 }
 
+// setUp watches Incidents, and Problems: one that is deleted, or whose accepted risk is due, answers for nothing any more.
 func (o *opener) setUp(mgr ctrl.Manager) error {
-	ofIncident := handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, obj client.Object) []fingerprint {
-		incident, ok := obj.(*v1alpha1.Incident)
-		if !ok || incident.Status.Fingerprint == "" {
-			return nil
-		}
-		return []fingerprint{{Namespace: incident.Namespace, Value: incident.Status.Fingerprint}}
-	})
 	return builder.TypedControllerManagedBy[fingerprint](mgr).Named("problem-opener").
-		Watches(&v1alpha1.Incident{}, ofIncident).
+		Watches(&v1alpha1.Incident{}, handler.TypedEnqueueRequestsFromMapFunc(o.ofIncident), builder.WithPredicates(countsOtherwise())).
+		Watches(&v1alpha1.Problem{}, handler.TypedEnqueueRequestsFromMapFunc(o.ofProblem), builder.WithPredicates(linksOtherwise())).
 		Complete(o)
+}
+
+func (o *opener) ofIncident(_ context.Context, obj client.Object) []fingerprint {
+	incident, ok := obj.(*v1alpha1.Incident)
+	if !ok || incident.Status.Fingerprint == "" {
+		return nil
+	}
+	return []fingerprint{{Namespace: incident.Namespace, Value: incident.Status.Fingerprint}}
+}
+
+// ofProblem are its fingerprint, those of the Problems that duplicate it, and those of the incidents that name it.
+func (o *opener) ofProblem(ctx context.Context, obj client.Object) []fingerprint {
+	p, ok := obj.(*v1alpha1.Problem)
+	if !ok {
+		return nil
+	}
+	found := newRequests(o.Client, p.Namespace)
+	values := append(found.namedBy(ctx, p.Name), p.Spec.Fingerprint)
+	found.by(ctx, problemDuplicateOf, p.Name)
+	for _, q := range found.list {
+		if d := found.links.problem(ctx, q.Name); d != nil {
+			values = append(values, d.Spec.Fingerprint)
+		}
+	}
+	var out []fingerprint
+	for _, value := range values {
+		if value != "" {
+			out = append(out, fingerprint{Namespace: p.Namespace, Value: value})
+		}
+	}
+	return out
 }
 
 // Reconcile opens a Problem for a fingerprint, if its incidents ask for one and none is open.
 func (o *opener) Reconcile(ctx context.Context, f fingerprint) (reconcile.Result, error) {
-	problems := &v1alpha1.ProblemList{}
-	if err := o.Client.List(ctx, problems, client.InNamespace(f.Namespace), client.MatchingFields{problemFingerprint: f.Value}); err != nil {
-		return reconcile.Result{}, fmt.Errorf("listing the Problems of a fingerprint: %w", err)
-	}
-	open, episode, answered := latest(problems.Items)
-	if open {
-		return reconcile.Result{}, nil
-	}
-	incidents, err := incidentsOf(ctx, o.Client, &v1alpha1.Problem{
-		ObjectMeta: metav1.ObjectMeta{Namespace: f.Namespace}, Spec: v1alpha1.ProblemSpec{Fingerprint: f.Value},
-	})
-	if err != nil || len(incidents) == 0 {
+	l := newLinks(o.Client, f.Namespace)
+	problems, err := l.problemsBy(ctx, problemFingerprint, f.Value)
+	if err != nil {
 		return reconcile.Result{}, err
 	}
-	cause, count := practice.Recurs(incidents, answered, o.Rules, o.Clock.Now())
-	if cause == practice.NoCause {
-		return reconcile.Result{}, nil
-	}
-	return reconcile.Result{}, o.open(ctx, f, episode+1, newest(incidents), cause, count)
-}
-
-// latest finds whether one of a fingerprint's Problems is open, their greatest episode, and until when they answered
-// for the failures.
-func latest(problems []v1alpha1.Problem) (open bool, episode int, answered time.Time) {
+	// The incidents that name another Problem are answered for by that one.
+	family := make([]*v1alpha1.Problem, 0, len(problems))
 	for i := range problems {
-		p := &problems[i]
-		open = open || p.Status.State != v1alpha1.ProblemClosed
-		if n, err := strconv.Atoi(p.Labels[labelEpisode]); err == nil {
-			episode = max(episode, n)
-		}
-		if at := p.Status.ClosedAt; at != nil && at.After(answered) {
-			answered = at.Time
-		}
+		family = append(family, &problems[i])
 	}
-	return open, episode, answered
+	if len(family) == 0 {
+		family = append(family, &v1alpha1.Problem{Spec: v1alpha1.ProblemSpec{Fingerprint: f.Value}})
+	}
+	incidents, err := l.incidents(ctx, family)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	opening := practice.Opens(problems, l.lookup(ctx), incidents, o.Rules, o.Clock.Now())
+	if l.failed != nil || opening.Cause == practice.NoCause {
+		return reconcile.Result{}, l.failed
+	}
+	return reconcile.Result{}, o.open(ctx, f, newest(incidents), opening)
 }
 
 func newest(incidents []practice.Incident) practice.Incident {
@@ -95,29 +106,49 @@ func newest(incidents []practice.Incident) practice.Incident {
 	return last
 }
 
-func (o *opener) open(ctx context.Context, f fingerprint, episode int, last practice.Incident, cause practice.Cause, count int) error {
+// maxAttempts bounds how many names that are taken are passed over.
+const maxAttempts = 10
+
+// open creates the Problem. A name that is taken is a success only if it is that of an open Problem about the same:
+// else somebody else's, or an earlier one's that the cache does not show yet, and the next is tried.
+func (o *opener) open(ctx context.Context, f fingerprint, last practice.Incident, opening practice.Opening) error {
+	for episode := opening.Episode; episode < opening.Episode+maxAttempts; episode++ {
+		p := o.problem(f, episode, last, opening)
+		err := o.Client.Create(ctx, p)
+		switch {
+		case err == nil:
+			ctrl.LoggerFrom(ctx).Info("Opened a Problem", "problem", p.Name, "cause", string(opening.Cause), "failures", opening.Count)
+			return nil
+		case !apierrors.IsAlreadyExists(err):
+			return fmt.Errorf("opening Problem %s: %w", p.Name, err)
+		}
+		live := &v1alpha1.Problem{}
+		switch err := o.Reader.Get(ctx, client.ObjectKeyFromObject(p), live); {
+		case apierrors.IsNotFound(err):
+			return fmt.Errorf("opening Problem %s: it existed a moment ago, and is gone: %w", p.Name, err)
+		case err != nil:
+			return fmt.Errorf("reading Problem %s, whose name is taken: %w", p.Name, err)
+		case live.Spec.Fingerprint == f.Value && practice.IsOpen(live):
+			return nil
+		}
+	}
+	return fmt.Errorf("opening a Problem for %s in namespace %s: %d names are taken by others", last.Workload, f.Namespace, maxAttempts)
+}
+
+func (o *opener) problem(f fingerprint, episode int, last practice.Incident, opening practice.Opening) *v1alpha1.Problem {
 	p := &v1alpha1.Problem{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: f.Namespace,
 			Name:      practice.Name(last.Workload, last.Reason, f.Value, episode),
-			Labels:    map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, labelEpisode: strconv.Itoa(episode)},
+			Labels:    map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, practice.LabelEpisode: strconv.Itoa(episode)},
 		},
 		Spec: v1alpha1.ProblemSpec{
-			Statement:   practice.Statement(last, cause, count, o.Rules),
+			Statement:   practice.Statement(last, opening.Cause, opening.Count, o.Rules),
 			Fingerprint: f.Value,
 		},
 	}
 	if last.Service != "" {
 		p.Spec.ServiceRef = &v1alpha1.LocalReference{Name: v1alpha1.ObjectName(last.Service)}
 	}
-	err := o.Client.Create(ctx, p)
-	if apierrors.IsAlreadyExists(err) {
-		// The cache has not shown it yet; its event brings the fingerprint's Problem up to date.
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("opening Problem %s: %w", p.Name, err)
-	}
-	ctrl.LoggerFrom(ctx).Info("Opened a Problem", "problem", p.Name, "cause", string(cause), "failures", count)
-	return nil
+	return p
 }

@@ -1,6 +1,7 @@
 package problem
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,8 +65,9 @@ func (r *ranker) Reconcile(ctx context.Context, namespace string) (reconcile.Res
 	for i := range problems.Items {
 		before := &problems.Items[i]
 		after := before.DeepCopy()
-		// A closed Problem has no place.
-		after.Status.Rank = places[before.Name]
+		// A closed Problem has no place of its own, and stands behind those that have: a list sorted by rank begins
+		// with what is worth the most.
+		after.Status.Rank = cmp.Or(places[before.Name], practice.LastRank)
 		if _, err := patch.Status(ctx, r.Client, before, after); client.IgnoreNotFound(err) != nil {
 			failures = append(failures, fmt.Errorf("writing the rank of Problem %s: %w", before.Name, err))
 		}

@@ -10,35 +10,29 @@ import (
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 )
 
-// Change is what a Problem needs to know of a Change that is to fix it.
-type Change struct {
-	Name string
-	// Found: it exists.
-	Found bool
-	// ClosedAt is when it ended, zero while it is open; Outcome how.
-	ClosedAt time.Time
-	Outcome  v1alpha1.Outcome
-}
-
-func (c Change) open() bool { return c.Found && c.ClosedAt.IsZero() }
-
-func (c Change) succeeded() bool {
-	return !c.ClosedAt.IsZero() && (c.Outcome == v1alpha1.OutcomeSuccessful || c.Outcome == v1alpha1.OutcomeSuccessfulWithIssues)
-}
-
 // Input is everything that the status of a Problem follows from.
 type Input struct {
 	Problem *v1alpha1.Problem
-	// Incidents of its fingerprint, and those that name it, in any order.
+	// Incidents that belong to it, in any order: of its fingerprint, those that name it, and those of its duplicates.
 	Incidents []Incident
-	// Changes that spec.changeRefs name.
+	// Changes that are to fix it: those that spec.changeRefs name, and those that name it.
 	Changes []Change
-	Rules   Rules
+	// Home is where its incidents belong if it is a duplicate, and HomeOpen whether that one is open; Refused says why
+	// its decision Duplicate does not count.
+	Home     string
+	HomeOpen bool
+	Refused  string
+	// Older is an open Problem of the same fingerprint that was there before; empty: none.
+	Older string
+	Rules Rules
 }
 
 // Standing is where a Problem is, and why.
 type Standing struct {
 	State v1alpha1.ProblemState
+	// Changes as they are known now, and Fix as it was declared.
+	Changes []v1alpha1.ProblemChange
+	Fix     *v1alpha1.ProblemFix
 	// FixedAt is when the last of its Changes succeeded; zero while not all have.
 	FixedAt time.Time
 	// RecurredAt is when it failed again after the fix; zero if it did not.
@@ -50,16 +44,21 @@ type Standing struct {
 }
 
 // Stand says where a Problem is. It follows from what people declared, what was observed and the time; of its own
-// earlier output only times are read that cannot be computed again.
+// earlier output only facts are read that cannot be computed again: when it was resolved and closed, what became of a
+// Change that is gone, and when a fix was declared.
 func Stand(in Input, now time.Time) Standing {
 	spec, status := &in.Problem.Spec, &in.Problem.Status
 	if status.State == v1alpha1.ProblemClosed && status.ClosedAt != nil {
-		return Standing{State: v1alpha1.ProblemClosed, ClosedAt: status.ClosedAt.Time, ResolvedAt: timeOf(status.ResolvedAt)}
+		return Standing{
+			State: v1alpha1.ProblemClosed, ClosedAt: status.ClosedAt.Time, ResolvedAt: timeOf(status.ResolvedAt),
+			Changes: follow(in.Changes, status.Changes, now), Fix: status.Fix.DeepCopy(),
+		}
 	}
-	if spec.Decision != nil && spec.Decision.Type != v1alpha1.DecisionFixApplied {
-		return Standing{State: v1alpha1.ProblemClosed, ClosedAt: now, ResolvedAt: timeOf(status.ResolvedAt)}
+	s := Standing{State: workedOn(spec), Changes: follow(in.Changes, status.Changes, now)}
+	if endedBy(in) {
+		s.State, s.ClosedAt, s.ResolvedAt = v1alpha1.ProblemClosed, now, timeOf(status.ResolvedAt)
+		return s
 	}
-	s := Standing{State: workedOn(spec)}
 	fixing := s.fix(in, now)
 	if fixed := s.FixedAt; !fixed.IsZero() {
 		s.RecurredAt = recurredAfter(in.Incidents, fixed)
@@ -71,6 +70,22 @@ func Stand(in Input, now time.Time) Standing {
 		s.State = v1alpha1.ProblemFixInProgress
 	}
 	return s
+}
+
+// endedBy reports whether a decision closes it. A duplicate of nothing closes nothing.
+func endedBy(in Input) bool {
+	d := in.Problem.Spec.Decision
+	if d == nil {
+		return false
+	}
+	switch d.Type {
+	case v1alpha1.DecisionRiskAccepted, v1alpha1.DecisionNotReproducible:
+		return true
+	case v1alpha1.DecisionDuplicate:
+		return in.Refused == "" && in.Home != ""
+	case v1alpha1.DecisionFixApplied:
+	}
+	return false
 }
 
 // workedOn is how far the people are.
@@ -85,24 +100,30 @@ func workedOn(spec *v1alpha1.ProblemSpec) v1alpha1.ProblemState {
 	}
 }
 
+func declaresFix(spec *v1alpha1.ProblemSpec) bool {
+	return spec.Decision != nil && spec.Decision.Type == v1alpha1.DecisionFixApplied
+}
+
 // fix finds whether a fix is under way, and when it was in.
 func (s *Standing) fix(in Input, now time.Time) bool {
 	spec := &in.Problem.Spec
-	if spec.Decision != nil {
-		// FixApplied: outside a Change, so that when we first saw it is all that is known of when.
-		if s.FixedAt = timeOf(in.Problem.Status.ResolvedAt); s.FixedAt.IsZero() {
-			s.FixedAt = now
+	if declaresFix(spec) {
+		// Outside a Change, so that when we first saw it is all that is known of when. Another reason is another fix.
+		s.Fix = in.Problem.Status.Fix.DeepCopy()
+		if s.Fix == nil || s.Fix.Reason != spec.Decision.Reason {
+			s.Fix = &v1alpha1.ProblemFix{At: *at(now), Reason: spec.Decision.Reason}
 		}
+		s.FixedAt = s.Fix.At.Time
 		return true
 	}
 	if s.State != v1alpha1.ProblemRootCauseAnalysis || spec.RootCause == "" {
 		return false
 	}
 	open, last := false, time.Time{}
-	for _, c := range in.Changes {
-		open = open || c.open()
-		if c.succeeded() && c.ClosedAt.After(last) {
-			last = c.ClosedAt
+	for _, c := range s.Changes {
+		open = open || c.State == v1alpha1.ProblemChangeOpen
+		if c.State == v1alpha1.ProblemChangeSucceeded && c.EndedAt != nil && c.EndedAt.After(last) {
+			last = c.EndedAt.Time
 		}
 	}
 	if !open {
@@ -113,11 +134,20 @@ func (s *Standing) fix(in Input, now time.Time) bool {
 
 // verify decides what is fixed and did not recur.
 func (s *Standing) verify(in Input, now time.Time) {
-	verified := s.FixedAt.Add(in.Rules.VerifyFor)
-	if in.Problem.Spec.Decision != nil {
-		verified = s.FixedAt
+	verified, failing := s.absentSince(in)
+	if !declaresFix(&in.Problem.Spec) {
+		verified = verified.Add(in.Rules.VerifyFor)
+	} else {
+		failing = false
 	}
-	if now.Before(verified) {
+	if before := timeOf(in.Problem.Status.ResolvedAt); in.Problem.Status.State == v1alpha1.ProblemResolved && !before.Before(s.FixedAt) {
+		verified, failing = before, false
+	}
+	switch {
+	case failing:
+		s.State = v1alpha1.ProblemFixInProgress
+		return
+	case now.Before(verified):
 		s.State, s.Next = v1alpha1.ProblemFixInProgress, verified
 		return
 	}
@@ -127,6 +157,21 @@ func (s *Standing) verify(in Input, now time.Time) {
 	} else {
 		s.State, s.ClosedAt = v1alpha1.ProblemClosed, now
 	}
+}
+
+// absentSince is when the fix was in and what had failed before was over. What fails still is not absent.
+func (s *Standing) absentSince(in Input) (since time.Time, failing bool) {
+	since = s.FixedAt
+	if declaresFix(&in.Problem.Spec) {
+		return since, false
+	}
+	for _, i := range in.Incidents {
+		failing = failing || i.Failing
+		if i.Reason != "" && i.EndedAt.After(since) {
+			since = i.EndedAt
+		}
+	}
+	return since, failing
 }
 
 func recurredAfter(incidents []Incident, fixed time.Time) time.Time {
@@ -155,10 +200,9 @@ func Count(incidents []Incident, rules Rules, now time.Time) *v1alpha1.ProblemIn
 		out.Last30Days += bounded(i.failuresSince(now.Add(-rules.RecurrenceWindow)))
 		if i.EndedAt.IsZero() {
 			out.Open++
-		} else {
-			out.DowntimeSeconds += int64(max(i.EndedAt.Sub(i.StartedAt), 0) / time.Second)
 		}
 	}
+	out.DowntimeSeconds = downtime(incidents)
 	if len(sorted) == 0 {
 		return out
 	}

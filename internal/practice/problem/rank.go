@@ -6,37 +6,58 @@ import (
 	"time"
 )
 
+// LastRank is the place of all that have none of their own: a failure more may write to so many Problems, and no more.
+const LastRank = 51
+
 // Weight of a Problem in the ranking.
 type Weight struct {
-	// Name of the Problem, with its namespace; it breaks ties.
+	// Name of the Problem; it breaks ties.
 	Name string
 	// DowntimeSeconds that its incidents caused in the window, those that are over, and how often it failed.
 	DowntimeSeconds int64
 	Failures        int
 }
 
-// WeightOf weighs the incidents of a Problem.
+// WeightOf weighs the incidents of a Problem. An incident counts, as a whole, while its end is in the window: a figure
+// that melted second by second would be written second by second.
 func WeightOf(name string, incidents []Incident, rules Rules, now time.Time) Weight {
 	w := Weight{Name: name}
 	from := now.Add(-rules.RankWindow)
+	var down []Incident
 	for _, i := range incidents {
 		w.Failures += i.failuresSince(from)
-		end := i.EndedAt
-		if end.IsZero() {
-			// What goes on counts when it is over: a figure that grows by itself would be written by itself.
-			continue
+		// What goes on counts when it is over.
+		if !i.EndedAt.IsZero() && !i.EndedAt.Before(from) {
+			down = append(down, i)
 		}
-		begin := i.StartedAt
-		if begin.Before(from) {
-			begin = from
-		}
-		w.DowntimeSeconds += int64(max(end.Sub(begin), 0) / time.Second)
 	}
+	w.DowntimeSeconds = downtime(down)
 	return w
 }
 
+// downtime of incidents that are over and that were outages, each second once, in seconds.
+func downtime(incidents []Incident) int64 {
+	sorted := slices.SortedFunc(slices.Values(incidents), func(a, b Incident) int { return a.StartedAt.Compare(b.StartedAt) })
+	var sum time.Duration
+	var until time.Time
+	for _, i := range sorted {
+		if !i.Outage || i.EndedAt.IsZero() {
+			continue
+		}
+		from := i.StartedAt
+		if from.Before(until) {
+			from = until
+		}
+		if i.EndedAt.After(from) {
+			sum += i.EndedAt.Sub(from)
+			until = i.EndedAt
+		}
+	}
+	return int64(sum / time.Second)
+}
+
 // Rank gives each Problem its place, 1 being the worst: by downtime caused, then by how often it failed. That is the
-// order of a Pareto analysis: the first few cause most of the harm.
+// order of a Pareto analysis: the first few cause most of the harm. From the 51st on all have LastRank.
 func Rank(weights []Weight) map[string]int32 {
 	sorted := slices.Clone(weights)
 	slices.SortFunc(sorted, func(a, b Weight) int {
@@ -48,7 +69,7 @@ func Rank(weights []Weight) map[string]int32 {
 	})
 	ranks := make(map[string]int32, len(sorted))
 	for place, w := range sorted {
-		ranks[w.Name] = bounded(place + 1)
+		ranks[w.Name] = min(bounded(place+1), LastRank)
 	}
 	return ranks
 }

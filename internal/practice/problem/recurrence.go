@@ -3,8 +3,11 @@
 package problem
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +26,8 @@ type Rules struct {
 	CloseAfter time.Duration
 	// RankWindow is how far back downtime and incidents count for the ranking.
 	RankWindow time.Duration
+	// Retention is how long closed Problems are kept; 0 is for ever.
+	Retention time.Duration
 }
 
 const day = 24 * time.Hour
@@ -30,6 +35,7 @@ const day = 24 * time.Hour
 // DefaultRules are those of the design.
 var DefaultRules = Rules{
 	RecurrenceCount: 3, RecurrenceWindow: 30 * day, VerifyFor: 7 * day, CloseAfter: 30 * day, RankWindow: 90 * day,
+	Retention: 90 * day,
 }
 
 // Incident is what a Problem needs to know of an Incident of its fingerprint.
@@ -41,6 +47,10 @@ type Incident struct {
 	Reopened   int
 	ReopenedAt time.Time
 	Major      bool
+	// Outage: its impact is High, so that the service was down.
+	Outage bool
+	// Failing: it is open, and what failed fails still.
+	Failing bool
 	// Service that suffers.
 	Service string
 	// Workload and Reason that make up the fingerprint.
@@ -53,6 +63,7 @@ func IncidentOf(i *v1alpha1.Incident) Incident {
 	out := Incident{
 		Name: i.Name, StartedAt: i.CreationTimestamp.Time, Reopened: int(i.Status.Reopened),
 		Major: i.Spec.Major, Reason: i.Status.Reason,
+		Outage: cmp.Or(i.Spec.Impact, i.Status.Impact) == v1alpha1.LevelHigh,
 	}
 	if at := i.Status.StartedAt; at != nil {
 		out.StartedAt = at.Time
@@ -69,6 +80,7 @@ func IncidentOf(i *v1alpha1.Incident) Incident {
 	if i.Spec.WorkloadRef != nil {
 		out.Workload = string(i.Spec.WorkloadRef.Name)
 	}
+	out.Failing = out.EndedAt.IsZero() && slices.ContainsFunc(i.Status.Signals, func(s v1alpha1.Signal) bool { return s.ClearedAt == nil })
 	return out
 }
 
@@ -125,6 +137,51 @@ func Recurs(incidents []Incident, since time.Time, rules Rules, now time.Time) (
 	default:
 		return NoCause, count
 	}
+}
+
+// Opening is what a fingerprint asks for.
+type Opening struct {
+	// Cause to open a Problem; empty: none.
+	Cause Cause
+	// Count of failures that ask for it.
+	Count int
+	// Episode of the Problem to open.
+	Episode int
+}
+
+// LabelEpisode on a Problem says the how manieth of its fingerprint it is.
+const LabelEpisode = "itil.dev/episode"
+
+// Opens says whether the incidents of one fingerprint ask for a Problem, beside those that there are. One that is open
+// answers for them, also one that another duplicates; so does one that is closed, for those until then; and an accepted
+// risk until its review, for all but a major Incident.
+func Opens(problems []v1alpha1.Problem, lookup Lookup, incidents []Incident, rules Rules, now time.Time) Opening {
+	out := Opening{Episode: 1}
+	answered, accepted, open := time.Time{}, false, false
+	for i := range problems {
+		p := &problems[i]
+		home, _ := Home(p, lookup)
+		open = open || IsOpen(home)
+		if n, err := strconv.Atoi(p.Labels[LabelEpisode]); err == nil {
+			out.Episode = max(out.Episode, n+1)
+		}
+		for _, q := range []*v1alpha1.Problem{p, home} {
+			if at := timeOf(q.Status.ClosedAt); at.After(answered) {
+				answered = at
+			}
+		}
+		review, _ := reviewOf(home)
+		accepted = accepted || IsAcceptedRisk(home) && review.After(now)
+	}
+	if open || len(incidents) == 0 {
+		return out
+	}
+	out.Cause, out.Count = Recurs(incidents, answered, rules, now)
+	if accepted {
+		rules.RecurrenceCount = math.MaxInt
+		out.Cause, out.Count = Recurs(incidents, answered, rules, now)
+	}
+	return out
 }
 
 const (

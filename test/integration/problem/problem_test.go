@@ -42,6 +42,7 @@ var _ = Describe("a Problem", Ordered, func() {
 		Expect(env.Admin().Create(ctx, i)).To(Succeed())
 		start, end := metav1.NewTime(started), metav1.NewTime(started.Add(lasted))
 		i.Status.Reason, i.Status.Fingerprint = v1alpha1.SignalOOMKilled, fingerprint
+		i.Status.Impact = v1alpha1.LevelHigh
 		i.Status.State, i.Status.StartedAt, i.Status.ResolvedAt = v1alpha1.IncidentResolved, &start, &end
 		Expect(env.Admin().Status().Update(ctx, i)).To(Succeed())
 		return i
@@ -107,7 +108,7 @@ var _ = Describe("a Problem", Ordered, func() {
 		p := state(ctx, v1alpha1.ProblemNew)
 		Expect(p.Spec.Statement).To(Equal("checkout: OOMKilled again and again: 3 failures within 30 days"))
 		Expect(p.Name).To(HavePrefix("checkout-oomkilled-"))
-		Expect(p.Status.NextStep).To(ContainSubstring("kubectl -n " + namespace + " patch problem " + p.Name))
+		Expect(p.Status.NextStep).To(ContainSubstring("kubectl itil problem confirm " + namespace + "/" + p.Name))
 		Eventually(func(g Gomega) {
 			p := only(g, ctx)
 			g.Expect(p.Status.Incidents.Total).To(BeEquivalentTo(3))
@@ -171,10 +172,9 @@ var _ = Describe("a Problem", Ordered, func() {
 
 	It("is closed by a decision; later failures open the next one", func(ctx SpecContext) {
 		declare(ctx, func(s *v1alpha1.ProblemSpec) {
-			s.Decision = &v1alpha1.ProblemDecision{Type: v1alpha1.DecisionRiskAccepted, Reason: "rare", ReviewBy: "2027-01-01T00:00:00Z"}
+			s.Decision = &v1alpha1.ProblemDecision{Type: v1alpha1.DecisionNotReproducible, Reason: "never again in tests"}
 		})
-		p := state(ctx, v1alpha1.ProblemClosed)
-		Expect(p.Status.NextStep).To(ContainSubstring("2027-01-01"))
+		state(ctx, v1alpha1.ProblemClosed)
 		for i := range 3 {
 			at := begin.Add(10*day + time.Duration(i)*time.Hour)
 			now.SetTime(at.Add(time.Hour))
@@ -183,12 +183,74 @@ var _ = Describe("a Problem", Ordered, func() {
 		Eventually(func() []v1alpha1.Problem { return problems(ctx) }).Should(HaveLen(2))
 		Consistently(func() []v1alpha1.Problem { return problems(ctx) }, time.Second).Should(HaveLen(2))
 	})
+
+	It("is opened again when somebody deletes it: what failed has failed", func(ctx SpecContext) {
+		open := func() *v1alpha1.Problem {
+			for _, p := range problems(ctx) {
+				if p.Status.State != v1alpha1.ProblemClosed {
+					return &p
+				}
+			}
+			return nil
+		}
+		second := open()
+		Expect(env.Admin().Delete(ctx, second)).To(Succeed())
+		Eventually(open).Should(And(Not(BeNil()), HaveField("UID", Not(Equal(second.UID))), HaveField("Name", second.Name)))
+	})
+
+	It("is not opened under a name that another has", func(ctx SpecContext) {
+		taken := &v1alpha1.Problem{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: practice.Name("checkout", v1alpha1.SignalOOMKilled, "f7", 1)},
+			Spec:       v1alpha1.ProblemSpec{Statement: "something else"},
+		}
+		Expect(env.Admin().Create(ctx, taken)).To(Succeed())
+		for i := range 3 {
+			incident(ctx, fmt.Sprintf("taken-%d", i), "f7", now.Now().Add(-time.Duration(3-i)*time.Hour), time.Minute)
+		}
+		Eventually(func() []v1alpha1.Problem { return problems(ctx) }).Should(ContainElement(And(
+			HaveField("Spec.Fingerprint", "f7"), HaveField("Name", practice.Name("checkout", v1alpha1.SignalOOMKilled, "f7", 2)))))
+	})
+
+	It("moves its Incidents to the Problem that it duplicates, and back when that one is deleted", func(ctx SpecContext) {
+		for i, name := range []string{"original", "copy"} {
+			Expect(env.Admin().Create(ctx, &v1alpha1.Problem{
+				ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+				Spec:       v1alpha1.ProblemSpec{Statement: name, Fingerprint: fmt.Sprintf("f%d", 20+i)},
+			})).To(Succeed())
+		}
+		incident(ctx, "of-the-copy", "f21", now.Now().Add(-2*time.Hour), time.Minute)
+		get := func(name string) *v1alpha1.Problem {
+			p := &v1alpha1.Problem{}
+			Expect(env.Admin().Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, p)).To(Succeed())
+			return p
+		}
+		total := func(name string) func() int32 {
+			return func() int32 {
+				if i := get(name).Status.Incidents; i != nil {
+					return i.Total
+				}
+				return -1
+			}
+		}
+		Eventually(total("copy")).Should(BeEquivalentTo(1))
+		before := get("copy")
+		after := before.DeepCopy()
+		after.Spec.Decision = &v1alpha1.ProblemDecision{Type: v1alpha1.DecisionDuplicate, DuplicateOf: &v1alpha1.LocalReference{Name: "original"}}
+		Expect(env.Admin().Patch(ctx, after, client.MergeFrom(before))).To(Succeed())
+		Eventually(total("original")).Should(BeEquivalentTo(1))
+		Eventually(total("copy")).Should(BeEquivalentTo(0))
+		Expect(get("copy").Status.State).To(Equal(v1alpha1.ProblemClosed))
+		incident(ctx, "of-the-copy-2", "f21", now.Now().Add(-time.Hour), time.Minute)
+		Eventually(total("original")).Should(BeEquivalentTo(2))
+		Expect(env.Admin().Delete(ctx, get("original"))).To(Succeed())
+		Eventually(total("copy")).Should(BeEquivalentTo(2))
+	})
 })
 
 // touch causes an event, as the wake-up does whose time the test does not wait for.
 func touch(ctx context.Context, p *v1alpha1.Problem) {
 	GinkgoHelper()
 	after := p.DeepCopy()
-	after.Labels["touched"] = "yes"
+	after.Spec.Statement += "."
 	Expect(env.Admin().Patch(ctx, after, client.MergeFrom(p))).To(Succeed())
 }
