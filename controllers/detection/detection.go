@@ -86,6 +86,8 @@ type Reconciler struct {
 	overflow  collection
 
 	enqueue func(configuration.Key)
+	// begun is closed when all pods have been read.
+	begun chan struct{}
 }
 
 // New returns a Reconciler with the defaults of the documentation; the caller sets its clients.
@@ -94,6 +96,7 @@ func New() *Reconciler {
 		Scope: ScopeAll, Settings: incident.DefaultSettings(), Rules: incident.DefaultRules(),
 		NamespaceCap: DefaultNamespaceCap, ClusterCap: DefaultClusterCap, Concurrency: defaultConcurrency,
 		pods: newPodIndex(), incidents: newIncidentIndex(), enqueue: func(configuration.Key) {},
+		begun: make(chan struct{}),
 	}
 }
 
@@ -159,6 +162,7 @@ func (r *Reconciler) begin() bool {
 	for w := range r.Inventory.Workloads() {
 		r.hear(inventory.Event{Workload: w.Key})
 	}
+	close(r.begun)
 	return true
 }
 
