@@ -330,7 +330,8 @@ type Goal struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	Description string `json:"description"`
-	// measure is how one sees whether it is met; it may name a ServiceLevelAgreement.
+	// measure is how one sees whether it is met. The name of a ServiceLevelAgreement of the namespace makes its compliance
+	// show in status.goals.
 	// +optional
 	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 	// +kubebuilder:validation:MinLength=1
@@ -378,6 +379,12 @@ type ServiceStatus struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	HealthSince *metav1.Time `json:"healthSince,omitempty"`
+	// transitions are the latest changes of health, the oldest first; at most 20. The last one is the health that is
+	// told. What service levels are computed from follows from them, also where several came at once.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	Transitions []HealthTransition `json:"transitions,omitempty"`
 	// ready is ready/desired pods over all workloads, for people.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
@@ -401,17 +408,53 @@ type ServiceStatus struct {
 	// openChanges is how many Changes of its workloads are not ended.
 	// +optional
 	OpenChanges int32 `json:"openChanges"`
+	// goals that name a ServiceLevelAgreement of the namespace as their measure, with how it is kept.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=20
+	Goals []GoalStatus `json:"goals,omitempty"`
 	// nextStep says what to do, where somebody must.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	NextStep string `json:"nextStep,omitempty"`
-	// conditions are Healthy, CapacityMet, DependenciesHealthy, Governed.
+	// conditions are Healthy, CapacityMet, DependenciesHealthy, Governed, LifecycleKept.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:XValidation:rule="self.all(c, c.lastTransitionTime >= timestamp('1970-01-01T00:00:00Z'))",message="lastTransitionTime must be a time since 1970"
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// ConditionLifecycleKept of a Service is False where it is Retired and something of it still runs. It is True where what
+// runs is what its lifecycle allows.
+const ConditionLifecycleKept = "LifecycleKept"
+
+// HealthTransition is a change of health.
+type HealthTransition struct {
+	// health from then on.
+	// +required
+	Health Health `json:"health"`
+	// at is when it changed.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	At metav1.Time `json:"at"`
+}
+
+// GoalStatus is how a goal is met that an agreement measures.
+type GoalStatus struct {
+	// name of the goal.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+	// agreement that measures it.
+	// +required
+	Agreement ObjectName `json:"agreement"`
+	// compliance with the agreement in its running period.
+	// +optional
+	Compliance Compliance `json:"compliance,omitempty"`
 }
 
 // ServiceWorkload is a workload that a service claims.

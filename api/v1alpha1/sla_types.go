@@ -55,8 +55,9 @@ type ServiceLevelAgreementSpec struct {
 	// +optional
 	// +kubebuilder:default=SLA
 	Type AgreementType `json:"type,omitempty"`
-	// serviceRef is the service that it is about.
+	// serviceRef is the service that it is about. What was recorded is of that service, so it cannot be changed.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="serviceRef cannot be changed, since what was recorded is of that service; create another agreement"
 	ServiceRef LocalReference `json:"serviceRef"`
 	// customer whom it was promised to.
 	// +optional
@@ -185,6 +186,10 @@ type ServiceLevelAgreementStatus struct {
 	// compliance with the agreement in the current period.
 	// +optional
 	Compliance Compliance `json:"compliance,omitempty"`
+	// terms by which the running period is measured: those of the spec when it began. An edit takes effect with the
+	// next period.
+	// +optional
+	Terms *AgreementTerms `json:"terms,omitempty"`
 	// currentPeriod is what is known of the running period, true at its asOf.
 	// +optional
 	CurrentPeriod *PeriodFigures `json:"currentPeriod,omitempty"`
@@ -197,6 +202,12 @@ type ServiceLevelAgreementStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=200
 	Interruptions []Interruption `json:"interruptions,omitempty"`
+	// incidentRecords are the Incidents that count in the running period, so that they count also when they have been
+	// deleted. Of more than 200, those that began first are forgotten when they are.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=200
+	IncidentRecords []AgreementIncidentRecord `json:"incidentRecords,omitempty"`
 	// incidents counted against the agreement in the running period.
 	// +optional
 	Incidents *AgreementIncidents `json:"incidents,omitempty"`
@@ -209,13 +220,72 @@ type ServiceLevelAgreementStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	NextStep string `json:"nextStep,omitempty"`
-	// conditions are Met, AtRisk, BudgetExhausted, DataAvailable.
+	// conditions are Met, AtRisk, BudgetExhausted, DataAvailable and, of an SLA, Underpinned.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:XValidation:rule="self.all(c, c.lastTransitionTime >= timestamp('1970-01-01T00:00:00Z'))",message="lastTransitionTime must be a time since 1970"
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// ConditionUnderpinned of an SLA is False where an OLA or UC that it rests on promises less than it does.
+const ConditionUnderpinned = "Underpinned"
+
+// AgreementTerms are what was agreed when a period began.
+type AgreementTerms struct {
+	// since is when these terms took effect: with the beginning of a period.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	Since metav1.Time `json:"since"`
+	// validFrom is when the agreement began to count.
+	// +optional
+	ValidFrom Timestamp `json:"validFrom,omitempty"`
+	// calendarRef is the agreed service time.
+	// +optional
+	CalendarRef *LocalReference `json:"calendarRef,omitempty"`
+	// period over which it is measured.
+	// +optional
+	Period AgreementPeriod `json:"period,omitempty,omitzero"`
+	// target that was promised, in percent.
+	// +optional
+	Target Percentage `json:"target,omitempty"`
+	// excludePlannedMaintenance leaves out downtime that a Change declared before it was approved.
+	// +optional
+	ExcludePlannedMaintenance bool `json:"excludePlannedMaintenance,omitempty"`
+	// credits that were agreed.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=10
+	Credits []Credit `json:"credits,omitempty"`
+}
+
+// AgreementIncidentRecord is what counts of an Incident.
+type AgreementIncidentRecord struct {
+	// namespace of the Incident; omitted: this one.
+	// +optional
+	Namespace NamespaceName `json:"namespace,omitempty"`
+	// name of the Incident.
+	// +required
+	Name ObjectName `json:"name"`
+	// detectedAt is when it was detected.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	DetectedAt metav1.Time `json:"detectedAt"`
+	// downFrom and downTo are the downtime that a person declared by its impact.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	DownFrom *metav1.Time `json:"downFrom,omitempty"`
+	// downTo is its end.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	DownTo *metav1.Time `json:"downTo,omitempty"`
+	// response and resolution are the states of the clocks that this agreement started.
+	// +optional
+	Response ClockState `json:"response,omitempty"`
+	// resolution is the state of the other clock.
+	// +optional
+	Resolution ClockState `json:"resolution,omitempty"`
 }
 
 // ObservedHealth is the health of a service that was last counted.
@@ -295,6 +365,13 @@ type PeriodFigures struct {
 	// outages counted.
 	// +required
 	Outages int32 `json:"outages"`
+	// mtrsSeconds is the mean time to restore service, from failure to recovery; omitted where there was no outage.
+	// +optional
+	MTRSSeconds *int64 `json:"mtrsSeconds,omitempty"`
+	// mtbfSeconds is the mean time between failures: the time in which it was up, by outage; omitted where there was no
+	// outage.
+	// +optional
+	MTBFSeconds *int64 `json:"mtbfSeconds,omitempty"`
 	// target in percent by which the period is measured: the one agreed when it began.
 	// +optional
 	Target Percentage `json:"target,omitempty"`
