@@ -232,6 +232,18 @@ type ServiceLevelAgreementStatus struct {
 // ConditionUnderpinned of an SLA is False where an OLA or UC that it rests on promises less than it does.
 const ConditionUnderpinned = "Underpinned"
 
+// PlannedMaintenance says what downtime is that a Change declared before it was approved.
+//
+// +kubebuilder:validation:Enum=Excluded;Counted
+type PlannedMaintenance string
+
+const (
+	// PlannedMaintenanceExcluded leaves it out.
+	PlannedMaintenanceExcluded PlannedMaintenance = "Excluded"
+	// PlannedMaintenanceCounted counts it as any other.
+	PlannedMaintenanceCounted PlannedMaintenance = "Counted"
+)
+
 // AgreementTerms are what was agreed when a period began.
 type AgreementTerms struct {
 	// since is when these terms took effect: with the beginning of a period.
@@ -250,9 +262,9 @@ type AgreementTerms struct {
 	// target that was promised, in percent.
 	// +optional
 	Target Percentage `json:"target,omitempty"`
-	// excludePlannedMaintenance leaves out downtime that a Change declared before it was approved.
+	// plannedMaintenance says whether downtime that a Change declared before it was approved is left out.
 	// +optional
-	ExcludePlannedMaintenance bool `json:"excludePlannedMaintenance,omitempty"`
+	PlannedMaintenance PlannedMaintenance `json:"plannedMaintenance,omitempty"`
 	// credits that were agreed.
 	// +optional
 	// +listType=atomic
