@@ -10,7 +10,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -29,22 +31,28 @@ const maxMessage = 2048
 
 // +kubebuilder:rbac:groups=itil.dev,resources=changepolicies;calendars,verbs=get;list;watch
 // +kubebuilder:rbac:groups=itil.dev,resources=changepolicies/status;calendars/status,verbs=patch
+// +kubebuilder:rbac:groups=itil.dev,resources=changes,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Reconciler keeps the status of ChangePolicies and Calendars. The leader alone runs it.
 type Reconciler struct {
-	Client client.Client
-	Clock  clock.PassiveClock
+	Client   client.Client
+	Clock    clock.PassiveClock
+	Recorder events.EventRecorder
 }
 
 // SetupWithManager registers the reconcilers of both kinds.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	if err := IndexStandardChanges(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
 	policies := ctrl.NewControllerManagedBy(mgr).Named("changepolicy").
 		For(&v1alpha1.ChangePolicy{}).
 		Watches(&v1alpha1.Calendar{}, handler.EnqueueRequestsFromMapFunc(r.policiesWith), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		// The map function sees the labels before and after a change of them.
 		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.policiesOver), builder.WithPredicates(predicate.LabelChangedPredicate{})).
+		Watches(&v1alpha1.Change{}, handler.EnqueueRequestsFromMapFunc(r.policiesUsedBy), builder.WithPredicates(used)).
 		Complete(r)
 	calendars := ctrl.NewControllerManagedBy(mgr).Named("calendar").
 		For(&v1alpha1.Calendar{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
@@ -92,12 +100,36 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 			return ctrl.Result{}, fmt.Errorf("listing %T: %w", list, err)
 		}
 	}
-	after := p.DeepCopy()
-	setPolicyStatus(after, namespaces.Items, calendars.Items, r.Clock.Now())
-	if _, err := patch.Status(ctx, r.Client, p, after); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("writing the status of ChangePolicy %s: %w", p.Name, err))
+	uses, err := r.uses(ctx, p, namespaces.Items)
+	if err != nil {
+		return ctrl.Result{}, err
 	}
-	return ctrl.Result{}, nil
+	after, now := p.DeepCopy(), r.Clock.Now()
+	after.Status.StandardChanges = practice.NextStandardChanges(p, uses, now)
+	after.Status.WouldDeny = practice.NextWouldDeny(p.Status.WouldDeny, &practice.Refusals{}, now)
+	setPolicyStatus(after, namespaces.Items, calendars.Items, now)
+	// Every replica adds to wouldDeny: what is trimmed must be the newest. Its event brings us here again.
+	_, err = patch.Status(ctx, r.Client, p, after, patch.OptimisticLock)
+	switch {
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+		return ctrl.Result{}, nil
+	case err != nil:
+		return ctrl.Result{}, fmt.Errorf("writing the status of ChangePolicy %s: %w", p.Name, err)
+	}
+	r.announce(p, after)
+	return again(after, now), nil
+}
+
+// again is when something about a policy's status follows from time alone.
+func again(p *v1alpha1.ChangePolicy, now time.Time) ctrl.Result {
+	at := practice.RefusalsEnd(p.Status.WouldDeny)
+	if watched := p.CreationTimestamp.Add(watchedLongEnough); at.IsZero() && onlyWatches(p) && now.Before(watched) {
+		at = watched
+	}
+	if at.IsZero() {
+		return ctrl.Result{}
+	}
+	return ctrl.Result{RequeueAfter: max(at.Sub(now), time.Second)}
 }
 
 // setPolicyStatus says how many namespaces a policy selects, and what of it cannot be understood.
@@ -125,7 +157,38 @@ func setPolicyStatus(p *v1alpha1.ChangePolicy, namespaces []corev1.Namespace, ca
 	if len(wrong) > 0 {
 		s.State, s.NextStep = v1alpha1.ChangePolicyInvalid, "Mend what the condition Valid names: kubectl describe chgpol "+p.Name
 	}
+	if len(wrong) == 0 {
+		s.NextStep = nextStep(p, now)
+	}
 	setValid(&s.Conditions, wrong, p.Generation, now)
+}
+
+// watchedLongEnough is how long a policy must have watched before its silence says something.
+const watchedLongEnough = practice.RefusalDays * 24 * time.Hour
+
+func onlyWatches(p *v1alpha1.ChangePolicy) bool {
+	return p.Spec.Enforcement == v1alpha1.EnforcementAudit || p.Spec.Enforcement == v1alpha1.EnforcementWarn
+}
+
+// nextStep says what a person should do about a policy that is valid; empty for nothing.
+func nextStep(p *v1alpha1.ChangePolicy, now time.Time) string {
+	for i := range p.Status.StandardChanges {
+		if s := &p.Status.StandardChanges[i]; s.Suspended {
+			return fmt.Sprintf("standard change %s failed too often (last: Change %.253s) and needs votes until this policy is edited: mend it, or take it out",
+				s.Name, s.LastFailed)
+		}
+	}
+	switch w := p.Status.WouldDeny; {
+	case !onlyWatches(p):
+		return ""
+	case w != nil && w.Count > 0:
+		return fmt.Sprintf("Enforce would have refused %d requests in the last %d days: see status.wouldDeny, and have Changes filed or standard changes added for them",
+			w.Count, practice.RefusalDays)
+	case now.Before(p.CreationTimestamp.Add(watchedLongEnough)):
+		return ""
+	default:
+		return fmt.Sprintf("Enforce would have refused nothing in the last %d days: set spec.enforcement: Enforce", practice.RefusalDays)
+	}
 }
 
 // setValid is the only place that sets the condition Valid.

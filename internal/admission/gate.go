@@ -53,13 +53,20 @@ type Records interface {
 	Admitted(workload configuration.Key, record configuration.AdmissionRecord)
 }
 
+// Audits count what goes in and Enforce would refuse. WouldDeny never blocks.
+type Audits interface {
+	WouldDeny(policies []string, workload configuration.Key, reasons []change.Cause, at time.Time)
+}
+
 // Gate is the admission handler for everything that makes pods. It is raw: a typed one would drop fields that its Go
 // types do not know, and hash another template than the one that goes in.
 type Gate struct {
 	Facts   Facts
 	Filer   Filer
 	Records Records
-	Clock   clock.PassiveClock
+	// Audits may be nil.
+	Audits Audits
+	Clock  clock.PassiveClock
 }
 
 // Webhook is the gate as an HTTP handler; a panic is an answer of 500.
@@ -92,6 +99,7 @@ func (g *Gate) Handle(ctx context.Context, req admission.Request) admission.Resp
 			worst = j
 		}
 	}
+	g.audit(&worst, begin)
 	observe(worst.decision.Verdict, worst.decision.Enforcement, g.Clock.Since(begin))
 	if !worst.decision.Allowed {
 		log.FromContext(ctx).V(1).Info("Denied", "user", worst.request.User.Name, "change", worst.decision.Change)
@@ -129,6 +137,16 @@ func (g *Gate) remember(outcome []judged, now time.Time) {
 		g.Records.Admitted(j.request.Key, configuration.AdmissionRecord{
 			TemplateHash: j.request.New.Hash, Source: source, By: j.request.User.Name, Change: j.decision.Change, At: now,
 		})
+	}
+}
+
+// audit counts a request that went in for want of enforcement, for each policy that is in scope.
+func (g *Gate) audit(worst *judged, now time.Time) {
+	if g.Audits == nil || worst.world.Rules == nil || worst.request.DryRun {
+		return
+	}
+	if v := worst.decision.Verdict; v == change.Audited || v == change.Warned {
+		g.Audits.WouldDeny(worst.world.Rules.Policies, worst.request.Key, worst.decision.Reasons, now)
 	}
 }
 

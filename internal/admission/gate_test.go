@@ -34,6 +34,8 @@ type known struct {
 	filed    []change.Filing
 	admitted []configuration.AdmissionRecord
 	keys     []configuration.Key
+	// refusals that Enforce would have made, by policy.
+	refusals map[string][]change.Cause
 }
 
 func (k *known) World(*change.Request) *change.World { return &k.world }
@@ -42,8 +44,17 @@ func (k *known) Admitted(key configuration.Key, r configuration.AdmissionRecord)
 	k.keys, k.admitted = append(k.keys, key), append(k.admitted, r)
 }
 
+func (k *known) WouldDeny(policies []string, _ configuration.Key, causes []change.Cause, _ time.Time) {
+	if k.refusals == nil {
+		k.refusals = map[string][]change.Cause{}
+	}
+	for _, p := range policies {
+		k.refusals[p] = append(k.refusals[p], causes...)
+	}
+}
+
 func gate(k *known) *Gate {
-	return &Gate{Facts: k, Filer: k, Records: k, Clock: clocktesting.NewFakePassiveClock(now)}
+	return &Gate{Facts: k, Filer: k, Records: k, Audits: k, Clock: clocktesting.NewFakePassiveClock(now)}
 }
 
 // enforced is a world in which Service checkout claims the workload and version 2.3 is agreed.
@@ -114,6 +125,10 @@ func TestHandle(t *testing.T) {
 			}
 			if got := response.AuditAnnotations["verdict"]; got != string(c.verdict) {
 				t.Errorf("verdict %s, want %s", got, c.verdict)
+			}
+			counted := !c.dryRun && (c.verdict == change.Warned || c.verdict == change.Audited)
+			if got := len(k.refusals["production"]) > 0; got != counted {
+				t.Errorf("counted %v as what Enforce would refuse, want %t", k.refusals, counted)
 			}
 			if len(k.filed) != c.filed {
 				t.Errorf("filed %+v, want %d", k.filed, c.filed)

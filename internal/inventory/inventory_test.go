@@ -313,8 +313,19 @@ func TestEvents(t *testing.T) {
 		"an admission":                {nil, func(i *inventory.Inventory) { i.Admitted(claimed.Workload, configuration.AdmissionRecord{}) }, []inventory.Event{claimed}},
 		"a policy without namespaces": {nil, func(i *inventory.Inventory) { i.Put(builder.MakeChangePolicy("p").Obj()) }, nil},
 		"a policy":                    {[]client.Object{shop(map[string]string{"env": "p"})}, func(i *inventory.Inventory) { i.Put(builder.MakeChangePolicy("p").Obj()) }, []inventory.Event{{Namespace: "shop"}}},
-		"something else":              {nil, func(i *inventory.Inventory) { i.Put(&corev1.ConfigMap{}); i.Remove(&corev1.ConfigMap{}) }, nil},
-		"what was never there":        {nil, func(i *inventory.Inventory) { i.Remove(s); i.Remove(deployment("checkout")) }, nil},
+		"a policy's figures": {[]client.Object{shop(map[string]string{"env": "p"}), builder.MakeChangePolicy("p").Obj()}, func(i *inventory.Inventory) {
+			p := builder.MakeChangePolicy("p").Obj()
+			p.Status.WouldDeny = &v1alpha1.WouldDeny{Count: 1}
+			p.Status.StandardChanges = []v1alpha1.StandardChangeStatus{{Name: "patch", Used: 1}}
+			i.Put(p)
+		}, nil},
+		"a policy's standard change is suspended": {[]client.Object{shop(map[string]string{"env": "p"}), builder.MakeChangePolicy("p").Obj()}, func(i *inventory.Inventory) {
+			p := builder.MakeChangePolicy("p").Obj()
+			p.Status.StandardChanges = []v1alpha1.StandardChangeStatus{{Name: "patch", Suspended: true}}
+			i.Put(p)
+		}, []inventory.Event{{Namespace: "shop"}}},
+		"something else":       {nil, func(i *inventory.Inventory) { i.Put(&corev1.ConfigMap{}); i.Remove(&corev1.ConfigMap{}) }, nil},
+		"what was never there": {nil, func(i *inventory.Inventory) { i.Remove(s); i.Remove(deployment("checkout")) }, nil},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -16,7 +16,24 @@ func (i *Inventory) Rules(namespace string) *change.Rules { return i.rules.of(na
 func (i *Inventory) putPolicy(p *v1alpha1.ChangePolicy, n *news) {
 	old := i.written.policies[p.Name]
 	i.written.policies[p.Name] = p
-	i.merge(n, old, p)
+	if old == nil || old.UID != p.UID || old.Generation != p.Generation || !samePreauthorised(old, p) {
+		i.merge(n, old, p)
+	}
+}
+
+// samePreauthorised reports whether the same standard changes are suspended: of a policy's status nothing else is a
+// rule, and its figures are written often.
+func samePreauthorised(a, b *v1alpha1.ChangePolicy) bool {
+	suspended := func(p *v1alpha1.ChangePolicy) []string {
+		var names []string
+		for i := range p.Status.StandardChanges {
+			if s := &p.Status.StandardChanges[i]; s.Suspended {
+				names = append(names, s.Name)
+			}
+		}
+		return names
+	}
+	return slices.Equal(suspended(a), suspended(b))
 }
 
 func (i *Inventory) removePolicy(p *v1alpha1.ChangePolicy, n *news) {

@@ -86,7 +86,9 @@ func anyObject(r *rand.Rand, generation int64) client.Object {
 		if e := enforcements[r.IntN(len(enforcements))]; e != "" {
 			p.Enforcement(e)
 		}
-		return p.Obj()
+		obj := p.Obj()
+		obj.Generation = generation
+		return obj
 	case 7:
 		return shop(map[string]string{"env": []string{"x", "y", "z"}[r.IntN(3)]})
 	default:

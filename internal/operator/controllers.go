@@ -29,8 +29,14 @@ const incidentCRD = "incidents.itil.dev"
 
 // +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,resourceNames=incidents.itil.dev,verbs=get
 
-// addControllers registers what reconciles, and returns what files Changes for the gate.
-func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Inventory, o Options, clk clock.PassiveClock) (admission.Filer, error) {
+// gateSinks take what follows from the gate's decisions.
+type gateSinks struct {
+	filer  admission.Filer
+	audits admission.Audits
+}
+
+// addControllers registers what reconciles, and returns what files Changes and counts for the gate.
+func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Inventory, o Options, clk clock.PassiveClock) (*gateSinks, error) {
 	c := mgr.GetClient()
 	recorder := mgr.GetEventRecorder("itil-operator")
 	filer := &change.Filer{Client: c, Inventory: inv, Clock: clk}
@@ -50,6 +56,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 		Client: c, Inventory: inv, Clock: clk, Recorder: recorder,
 		Rules: incidentpractice.DefaultRules(), Concurrency: o.Concurrency,
 	}
+	tally := &changepolicy.Tally{Client: c, Clock: clk}
 	changes := &change.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder}
 	problems := &problem.Reconciler{Client: c, Clock: clk, Recorder: recorder, Rules: problempractice.DefaultRules}
 	withContext := func(setUp func(context.Context, ctrl.Manager) error) func(ctrl.Manager) error {
@@ -65,7 +72,8 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 		{"admissions", (&configurationitem.AdmissionWriter{Client: c, Inventory: inv, Clock: clk}).SetupWithManager},
 		{"change", withContext(changes.SetupWithManager)},
 		{"changerecords", (&change.RecordKeeper{Client: c, Inventory: inv, Clock: clk}).SetupWithManager},
-		{"changepolicy", (&changepolicy.Reconciler{Client: c, Clock: clk}).SetupWithManager},
+		{"changepolicy", withContext((&changepolicy.Reconciler{Client: c, Clock: clk, Recorder: recorder}).SetupWithManager)},
+		{"wouldDeny", tally.SetupWithManager},
 		{"detection", detector.SetupWithManager},
 		{"incident", withContext(incidents.SetupWithManager)},
 		{"problem", withContext(problems.SetupWithManager)},
@@ -75,7 +83,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 			return nil, fmt.Errorf("setting up controller %s: %w", add.name, err)
 		}
 	}
-	return filer, nil
+	return &gateSinks{filer: filer, audits: tally}, nil
 }
 
 // installedAt is when the operator first came to this cluster: what failed before is backlog.

@@ -98,11 +98,11 @@ func New(ctx context.Context, restConfig *rest.Config, o Options, clk clock.With
 	if err := inv.Register(ctx, mgr.GetCache()); err != nil {
 		return nil, err
 	}
-	filer, err := addControllers(ctx, mgr, inv, o, clk)
+	sinks, err := addControllers(ctx, mgr, inv, o, clk)
 	if err != nil {
 		return nil, err
 	}
-	addWebhooks(mgr, inv, filer, clk)
+	addWebhooks(mgr, inv, sinks, clk)
 	return mgr, addChecks(mgr, inv, certificate, freshness)
 }
 
@@ -148,8 +148,8 @@ func cacheByObject(o Options) map[client.Object]cache.ByObject {
 }
 
 // addWebhooks serves the gate. Until all facts are read it answers nothing: an empty memory would govern nobody.
-func addWebhooks(mgr ctrl.Manager, inv *inventory.Inventory, filer admission.Filer, clk clock.PassiveClock) {
-	gate := &admission.Gate{Facts: inv, Filer: filer, Records: inv, Clock: clk}
+func addWebhooks(mgr ctrl.Manager, inv *inventory.Inventory, sinks *gateSinks, clk clock.PassiveClock) {
+	gate := &admission.Gate{Facts: inv, Filer: sinks.filer, Records: inv, Audits: sinks.audits, Clock: clk}
 	mgr.GetWebhookServer().Register(admission.Path, onceSynced(inv.HasSynced, gate.Webhook()))
 }
 
