@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -65,8 +66,8 @@ type Tally struct {
 
 // SetupWithManager registers the controller that writes, and the last write of a replica that stops.
 func (t *Tally) SetupWithManager(mgr ctrl.Manager) error {
-	err := builder.TypedControllerManagedBy[string](mgr).Named("wouldDeny").
-		WithOptions(controller.TypedOptions[string]{NeedLeaderElection: new(false)}).
+	err := builder.TypedControllerManagedBy[reconcile.Request](mgr).Named("wouldDeny").
+		WithOptions(controller.TypedOptions[reconcile.Request]{NeedLeaderElection: new(false)}).
 		WatchesRawSource(push.Source(t.follow, func(context.Context) bool { return true })).
 		Complete(t)
 	if err != nil {
@@ -76,12 +77,12 @@ func (t *Tally) SetupWithManager(mgr ctrl.Manager) error {
 }
 
 // follow starts the writing, and with what was counted before.
-func (t *Tally) follow(_ context.Context, add func(string)) error {
+func (t *Tally) follow(_ context.Context, add func(reconcile.Request)) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.enqueue = add
+	t.enqueue = func(policy string) { add(reconcile.Request{NamespacedName: types.NamespacedName{Name: policy}}) }
 	for policy := range t.pending {
-		add(policy)
+		t.enqueue(policy)
 	}
 	return nil
 }
@@ -112,11 +113,11 @@ func (t *Tally) WouldDeny(policies []string, workload configuration.Key, reasons
 }
 
 // Reconcile adds what was counted to the status of one policy.
-func (t *Tally) Reconcile(ctx context.Context, policy string) (reconcile.Result, error) {
-	if wait := t.wait(policy); wait > 0 {
+func (t *Tally) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	if wait := t.wait(request.Name); wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
-	return t.write(ctx, policy)
+	return t.write(ctx, request.Name)
 }
 
 func (t *Tally) wait(policy string) time.Duration {

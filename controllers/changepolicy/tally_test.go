@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -83,7 +84,7 @@ func refuse(t *Tally, times int) {
 
 func pushed(t *testing.T, tally *Tally) time.Duration {
 	t.Helper()
-	result, err := tally.Reconcile(t.Context(), "production")
+	result, err := tally.Reconcile(t.Context(), requestFor("production"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +96,7 @@ func TestTallyWritesOnceAMinute(t *testing.T) {
 	c := newCluster(t, builder.MakeChangePolicy("production").Obj())
 	var asked int
 	tally := &Tally{Client: c, Clock: c.clock}
-	if err := tally.follow(t.Context(), func(string) { asked++ }); err != nil {
+	if err := tally.follow(t.Context(), func(ctrl.Request) { asked++ }); err != nil {
 		t.Fatal(err)
 	}
 	refuse(tally, 500)
@@ -137,7 +138,7 @@ func TestTallyLosesNothing(t *testing.T) {
 	c.clock.SetTime(now.Add(time.Hour))
 	refuse(a, 2)
 	c.fail = errors.New("away")
-	if _, err := a.Reconcile(t.Context(), "production"); !errors.Is(err, c.fail) {
+	if _, err := a.Reconcile(t.Context(), requestFor("production")); !errors.Is(err, c.fail) {
 		t.Fatalf("error %v", err)
 	}
 	c.fail = nil
