@@ -78,7 +78,7 @@ would refuse it.`,
 		&cobra.Group{ID: "incidents", Title: "Incidents:"},
 		&cobra.Group{ID: "services", Title: "Services:"},
 	)
-	add(root, "changes", changes.NewList(f), changes.NewApprove(f), changes.NewReject(f), changes.NewChange(f), changes.NewWhy(f))
+	add(root, "changes", changes.NewList(f), changes.NewApprove(f), changes.NewReject(f), changes.NewChange(f), changes.NewWhy(f), changes.NewEmergency(f))
 	add(root, "incidents", incidents.NewList(f), incidents.NewIncident(f))
 	add(root, "services", services.NewList(f))
 	add(root, "", about.NewVersion(f), about.NewCompletion(f), about.NewOptions())

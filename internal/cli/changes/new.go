@@ -14,6 +14,7 @@ import (
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/cli/args"
+	"github.com/itil-dev/itil-operator/internal/cli/complete"
 	"github.com/itil-dev/itil-operator/internal/cli/exit"
 	"github.com/itil-dev/itil-operator/internal/cli/output"
 	"github.com/itil-dev/itil-operator/internal/cli/screen"
@@ -64,7 +65,8 @@ same already, no other is filed, unless you give it a --name.`,
 
   # Only show the Change that would be filed
   kubectl itil change new -f deploy/ --dry-run -o yaml`,
-		Args: cobra.ArbitraryArgs,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: complete.Workloads(f),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if err := n.check(cmd, names); err != nil {
 				return err
@@ -87,6 +89,7 @@ func (n *filer) addFlags(cmd *cobra.Command) {
 	n.request.addFlags(cmd, n.factory)
 	n.output.AddTo(cmd)
 	// It fails only where there is no such flag.
+	_ = cmd.RegisterFlagCompletionFunc("delete", complete.Workload(n.factory))
 	_ = cmd.RegisterFlagCompletionFunc("pin", cobra.FixedCompletions(slices.Clone(pinnings), cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -186,6 +189,24 @@ func (n *notTriedError) Unwrap() error { return n.failure }
 
 // tryGiven tries manifests, or a workload with new images.
 func tryGiven(cmd *cobra.Command, s *session.Session, files *genericclioptions.FileNameFlags, manager string, names []string) ([]*trial, error) {
+	trials, err := planGiven(cmd, s, files, manager, names)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range trials {
+		err := t.run(cmd.Context(), s, nil)
+		if failure, ok := errors.AsType[*exit.Error](err); ok && failure.Code == exit.NotPermitted && t.images != nil {
+			return nil, &notTriedError{failure: failure, trial: withImages(t.before, t.images)}
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return trials, nil
+}
+
+// planGiven reads what the command line names, and finds out how it is to be sent.
+func planGiven(cmd *cobra.Command, s *session.Session, files *genericclioptions.FileNameFlags, manager string, names []string) ([]*trial, error) {
 	ctx := cmd.Context()
 	if len(names) > 0 {
 		images, err := readImages(cmd, names[1:])
@@ -196,10 +217,9 @@ func tryGiven(cmd *cobra.Command, s *session.Session, files *genericclioptions.F
 		if err != nil {
 			return nil, err
 		}
-		t, err := tryImages(ctx, s, live, images)
-		if failure, ok := errors.AsType[*exit.Error](err); ok && failure.Code == exit.NotPermitted {
-			return nil, &notTriedError{failure: failure, trial: withImages(live, images)}
-		}
+		t := trialOf(live)
+		t.images = images
+		t.deliver, err = newImages(live, images)
 		return []*trial{t}, err
 	}
 	if !given(files) {
@@ -218,7 +238,7 @@ func tryGiven(cmd *cobra.Command, s *session.Session, files *genericclioptions.F
 	}
 	trials := make([]*trial, 0, len(workloads))
 	for _, manifest := range workloads {
-		t, err := tryManifest(ctx, s, manifest, manager)
+		t, err := planManifest(ctx, s, manifest, manager)
 		if err != nil {
 			return nil, err
 		}

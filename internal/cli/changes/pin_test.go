@@ -211,8 +211,9 @@ func TestImagesPatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `{"spec":{"jobTemplate":{"spec":{"template":{"spec":{"containers":[{"image":"b:2","name":"app"}],"initContainers":[{"image":"a:2","name":"wait"}]}}}}}}`
-	if !json.Valid(got) || string(got) != want {
-		t.Errorf("patch %s, want %s", got, want)
+	written, err := json.Marshal(got)
+	if err != nil || string(written) != want {
+		t.Errorf("patch %s (%v), want %s", written, err, want)
 	}
 	_, err = imagesPatch(cron, map[string]string{"app": "b:2", "web": "x"})
 	if exit.CodeOf(err) != exit.Usage || !strings.Contains(exit.NextOf(err), "wait, app, log") {

@@ -49,13 +49,23 @@ func (i items) baselines(kind, name string) []v1alpha1.Baseline {
 // policyPin is how exact the ChangePolicies of a namespace want targets to be, as far as the user may read them. It
 // only picks a default: the gate says what counts.
 func policyPin(ctx context.Context, s *session.Session, namespace string) v1alpha1.Pin {
+	rules := rulesOf(ctx, s, namespace)
+	if rules == nil {
+		return v1alpha1.PinImages
+	}
+	return rules.Pin
+}
+
+// rulesOf are what the ChangePolicies of a namespace come to, but for their change windows; nil where the user may not
+// read them.
+func rulesOf(ctx context.Context, s *session.Session, namespace string) *change.Rules {
 	policies := &v1alpha1.ChangePolicyList{}
 	if err := s.ReadAll(ctx, policies, ""); err != nil {
-		return v1alpha1.PinImages
+		return nil
 	}
 	in := &corev1.Namespace{}
 	if err := s.Get(ctx, session.Ref{Name: namespace}, in); err != nil {
-		return v1alpha1.PinImages
+		return nil
 	}
 	var scope []*v1alpha1.ChangePolicy
 	for i := range policies.Items {
@@ -63,5 +73,5 @@ func policyPin(ctx context.Context, s *session.Session, namespace string) v1alph
 			scope = append(scope, &policies.Items[i])
 		}
 	}
-	return change.Merge(scope, nil).Pin
+	return change.Merge(scope, nil)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/cli/args"
+	"github.com/itil-dev/itil-operator/internal/cli/complete"
 	"github.com/itil-dev/itil-operator/internal/cli/exit"
 	"github.com/itil-dev/itil-operator/internal/cli/session"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
@@ -48,7 +49,8 @@ The exit code is 7 where the gate would refuse something, 0 where it would let a
 
   # Would its deletion?
   kubectl itil why deployment/checkout --delete`,
-		Args: cobra.ArbitraryArgs,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: complete.Workloads(f),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			switch {
 			case given(a.files) == (len(names) > 0):
