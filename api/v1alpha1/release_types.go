@@ -161,6 +161,9 @@ type ReleasePhase struct {
 }
 
 // ReleaseChange is what a release says of the Change that it raises.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.type) || self.type != 'Emergency' || has(self.incidentRef)",message="an Emergency change needs incidentRef: the Incident that it is to end"
+// +kubebuilder:validation:XValidation:rule="!has(self.type) || self.type != 'Standard' || has(self.standardChange)",message="a Standard change needs standardChange: the pre-authorised change of the ChangePolicy that it claims to be"
 type ReleaseChange struct {
 	// type of the Change.
 	// +optional
@@ -175,6 +178,18 @@ type ReleaseChange struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	Summary string `json:"summary,omitempty"`
+	// standardChange is, for type Standard, the policy's pre-authorised change that it claims to be.
+	// +optional
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	StandardChange string `json:"standardChange,omitempty"`
+	// incidentRef is the Incident that it is to end. An Emergency change needs one.
+	// +optional
+	IncidentRef *LocalReference `json:"incidentRef,omitempty"`
+	// problemRef is the Problem that it is to fix.
+	// +optional
+	ProblemRef *LocalReference `json:"problemRef,omitempty"`
 }
 
 // ReleaseState is where a release is in its life.
