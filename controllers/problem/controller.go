@@ -48,9 +48,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	if err := register(&Collector{Reader: r.Client, Clock: r.Clock}); err != nil {
-		return err
-	}
+	exported.Show(ctx, mgr.Elected(), (&Collector{Reader: r.Client}).Collect)
 	if err := (&opener{Client: r.Client, Reader: r.Reader, Clock: r.Clock, Rules: r.Rules}).setUp(mgr); err != nil {
 		return fmt.Errorf("setting up the opener of Problems: %w", err)
 	}

@@ -2,38 +2,23 @@ package problem
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/kube/leadmetrics"
 	practice "github.com/itil-dev/itil-operator/internal/practice/problem"
 )
-
-// register adds the collector, of which a process has one.
-func register(c *Collector) error {
-	err := metrics.Registry.Register(c)
-	var already prometheus.AlreadyRegisteredError
-	if err != nil && !errors.As(err, &already) {
-		return fmt.Errorf("register the metrics of Problems: %w", err)
-	}
-	return nil
-}
 
 // Collector tells of the Problems in a cache when it is asked: how many there are, and which cause the most harm.
 type Collector struct {
 	// Reader is the manager's cached client.
 	Reader client.Reader
-	Clock  clock.PassiveClock
 }
-
-var _ prometheus.Collector = &Collector{}
 
 var (
 	ofState     = []string{"namespace", "state"}
@@ -46,14 +31,11 @@ var (
 	failures    = prometheus.NewDesc("itil_problem_failures", "Failures of 90 days that the Problem's incidents had, of the first 50 by rank.", ofProblem, nil)
 )
 
-// Describe implements prometheus.Collector.
-func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{problems, knownErrors, overdue, rank, downtime, failures} {
-		descs <- d
-	}
-}
+var exported = leadmetrics.New(problems, knownErrors, overdue, rank, downtime, failures)
 
-// Collect implements prometheus.Collector.
+func init() { metrics.Registry.MustRegister(exported) } //nolint:gochecknoinits // the registry is filled once, by whoever has metrics
+
+// Collect tells the figures.
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	const patience = 5 * time.Second
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -35,7 +35,8 @@ func (r *ranker) setUp(mgr ctrl.Manager) error {
 func weighsOtherwise(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*v1alpha1.Problem)
 	after, ok2 := e.ObjectNew.(*v1alpha1.Problem)
-	return !ok || !ok2 || weightOf(before) != weightOf(after) || ranked(before) != ranked(after)
+	return !ok || !ok2 || weightOf(before) != weightOf(after) || ranked(before) != ranked(after) ||
+		after.Status.Rank == 0 && before.Status.Rank != 0
 }
 
 func ranked(p *v1alpha1.Problem) bool { return p.Status.State != v1alpha1.ProblemClosed }
