@@ -21,6 +21,9 @@ import (
 
 // act does what a look calls for, and says when to look again.
 func (r *Reconciler) act(ctx context.Context, in *input, result incident.Result, now time.Time) (time.Time, error) {
+	if len(result.Findings) > 0 || in.records.Current != nil && in.records.Current.Status.ParentRef != nil {
+		in.subject.Candidates = r.candidates(in)
+	}
 	action := incident.Decide(in.records, result, in.subject, now)
 	switch action.Verb {
 	case incident.Nothing:
@@ -36,11 +39,14 @@ func (r *Reconciler) act(ctx context.Context, in *input, result incident.Result,
 	case r.isBacklog(in, action.Detected):
 		r.list(&r.backlog, incident.BacklogKey(in.namespace), in.Key, &result.Findings[0])
 		return action.Next, nil
-	case r.isFull(in):
+	}
+	release, room := r.reserve(in)
+	if !room {
 		r.list(&r.overflow, incident.OverflowKey(), in.Key, &result.Findings[0])
 		cappedTotal.Inc()
 		return action.Next, nil
 	}
+	defer release()
 	return action.Next, r.open(ctx, in, result, action.Detected, now)
 }
 
@@ -55,22 +61,32 @@ func (r *Reconciler) isBacklog(in *input, d incident.Detected) bool {
 	return d.StartedAt.Time.Before(r.InstalledAt)
 }
 
-// isFull: as many are open as may be. What matters most has no bound.
-func (r *Reconciler) isFull(in *input) bool {
+// reserve takes a place for an Incident until release; none is left where as many are open as may be. What matters
+// most has no bound.
+func (r *Reconciler) reserve(in *input) (release func(), ok bool) {
 	const lastUncapped = 2
 	if in.service != nil && in.service.Tier() <= lastUncapped || in.Key.Kind == incident.KindNode {
-		return false
+		return func() {}, true
 	}
-	there, all := r.incidents.counts(in.namespace)
-	return there >= cmp.Or(r.NamespaceCap, DefaultNamespaceCap) || all >= cmp.Or(r.ClusterCap, DefaultClusterCap)
+	return r.incidents.reserve(in.namespace, r.namespaceCap(), r.clusterCap())
 }
 
-// makeRoom lets some of those open that caps keep back, as many as left.
+func (r *Reconciler) namespaceCap() int { return cmp.Or(r.NamespaceCap, DefaultNamespaceCap) }
+
+func (r *Reconciler) clusterCap() int { return cmp.Or(r.ClusterCap, DefaultClusterCap) }
+
+// makeRoom lets some of those open that caps keep back: in the namespace in which one left, and where all namespaces
+// together were full, in any that is not.
 func (r *Reconciler) makeRoom(namespace string) {
-	const several = 2
+	const several = 5
+	_, all := r.incidents.counts(namespace)
+	wasFull := r.clusterCap()-all <= several
 	for _, key := range r.overflow.waiting(incident.OverflowKey(), several, func(key configuration.Key) bool {
-		_, all := r.incidents.counts(namespace)
-		return key.Namespace == namespace || all == cmp.Or(r.ClusterCap, DefaultClusterCap)-1
+		if key.Namespace != namespace && !wasFull {
+			return false
+		}
+		there, all := r.incidents.counts(key.Namespace)
+		return there < r.namespaceCap() && all < r.clusterCap()
 	}) {
 		r.enqueue(key)
 	}
@@ -147,7 +163,7 @@ func (r *Reconciler) create(ctx context.Context, in *input, title string, now ti
 		i := r.newIncident(in, title, episode)
 		err := r.Client.Create(ctx, i)
 		if err == nil {
-			r.incidents.put(i)
+			r.learn(i)
 			return i, nil
 		}
 		if !apierrors.IsAlreadyExists(err) {
@@ -159,7 +175,7 @@ func (r *Reconciler) create(ctx context.Context, in *input, title string, now ti
 		}
 		key, about := keyOf(live)
 		if about && key == in.Key {
-			r.incidents.put(live)
+			r.learn(live)
 			if chosen := incident.Choose([]*v1alpha1.Incident{live}, r.Rules, now); chosen.Current != nil {
 				return live, nil
 			}
@@ -247,13 +263,13 @@ func (r *Reconciler) write(ctx context.Context, current *v1alpha1.Incident, d in
 	_, err := patch.Status(ctx, r.Client, current, next)
 	if apierrors.IsNotFound(err) {
 		// Somebody deleted it; its event makes us look again.
-		r.incidents.remove(current)
+		r.unlearn(current)
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("write the status of Incident %s/%s: %w", current.Namespace, current.Name, err)
 	}
-	r.incidents.put(next)
+	r.learn(next)
 	return nil
 }
 

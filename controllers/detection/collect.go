@@ -13,10 +13,10 @@ import (
 // back.
 func (r *Reconciler) collect(
 	ctx context.Context, record configuration.Key, namespace string, c *collection, now time.Time,
-) error {
+) (next time.Time, err error) {
 	entries := c.of(record)
 	if len(entries) == 0 || namespace == "" {
-		return nil
+		return time.Time{}, nil
 	}
 	in := &input{namespace: namespace}
 	in.Key, in.subject.Key = record, record
@@ -26,26 +26,39 @@ func (r *Reconciler) collect(
 		before = incident.DetectedOf(&in.records.Current.Status)
 	}
 	after := incident.Collect(before, record, entries, now)
+	r.countCapped(record, after)
+	if due := c.due(record); in.records.Current != nil && incident.OnlyGrew(before, after) && due.After(now) {
+		return due, nil
+	}
 	if in.records.Current == nil {
 		if len(after.Signals) == 0 {
 			c.said(record, entries)
-			return nil
+			return time.Time{}, nil
 		}
 		created, err := r.create(ctx, in, recordTitle(record, namespace), now)
 		if err != nil {
-			return err
+			return time.Time{}, err
 		}
 		in.records.Current = created
-		after = incident.Collect(incident.DetectedOf(&created.Status), record, entries, now)
-		if record == incident.OverflowKey() {
-			r.emitCapReached(created)
-		}
+		before = incident.DetectedOf(&created.Status)
+		after = incident.Collect(before, record, entries, now)
 	}
 	if err := r.write(ctx, in.records.Current, after); err != nil {
-		return err
+		return time.Time{}, err
 	}
+	if record == incident.OverflowKey() && before.Workloads == 0 && after.Workloads > 0 {
+		r.emitCapReached(in.records.Current, after.Workloads)
+	}
+	c.written(record, now)
 	c.said(record, entries)
-	return nil
+	return time.Time{}, nil
+}
+
+// countCapped says in the metrics how many workloads caps keep back.
+func (r *Reconciler) countCapped(record configuration.Key, d incident.Detected) {
+	if record == incident.OverflowKey() {
+		capped.Set(float64(d.Workloads))
+	}
 }
 
 func recordTitle(record configuration.Key, namespace string) string {

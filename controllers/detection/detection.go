@@ -11,6 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -216,7 +217,15 @@ func nodeKey(name string) configuration.Key {
 
 func (r *Reconciler) putNode(_, node *corev1.Node) { r.enqueue(nodeKey(node.Name)) }
 
-func (r *Reconciler) removeNode(node *corev1.Node) { r.enqueue(nodeKey(node.Name)) }
+// removeNode looks also at what the loss of the node explained: it does not any more.
+func (r *Reconciler) removeNode(node *corev1.Node) {
+	r.enqueue(nodeKey(node.Name))
+	if c, lost := r.incidents.lostNode(node.Name); lost {
+		for _, key := range r.incidents.childrenOf(types.NamespacedName{Namespace: string(c.Ref.Namespace), Name: string(c.Ref.Name)}) {
+			r.enqueue(key)
+		}
+	}
+}
 
 // putNamespace looks again at a namespace in which detection was switched on or off.
 func (r *Reconciler) putNamespace(old, namespace *corev1.Namespace) {
@@ -236,27 +245,27 @@ func muted(labels map[string]string) bool {
 }
 
 func (r *Reconciler) putIncident(old, i *v1alpha1.Incident) {
-	key, room := r.incidents.put(i)
-	if key != (configuration.Key{}) {
-		r.enqueue(key)
+	n := r.learn(i)
+	if n.key != (configuration.Key{}) {
+		r.enqueue(n.key)
 	}
-	if old == nil && incident.StandsForOthers(key) {
+	if old == nil && incident.StandsForOthers(n.key) {
 		// What it lists may be gone, and then nothing else makes us look.
 		for _, listed := range incident.ListedIn(i.Status.Signals) {
 			r.enqueue(listed)
 		}
 	}
-	if room {
+	if n.room {
 		r.makeRoom(i.Namespace)
 	}
 }
 
 func (r *Reconciler) removeIncident(i *v1alpha1.Incident) {
-	key, room := r.incidents.remove(i)
-	if key != (configuration.Key{}) {
-		r.enqueue(key)
+	n := r.unlearn(i)
+	if n.key != (configuration.Key{}) {
+		r.enqueue(n.key)
 	}
-	if room {
+	if n.room {
 		r.makeRoom(i.Namespace)
 	}
 }
@@ -280,9 +289,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, key configuration.Key) (reco
 	now := r.Clock.Now()
 	switch {
 	case key == incident.OverflowKey():
-		return reconcile.Result{}, r.collect(ctx, key, r.Namespace, &r.overflow, now)
+		next, err := r.collect(ctx, key, r.Namespace, &r.overflow, now)
+		return after(next, now, false), err
 	case incident.StandsForOthers(key):
-		return reconcile.Result{}, r.collect(ctx, key, key.Name, &r.backlog, now)
+		next, err := r.collect(ctx, key, key.Name, &r.backlog, now)
+		return after(next, now, false), err
 	}
 	changed, waiting, err := r.resolve(ctx, key)
 	for _, other := range changed {

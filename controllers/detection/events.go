@@ -7,7 +7,8 @@ import (
 )
 
 // emitCapReached says on the record that counts them that further failures open no Incident of their own.
-func (r *Reconciler) emitCapReached(record *v1alpha1.Incident) {
+func (r *Reconciler) emitCapReached(record *v1alpha1.Incident, workloads int32) {
 	r.Recorder.Eventf(record, nil, corev1.EventTypeWarning, "CapReached", "Count",
-		"as many Incidents are open as may be; further failures are counted here and open as others are resolved")
+		"at most %d Incidents may be open in a namespace and %d in all; %d workloads fail without one of their own and are counted here; they open as others are resolved",
+		r.namespaceCap(), r.clusterCap(), workloads)
 }

@@ -44,6 +44,9 @@ func (r *Reconciler) gather(ctx context.Context, key configuration.Key, now time
 		return nil, false, nil
 	}
 	r.gatherService(in)
+	if err := r.gatherLost(ctx, in); err != nil {
+		return nil, false, err
+	}
 	alive, err := r.gatherScope(ctx, in)
 	return in, alive && err == nil, err
 }
@@ -60,6 +63,11 @@ func (r *Reconciler) gatherNode(ctx context.Context, in *input) error {
 	}
 	known := incident.NodeFrom(node)
 	in.Node = &known
+	if known.Ready != corev1.ConditionTrue {
+		// What it took with it; a node that is well does not matter here.
+		pods, workloads := r.pods.on(in.Key.Name)
+		in.Pods, known.Workloads = pods, int32(min(len(workloads), 1<<30))
+	}
 	in.subject.SwitchedOff = muted(node.Labels)
 	return nil
 }

@@ -113,6 +113,30 @@ func (x *jobIndex) of(cronJob configuration.Key) []configuration.Key {
 type collection struct {
 	mu      sync.Mutex
 	entries map[configuration.Key]map[configuration.Key]incident.Entry
+	// writtenAt is when a record was last written.
+	writtenAt map[configuration.Key]time.Time
+}
+
+// growthInterval is how often a record is written that only got longer.
+const growthInterval = 10 * time.Second
+
+// due is when a record that only got longer may be written again.
+func (c *collection) due(record configuration.Key) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at, known := c.writtenAt[record]; known {
+		return at.Add(growthInterval)
+	}
+	return time.Time{}
+}
+
+func (c *collection) written(record configuration.Key, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.writtenAt == nil {
+		c.writtenAt = map[configuration.Key]time.Time{}
+	}
+	c.writtenAt[record] = now
 }
 
 // put says something of a workload, and reports whether that is news.
@@ -160,7 +184,10 @@ func (c *collection) waiting(record configuration.Key, limit int, of func(config
 	defer c.mu.Unlock()
 	var out []configuration.Key
 	for key, e := range c.entries[record] {
-		if e.Finding != nil && of(key) && len(out) < limit {
+		if len(out) == limit {
+			break
+		}
+		if e.Finding != nil && of(key) {
 			out = append(out, key)
 		}
 	}

@@ -12,6 +12,9 @@ var (
 	cappedTotal = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "itil_incidents_capped_total", Help: "Looks at which a failure opened no Incident because too many were open.",
 	})
+	capped = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "itil_incidents_capped", Help: "Workloads that fail without an Incident of their own because too many are open.",
+	})
 	timeToDetect = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:    "itil_incident_detection_seconds",
 		Help:    "Time from the begin of a failure, by its own timestamps, to its Incident. Grace times are part of it.",
@@ -20,5 +23,5 @@ var (
 )
 
 func init() { //nolint:gochecknoinits // controller-runtime's registry is filled once, by whoever has metrics
-	metrics.Registry.MustRegister(openedTotal, cappedTotal, timeToDetect)
+	metrics.Registry.MustRegister(openedTotal, cappedTotal, capped, timeToDetect)
 }

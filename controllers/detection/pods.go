@@ -22,6 +22,8 @@ type podIndex struct {
 	byWorkload map[configuration.Key]map[ownerID]struct{}
 	// byNamespace are the workloads that have pods there.
 	byNamespace map[string]map[configuration.Key]struct{}
+	// byNode are the pods on a node, in no order.
+	byNode map[string][]*Record
 }
 
 // ownerID names the controller of pods; of a pod without one, the pod.
@@ -40,7 +42,20 @@ type podOwner struct {
 	// first of its pods; others must be of the same revision, and like it satisfy the workload's selector.
 	labels   incident.LabelSet
 	revision string
-	pods     map[string]*Record
+	// pods in the order of their names: a map takes five times the memory, and there are ten thousands of these.
+	pods []*Record
+}
+
+func (o *podOwner) place(name string) (int, bool) {
+	return slices.BinarySearchFunc(o.pods, name, func(p *Record, name string) int { return strings.Compare(p.Name, name) })
+}
+
+// pod of that name; nil where there is none.
+func (o *podOwner) pod(name string) *Record {
+	if n, found := o.place(name); found {
+		return o.pods[n]
+	}
+	return nil
 }
 
 func newPodIndex() *podIndex {
@@ -48,6 +63,7 @@ func newPodIndex() *podIndex {
 		owners:      map[ownerID]*podOwner{},
 		byWorkload:  map[configuration.Key]map[ownerID]struct{}{},
 		byNamespace: map[string]map[configuration.Key]struct{}{},
+		byNode:      map[string][]*Record{},
 	}
 }
 
@@ -72,7 +88,7 @@ func (x *podIndex) put(old, pod *Record, r resolver) []configuration.Key {
 	}
 	o := x.owners[id]
 	if o == nil {
-		o = &podOwner{namespace: pod.Namespace, labels: pod.Labels, revision: pod.Revision, pods: map[string]*Record{}}
+		o = &podOwner{namespace: pod.Namespace, labels: pod.Labels, revision: pod.Revision}
 		o.key, o.resolved = podKey(pod), true
 		if id.uid != "" {
 			o.ref = *pod.Owner
@@ -83,7 +99,15 @@ func (x *podIndex) put(old, pod *Record, r resolver) []configuration.Key {
 		x.owners[id] = o
 		x.link(id, o)
 	}
-	o.pods[pod.Name] = pod
+	if n, found := o.place(pod.Name); found {
+		x.leave(o.pods[n])
+		o.pods[n] = pod
+	} else {
+		o.pods = slices.Insert(o.pods, n, pod)
+	}
+	if pod.Node != "" {
+		x.byNode[pod.Node] = append(x.byNode[pod.Node], pod)
+	}
 	return append(keys, o.key)
 }
 
@@ -97,7 +121,7 @@ func (x *podIndex) idOf(pod *Record, r resolver) ownerID {
 	}
 	id := ownerID{uid: pod.Owner.UID}
 	o := x.owners[id]
-	if o == nil || o.pods[pod.Name] != nil && o.labels == pod.Labels {
+	if o == nil || o.pod(pod.Name) != nil && o.labels == pod.Labels {
 		return id
 	}
 	if o.namespace != pod.Namespace || o.ref.Kind == configuration.KindReplicaSet && o.revision != pod.Revision ||
@@ -114,7 +138,7 @@ func (x *podIndex) find(pod *Record) (ownerID, *podOwner, bool) {
 		ids = append(ids, ownerID{uid: pod.Owner.UID})
 	}
 	for _, id := range ids {
-		if o := x.owners[id]; o != nil && o.pods[pod.Name] != nil && o.namespace == pod.Namespace {
+		if o := x.owners[id]; o != nil && o.pod(pod.Name) != nil && o.namespace == pod.Namespace {
 			return id, o, true
 		}
 	}
@@ -127,7 +151,7 @@ func (x *podIndex) remove(pod *Record) []configuration.Key {
 	defer x.mu.Unlock()
 	id, o, known := x.find(pod)
 	// A pod of the same name may have taken its place already.
-	if !known || o.pods[pod.Name].UID != pod.UID {
+	if !known || o.pod(pod.Name).UID != pod.UID {
 		return nil
 	}
 	return x.drop(id, pod.Name)
@@ -135,12 +159,47 @@ func (x *podIndex) remove(pod *Record) []configuration.Key {
 
 func (x *podIndex) drop(id ownerID, name string) []configuration.Key {
 	o := x.owners[id]
-	delete(o.pods, name)
+	if n, found := o.place(name); found {
+		x.leave(o.pods[n])
+		o.pods = slices.Delete(o.pods, n, n+1)
+	}
 	if len(o.pods) == 0 {
 		x.unlink(id, o)
 		delete(x.owners, id)
 	}
 	return []configuration.Key{o.key}
+}
+
+// leave takes a pod off its node.
+func (x *podIndex) leave(pod *Record) {
+	if pod.Node == "" {
+		return
+	}
+	there := x.byNode[pod.Node]
+	if n := slices.Index(there, pod); n >= 0 {
+		there[n] = there[len(there)-1]
+		there[len(there)-1] = nil
+		there = there[:len(there)-1]
+	}
+	if len(there) == 0 {
+		delete(x.byNode, pod.Node)
+		return
+	}
+	x.byNode[pod.Node] = there
+}
+
+// on are the pods on a node, and the workloads that they belong to.
+func (x *podIndex) on(node string) (pods []*incident.Pod, keys []configuration.Key) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	seen := map[configuration.Key]struct{}{}
+	for _, pod := range x.byNode[node] {
+		pods = append(pods, &pod.Pod)
+		if _, o, known := x.find(pod); known {
+			seen[o.key] = struct{}{}
+		}
+	}
+	return pods, slices.Collect(maps.Keys(seen))
 }
 
 func (x *podIndex) link(id ownerID, o *podOwner) {
@@ -187,12 +246,8 @@ func (x *podIndex) unresolved(key configuration.Key) map[ownerID]*Record {
 	out := map[ownerID]*Record{}
 	for id := range x.byWorkload[key] {
 		o := x.owners[id]
-		if o.resolved {
-			continue
-		}
-		for _, pod := range o.pods {
-			out[id] = pod
-			break
+		if !o.resolved && len(o.pods) > 0 {
+			out[id] = o.pods[0]
 		}
 	}
 	return out

@@ -34,16 +34,13 @@ func (x *podIndex) resolveKnown(key configuration.Key, r resolver) {
 		}
 		for id := range x.byWorkload[other] {
 			o := x.owners[id]
-			if o.resolved {
+			if o.resolved || len(o.pods) == 0 {
 				continue
 			}
-			for _, pod := range o.pods {
-				if found, ok := r.known(pod.Namespace, o.ref, pod); ok && found == key {
-					x.unlink(id, o)
-					o.key, o.resolved = found, true
-					x.link(id, o)
-				}
-				break
+			if found, ok := r.known(key.Namespace, o.ref, o.pods[0]); ok && found == key {
+				x.unlink(id, o)
+				o.key, o.resolved = found, true
+				x.link(id, o)
 			}
 		}
 	}

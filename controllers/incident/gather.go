@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
@@ -35,14 +37,59 @@ func (r *Reconciler) gather(ctx context.Context, i *v1alpha1.Incident) (practice
 	if facts.HoldOver, err = r.holdOver(ctx, i); err != nil {
 		return facts, err
 	}
-	if facts.ParentResolved, err = r.parentResolved(ctx, i); err != nil {
+	if facts.ParentResolvedAt, err = r.parentResolvedAt(ctx, i); err != nil {
 		return facts, err
 	}
 	if facts.KnownError, err = r.knownError(ctx, i); err != nil {
 		return facts, err
 	}
-	facts.Children = int32(min(len(r.matching(ctx, client.MatchingFields{byParent: client.ObjectKeyFromObject(i).String()})), 1<<30))
+	r.children(ctx, i, &facts)
+	facts.Caps = r.Caps()
 	return facts, nil
+}
+
+// children are the Incidents that this one explains: how many, and how pressing the most pressing of them is.
+func (r *Reconciler) children(ctx context.Context, i *v1alpha1.Incident, facts *practice.Facts) {
+	for _, child := range r.find(ctx, client.MatchingFields{byParent: client.ObjectKeyFromObject(i).String()}) {
+		facts.Children++
+		if child.Status.State == v1alpha1.IncidentClosed || child.Status.State == "" {
+			continue
+		}
+		impact := cmp.Or(child.Spec.Impact, child.Status.Impact)
+		urgency := cmp.Or(child.Spec.Urgency, child.Status.Urgency)
+		if facts.ChildImpact == "" || practice.PriorityOf(impact, urgency) < practice.PriorityOf(facts.ChildImpact, facts.ChildUrgency) {
+			facts.ChildImpact, facts.ChildUrgency = impact, urgency
+		}
+	}
+	facts.ChildrenDue = r.counted.due(i.UID)
+}
+
+// countInterval is how often the number of children is written, where nothing else changes.
+const countInterval = time.Minute
+
+// counted is when the number of children of Incidents was last written. What is lost with a restart is written once more.
+type counted struct {
+	mu sync.Mutex
+	at map[types.UID]time.Time
+}
+
+func (c *counted) due(uid types.UID) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at, known := c.at[uid]; known {
+		return at.Add(countInterval)
+	}
+	return time.Time{}
+}
+
+func (c *counted) written(uid types.UID, at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	const most = 1000
+	if c.at == nil || len(c.at) >= most {
+		c.at = map[types.UID]time.Time{}
+	}
+	c.at[uid] = at
 }
 
 // service finds who suffers: the service that the Incident names, and those that cannot do without it while it does.
@@ -250,20 +297,24 @@ func (r *Reconciler) problem(ctx context.Context, i *v1alpha1.Incident) (*v1alph
 	return p, nil
 }
 
-func (r *Reconciler) parentResolved(ctx context.Context, i *v1alpha1.Incident) (bool, error) {
+// parentResolvedAt is when the Incident that explains this one was resolved; zero: it was not.
+func (r *Reconciler) parentResolvedAt(ctx context.Context, i *v1alpha1.Incident) (time.Time, error) {
 	parent := parentOf(i)
 	if parent.Name == "" {
-		return false, nil
+		return time.Time{}, nil
 	}
 	p := &v1alpha1.Incident{}
 	err := r.Client.Get(ctx, parent, p)
 	if apierrors.IsNotFound(err) {
-		return false, nil
+		return time.Time{}, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("read the parent Incident %s: %w", parent, err)
+		return time.Time{}, fmt.Errorf("read the parent Incident %s: %w", parent, err)
 	}
-	return p.Status.State == v1alpha1.IncidentResolved || p.Status.State == v1alpha1.IncidentClosed, nil
+	if p.Status.ResolvedAt == nil {
+		return time.Time{}, nil
+	}
+	return p.Status.ResolvedAt.Time, nil
 }
 
 // knownError is the Problem that the Incident names, or that is open about the same failure, if its cause or a

@@ -53,7 +53,19 @@ type Reconciler struct {
 	// Name of the controller, for metrics; empty is the default. Two in one process need two names.
 	Name string
 
+	// NamespaceCap and ClusterCap are the detector's; what its summary says of them. 0 is not known.
+	NamespaceCap, ClusterCap int
+
 	calendars calendars
+	counted   counted
+}
+
+// Caps says what bounds how many Incidents are open at once.
+func (r *Reconciler) Caps() string {
+	if r.NamespaceCap == 0 || r.ClusterCap == 0 {
+		return ""
+	}
+	return fmt.Sprintf("at most %d may be open in a namespace and %d in all (tiers 1 and 2 are not bound)", r.NamespaceCap, r.ClusterCap)
 }
 
 // SetupWithManager registers the controller with its indexes and metrics.
@@ -112,7 +124,7 @@ func stateOfIncident(o client.Object) string {
 		return ""
 	}
 	parent := parentOf(i)
-	return string(i.Status.State) + " " + parent.Namespace + "/" + parent.Name
+	return string(i.Status.State) + " " + string(i.Status.Priority) + " " + parent.Namespace + "/" + parent.Name
 }
 
 // Reconcile brings one Incident up to date.
@@ -132,6 +144,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	decision := practice.Evaluate(i, facts, now)
 	if decision.Expired {
 		return reconcile.Result{}, r.expire(ctx, i)
+	}
+	if decision.Status.Children != i.Status.Children {
+		r.counted.written(i.UID, now)
 	}
 	written, err := r.apply(ctx, i, decision)
 	if err != nil || !written {

@@ -289,6 +289,8 @@ func TestFamily(t *testing.T) {
 	parent := anIncident()
 	parent.Name, parent.UID = "node-1", "uid-2"
 	parent.Status.State = v1alpha1.IncidentResolved
+	end := metav1.NewTime(t0.Add(time.Minute))
+	parent.Status.ResolvedAt = &end
 	s := newScene(t, parent)
 	s.edit(func(i *v1alpha1.Incident) {
 		i.Spec.ParentRef = &v1alpha1.NamespacedReference{Name: "node-1"}

@@ -131,14 +131,20 @@ func (r *Reconciler) family(ctx context.Context, o client.Object) []reconcile.Re
 }
 
 func (r *Reconciler) matching(ctx context.Context, options ...client.ListOption) []reconcile.Request {
+	list := r.find(ctx, options...)
+	out := make([]reconcile.Request, 0, len(list))
+	for n := range list {
+		out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list[n])})
+	}
+	return out
+}
+
+// find reads Incidents of the cache, which must not be altered.
+func (r *Reconciler) find(ctx context.Context, options ...client.ListOption) []v1alpha1.Incident {
 	list := &v1alpha1.IncidentList{}
 	if err := r.Client.List(ctx, list, append(options, client.UnsafeDisableDeepCopy)...); err != nil {
 		// The cache answers; it fails only when it is stopped.
 		return nil
 	}
-	out := make([]reconcile.Request, 0, len(list.Items))
-	for n := range list.Items {
-		out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[n])})
-	}
-	return out
+	return list.Items
 }

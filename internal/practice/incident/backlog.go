@@ -2,6 +2,7 @@ package incident
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -76,9 +77,38 @@ func Collect(before Detected, subject configuration.Key, entries []Entry, now ti
 	slices.SortStableFunc(after.Signals, func(a, b v1alpha1.Signal) int {
 		return cmp.Compare(entryName(a), entryName(b))
 	})
+	after.Workloads = countOf(after.Signals, entries)
 	after.Signals = after.Signals[:min(len(after.Signals), maxSignals)]
 	after.concludeMany(subject, at)
 	return after
+}
+
+// countOf is how many workloads fail: those of which something is known, and those that only the record has.
+func countOf(signals []v1alpha1.Signal, entries []Entry) int32 {
+	names := make(map[string]bool, len(signals)+len(entries))
+	for _, s := range signals {
+		names[entryName(s)] = true
+	}
+	for _, e := range entries {
+		if name := ObjectName(e.Key); e.Finding != nil {
+			names[name] = true
+		}
+	}
+	return int32(min(len(names), math.MaxInt32))
+}
+
+// OnlyGrew reports whether nothing is different in a record that stands for several but that it has more, so that
+// writing it can wait.
+func OnlyGrew(before, after Detected) bool {
+	if len(before.Signals) == 0 || after.Workloads < before.Workloads {
+		return false
+	}
+	for _, s := range before.Signals {
+		if len(before.Signals) < maxSignals && !slices.ContainsFunc(after.Signals, func(a v1alpha1.Signal) bool { return entryName(a) == entryName(s) }) {
+			return false
+		}
+	}
+	return true
 }
 
 func entryName(s v1alpha1.Signal) string {

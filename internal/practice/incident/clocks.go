@@ -34,18 +34,33 @@ func (e *evaluation) clocks() {
 	}
 	after := &v1alpha1.IncidentClocks{Agreement: v1alpha1.ObjectName(agreement.Name)}
 	priority := e.Status.Priority
-	if target, promised := agreement.Response[priority]; promised && !e.explained() {
-		after.Response = e.clock(before.Response, agreement.Time, target, clockRun{
-			name: "response", stop: firstTime(e.Status.AcknowledgedAt, e.Status.ResolvedAt),
-		})
+	if target, promised := agreement.Response[priority]; promised {
+		after.Response = e.response(before.Response, agreement.Time, target)
 	}
 	if target, promised := agreement.Resolution[priority]; promised {
 		after.Resolution = e.clock(before.Resolution, agreement.Time, target, clockRun{
-			name: "resolution", stop: e.Status.ResolvedAt, paused: e.paused(), recovered: e.Status.RecoveredAt,
+			name: "resolution", stop: e.Status.ResolvedAt, paused: e.paused(), recovered: e.believed(),
 		})
 	}
 	e.Status.Clocks = after
 	e.Status.DueAt = dueText(after)
+}
+
+// response is the clock that runs until somebody takes notice. Of what another incident explains it stands still: one
+// person takes notice of both. What ends like that never had one.
+func (e *evaluation) response(before *v1alpha1.Clock, agreed BusinessTime, target time.Duration) *v1alpha1.Clock {
+	run := clockRun{name: "response", stop: firstTime(e.Status.AcknowledgedAt, e.Status.ResolvedAt), paused: e.explained()}
+	if !e.explained() {
+		return e.clock(before, agreed, target, run)
+	}
+	if run.stop != nil && (before == nil || before.State == v1alpha1.ClockPaused) {
+		return nil
+	}
+	if before == nil {
+		since := e.at(e.started())
+		before = &v1alpha1.Clock{State: v1alpha1.ClockPaused, PausedSince: since}
+	}
+	return e.clock(before, agreed, target, run)
 }
 
 // strictest is the agreement whose resolution is due first, or where none promises that, whose response is.
@@ -82,6 +97,14 @@ func (e *evaluation) explained() bool {
 func (e *evaluation) paused() bool {
 	hold := e.incident.Spec.Hold
 	return e.Status.State == v1alpha1.IncidentOnHold && hold != nil && hold.Reason == v1alpha1.HoldAwaitingCaller
+}
+
+// believed is when it recovered, where that may end it.
+func (e *evaluation) believed() *metav1.Time {
+	if e.disputed() {
+		return nil
+	}
+	return e.Status.RecoveredAt
 }
 
 type clockRun struct {
@@ -159,7 +182,7 @@ func (e *evaluation) resumeClocks(resolvedAt *metav1.Time) {
 	if c := e.Status.Clocks.Resolution; c != nil {
 		c.PausedSince = resolvedAt.DeepCopy()
 	}
-	if c := e.Status.Clocks.Response; c != nil && e.Status.AcknowledgedAt == nil {
+	if c := e.Status.Clocks.Response; c != nil && e.Status.AcknowledgedAt == nil && c.PausedSince == nil {
 		c.PausedSince = resolvedAt.DeepCopy()
 	}
 }

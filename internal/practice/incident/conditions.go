@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -18,6 +19,8 @@ func (e *evaluation) conditions() {
 	e.setBreached(v1alpha1.ConditionResolutionBreached, func(c *v1alpha1.IncidentClocks) *v1alpha1.Clock { return c.Resolution })
 	e.setMajor()
 	e.setRecovered()
+	e.setExplained()
+	e.setCapReached()
 }
 
 func (e *evaluation) set(kind string, is bool, reason, message string) {
@@ -93,12 +96,63 @@ func (e *evaluation) setRecovered() {
 			message = e.refused
 		}
 		e.set(kind, false, "SignalsActive", message)
+	case s.ResolvedAt == nil && e.disputed():
+		e.set(kind, false, "Disputed", "a person says that it is not over (spec.recovery): declare how it ended")
 	case s.ResolvedAt == nil && s.RecoveredAt != nil:
 		end := s.RecoveredAt.Add(e.hold())
 		e.set(kind, false, "HoldDown", "well since "+stamp(s.RecoveredAt.Time)+", believed at "+stamp(end))
 	default:
 		e.set(kind, true, "Recovered", "all signals are clear")
 	}
+}
+
+// setExplained names the incident that explains this one, and tells of it when that changes.
+func (e *evaluation) setExplained() {
+	const kind = v1alpha1.ConditionExplained
+	before := meta.FindStatusCondition(e.Status.Conditions, kind)
+	ref := e.parent()
+	if ref == nil {
+		if before != nil {
+			meta.RemoveStatusCondition(&e.Status.Conditions, kind)
+			e.tell("stands on its own again: "+before.Message, operator)
+			e.event(Event{Warning: true, Reason: EventReleased, Action: "Release", Note: "no longer: " + before.Message})
+		}
+		return
+	}
+	message := "explained by Incident " + refText(*ref, e.incident.Namespace)
+	if before == nil || before.Message != message {
+		e.tell(message, operator)
+		e.event(Event{Reason: EventExplained, Action: "Adopt", Note: message})
+	}
+	e.set(kind, true, "Parent", message)
+}
+
+// parent is the incident that explains this one; what a person declared wins.
+func (e *evaluation) parent() *v1alpha1.NamespacedReference {
+	if e.incident.Spec.ParentRef != nil {
+		return e.incident.Spec.ParentRef
+	}
+	return e.Status.ParentRef
+}
+
+func refText(ref v1alpha1.NamespacedReference, namespace string) string {
+	return string(cmp.Or(ref.Namespace, v1alpha1.NamespaceName(namespace))) + "/" + string(ref.Name)
+}
+
+// setCapReached: the record that counts what caps keep back says so for as long as there is any.
+func (e *evaluation) setCapReached() {
+	key, about := KeyOf(e.incident)
+	if !about || key != OverflowKey() {
+		return
+	}
+	n := e.Status.Workloads
+	if n == 0 {
+		e.set(v1alpha1.ConditionCapReached, false, "RoomAgain", "nothing is kept back")
+		return
+	}
+	e.set(v1alpha1.ConditionCapReached, true, "CapReached", fmt.Sprintf(
+		"%d workloads fail without an Incident of their own: %s; each opens when another one is resolved", n,
+		cmp.Or(e.facts.Caps, "as many are open as may be")))
 }
 
 func activeText(signals []v1alpha1.Signal) string {

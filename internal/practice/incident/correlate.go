@@ -47,6 +47,11 @@ type Detected struct {
 	RecoveredTemplateHash string
 	SuspectedChange       *v1alpha1.SuspectedChange
 	Evidence              []v1alpha1.Evidence
+	// ParentRef is the Incident that explains it.
+	ParentRef *v1alpha1.NamespacedReference
+	// Workloads that it stands for, where it stands for several.
+	Workloads int32
+	Log       *v1alpha1.LogTail
 }
 
 // DetectedOf is the detector's part of a status.
@@ -57,6 +62,7 @@ func DetectedOf(s *v1alpha1.IncidentStatus) Detected {
 		RecoveryHoldSeconds: s.RecoveryHoldSeconds,
 		FailedTemplateHash:  s.FailedTemplateHash, RecoveredTemplateHash: s.RecoveredTemplateHash,
 		SuspectedChange: s.SuspectedChange, Evidence: s.Evidence,
+		ParentRef: s.ParentRef, Workloads: s.Workloads, Log: s.Log,
 	}
 }
 
@@ -67,6 +73,7 @@ func (d Detected) Into(s v1alpha1.IncidentStatus) v1alpha1.IncidentStatus {
 	s.RecoveryHoldSeconds = d.RecoveryHoldSeconds
 	s.FailedTemplateHash, s.RecoveredTemplateHash = d.FailedTemplateHash, d.RecoveredTemplateHash
 	s.SuspectedChange, s.Evidence = d.SuspectedChange, d.Evidence
+	s.ParentRef, s.Workloads, s.Log = d.ParentRef, d.Workloads, d.Log
 	return s
 }
 
@@ -77,6 +84,10 @@ type Subject struct {
 	TemplateHash string
 	// Resolved: the incident counts as resolved, so that what fails now fails anew.
 	Resolved bool
+	// Candidates may explain it.
+	Candidates []Candidate
+	// Self is the Incident's own name, where it has one.
+	Self v1alpha1.NamespacedReference
 	// SwitchedOff: detection was switched off for the workload, so that nothing more will be known.
 	SwitchedOff bool
 }
@@ -100,7 +111,22 @@ func Correlate(before Detected, r Result, s Subject, now time.Time) (Detected, t
 	}
 	c.Signals = boundedSignals(c.Signals)
 	c.conclude()
+	c.adopt()
 	return c.Detected, c.next
+}
+
+// adopt finds the Incident that explains this one. What still fails is explained only by what is open.
+func (c *correlation) adopt() {
+	switch {
+	case c.subject.SwitchedOff || len(c.result.Findings) == 0 && !Active(c.Signals):
+		// It is over; that it was explained stays on the record.
+	case len(c.result.Findings) == 0:
+		if c.ParentRef != nil && !slices.ContainsFunc(c.subject.Candidates, func(e Candidate) bool { return e.Ref == *c.ParentRef }) {
+			c.ParentRef = nil
+		}
+	default:
+		c.ParentRef = Parent(c.ParentRef, c.subject.Self, c.result, c.subject.Candidates)
+	}
 }
 
 type correlation struct {
@@ -112,7 +138,7 @@ type correlation struct {
 }
 
 func sameSignal(s v1alpha1.Signal, f Finding) bool {
-	return s.Reason == f.Reason && s.Container == clip(f.Container, maxReason-1)
+	return s.Reason == f.Reason && s.Container == clip(f.Container, maxReason-1) && s.Alert == clip(f.Alert, maxAlert)
 }
 
 func (c *correlation) findingOf(s v1alpha1.Signal) *Finding {
@@ -129,7 +155,7 @@ func (c *correlation) findingOf(s v1alpha1.Signal) *Finding {
 
 func signalOf(f Finding, now time.Time) v1alpha1.Signal {
 	return v1alpha1.Signal{
-		Reason: f.Reason, Container: clip(f.Container, maxReason-1),
+		Reason: f.Reason, Container: clip(f.Container, maxReason-1), Alert: clip(f.Alert, maxAlert),
 		Since: metav1.NewTime(f.Since.Truncate(time.Second)), LastSeen: metav1.NewTime(now.Truncate(time.Second)),
 		Count: max(f.Count, 1), ExitCode: f.ExitCode, Message: clip(f.Message, maxMessage),
 		Pods: slices.Clone(f.Pods), AffectedPods: f.AffectedPods,
@@ -171,12 +197,12 @@ func (c *correlation) evidence(s *v1alpha1.Signal) (at time.Time, evident bool) 
 		return c.now, true
 	}
 	for _, cure := range c.result.Cures {
-		if cure.Reason == s.Reason && !cure.At.Before(s.Since.Time) {
+		if cure.Reason == s.Reason && clip(cure.Alert, maxAlert) == s.Alert && !cure.At.Before(s.Since.Time) {
 			return cure.At, true
 		}
 	}
 	switch s.Reason {
-	case v1alpha1.SignalJobFailed, v1alpha1.SignalScheduleMissed, v1alpha1.SignalJobOverdue:
+	case v1alpha1.SignalJobFailed, v1alpha1.SignalScheduleMissed, v1alpha1.SignalJobOverdue, v1alpha1.SignalAlertFiring:
 		// That other things are well is no evidence of these.
 		return time.Time{}, false
 	default:
@@ -205,6 +231,7 @@ func boundedSignals(signals []v1alpha1.Signal) []v1alpha1.Signal {
 			cmp.Compare(clearedRank(a), clearedRank(b)),
 			cmp.Compare(rank(a.Reason), rank(b.Reason)),
 			cmp.Compare(a.Container, b.Container),
+			cmp.Compare(a.Alert, b.Alert),
 		)
 	})
 	return signals[:min(len(signals), maxSignals)]

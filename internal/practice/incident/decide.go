@@ -70,6 +70,7 @@ func Decide(records Records, r Result, s Subject, now time.Time) Action {
 	}
 	current := records.Current
 	s.Resolved = current.Status.State == v1alpha1.IncidentResolved
+	s.Self = v1alpha1.NamespacedReference{Namespace: v1alpha1.NamespaceName(current.Namespace), Name: v1alpha1.ObjectName(current.Name)}
 	before := DetectedOf(&current.Status)
 	after, next := Correlate(before, r, s, now)
 	worth, due := WorthWriting(before, after, s.Resolved, now)

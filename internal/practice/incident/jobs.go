@@ -34,7 +34,7 @@ func (l *look) jobFailed(job *configuration.Workload) {
 	case !job.FailedAt.IsZero():
 		l.addFailedJob(job)
 	case !job.CompletedAt.IsZero():
-		l.cures = append(l.cures, Cure{v1alpha1.SignalJobFailed, l.notFuture(job.CompletedAt)})
+		l.cures = append(l.cures, Cure{Reason: v1alpha1.SignalJobFailed, At: l.notFuture(job.CompletedAt)})
 	}
 }
 
@@ -113,7 +113,7 @@ func (l *look) cronJobFailed(w *configuration.Workload) {
 		success = later(success, newest.CompletedAt)
 	}
 	if !success.IsZero() {
-		l.cures = append(l.cures, Cure{v1alpha1.SignalJobFailed, l.notFuture(success)})
+		l.cures = append(l.cures, Cure{Reason: v1alpha1.SignalJobFailed, At: l.notFuture(success)})
 	}
 	switch {
 	case newest != nil && !newest.FailedAt.IsZero():
@@ -137,7 +137,7 @@ func (l *look) jobOverdue(job *configuration.Workload) {
 		return
 	}
 	if !ended.IsZero() {
-		l.cures = append(l.cures, Cure{v1alpha1.SignalJobOverdue, l.notFuture(ended)})
+		l.cures = append(l.cures, Cure{Reason: v1alpha1.SignalJobOverdue, At: l.notFuture(ended)})
 		return
 	}
 	if job.StartedAt.IsZero() || job.Hold.Suspended || !l.over(job.StartedAt, l.settings.JobOverdue) {
@@ -154,7 +154,7 @@ func (l *look) jobOverdue(job *configuration.Workload) {
 func (l *look) scheduleMissed(w *configuration.Workload) {
 	if w.Hold.Suspended {
 		l.history.SuspendedAt = SecondOf(l.now)
-		l.cures = append(l.cures, Cure{v1alpha1.SignalScheduleMissed, l.now})
+		l.cures = append(l.cures, Cure{Reason: v1alpha1.SignalScheduleMissed, At: l.now})
 		return
 	}
 	l.history.SuspendedAt = l.old.SuspendedAt
@@ -168,7 +168,7 @@ func (l *look) scheduleMissed(w *configuration.Workload) {
 		return
 	}
 	if !l.over(due, l.settings.ScheduleMissed) {
-		l.cures = append(l.cures, Cure{v1alpha1.SignalScheduleMissed, l.notFuture(w.LastScheduled)})
+		l.cures = append(l.cures, Cure{Reason: v1alpha1.SignalScheduleMissed, At: l.notFuture(w.LastScheduled)})
 		return
 	}
 	l.add(Finding{

@@ -47,14 +47,20 @@ type Facts struct {
 	Agreements []Agreement
 	// HoldOver: the Change or Problem that it waits for is closed.
 	HoldOver bool
-	// ParentResolved: the incident that explains it is resolved or closed.
-	ParentResolved bool
+	// ParentResolvedAt is when the incident that explains it was resolved; zero: it is open, or there is none.
+	ParentResolvedAt time.Time
 	// Baselines of the workload, the newest first.
 	Baselines []v1alpha1.Baseline
 	// AffectedServices, KnownError and Children are shown as they are.
 	AffectedServices []v1alpha1.NamespacedReference
 	KnownError       *v1alpha1.KnownError
 	Children         int32
+	// ChildrenDue is when their number may be written again, if that is all that changed; zero: now.
+	ChildrenDue time.Time
+	// ChildImpact and ChildUrgency are those of the child with the highest priority; empty: it has none.
+	ChildImpact, ChildUrgency v1alpha1.Level
+	// Caps say which limit a summary of what opens no incident of its own stands for.
+	Caps string
 }
 
 // Event is something to tell about an incident once its status is written.
@@ -75,6 +81,8 @@ const (
 	EventClosed       = "Closed"
 	EventDueSoon      = "DueSoon"
 	EventBreached     = "Breached"
+	EventExplained    = "Explained"
+	EventReleased     = "NoLongerExplained"
 )
 
 // Decision is what Evaluate concludes.
@@ -112,7 +120,7 @@ func Evaluate(i *v1alpha1.Incident, facts Facts, now time.Time) Decision {
 	e.conditions()
 	e.Status.AffectedServices = facts.AffectedServices
 	e.Status.KnownError = facts.KnownError
-	e.Status.Children = facts.Children
+	e.countChildren()
 	e.Status.NextStep = e.nextStep()
 	return e.Decision
 }
@@ -157,6 +165,10 @@ func (e *evaluation) grade() {
 	if e.Status.State != "" {
 		impact = greater(e.Status.Impact, impact)
 	}
+	// What explains others is as pressing as the most pressing of them.
+	if f := e.facts; f.ChildImpact != "" && PriorityOf(f.ChildImpact, f.ChildUrgency) < PriorityOf(impact, urgency) {
+		impact, urgency = f.ChildImpact, f.ChildUrgency
+	}
 	e.Status.Impact, e.Status.Urgency = impact, urgency
 	if e.incident.Spec.Impact != "" {
 		impact = e.incident.Spec.Impact
@@ -171,6 +183,19 @@ func (e *evaluation) grade() {
 	}
 }
 
+// countChildren writes a number that alone changed only now and then: a node may take hundreds with it.
+func (e *evaluation) countChildren() {
+	f := e.facts
+	if e.Status.Children == f.Children {
+		return
+	}
+	if e.Status.Children > 0 && f.Children > 0 && f.ChildrenDue.After(e.now) {
+		e.wake(f.ChildrenDue)
+		return
+	}
+	e.Status.Children = f.Children
+}
+
 // advance decides the state.
 func (e *evaluation) advance() {
 	before := e.Status.State
@@ -182,7 +207,7 @@ func (e *evaluation) advance() {
 	failedAnew := before == v1alpha1.IncidentResolved && e.failsAnew()
 	switch {
 	case before == v1alpha1.IncidentResolved && (resolution == nil || failedAnew):
-		e.reopen(failedAnew || Active(e.Status.Signals))
+		e.reopen(failedAnew || Active(e.Status.Signals) && !e.disputed())
 	case resolution != nil:
 		e.resolve(before, *resolution, at, by)
 	default:
@@ -233,8 +258,11 @@ func (e *evaluation) resolution() (resolution *v1alpha1.Resolution, at time.Time
 	if Active(e.Status.Signals) {
 		return nil, time.Time{}, ""
 	}
+	if e.disputed() {
+		return nil, time.Time{}, ""
+	}
 	if recovered := e.Status.RecoveredAt; recovered != nil {
-		if end := recovered.Add(e.hold()); end.After(e.now) {
+		if end := recovered.Add(e.hold()); end.After(e.now) && !e.parentResolved() {
 			e.wake(end)
 			return nil, time.Time{}, ""
 		}
@@ -244,12 +272,25 @@ func (e *evaluation) resolution() (resolution *v1alpha1.Resolution, at time.Time
 		automatic := e.automatic()
 		return &automatic, recovered.Time, operator
 	}
-	if e.facts.ParentResolved {
+	if e.parentResolved() {
 		return &v1alpha1.Resolution{
 			Code: v1alpha1.ResolutionSelfRecovered, Notes: "resolved with the incident that explains it",
 		}, e.now, operator
 	}
 	return nil, time.Time{}, ""
+}
+
+// disputed reports whether a person says that it is not over, whatever the signals say.
+func (e *evaluation) disputed() bool { return e.incident.Spec.Recovery == v1alpha1.RecoveryDisputed }
+
+// parentResolved reports whether the incident that explains this one was resolved while this one was open: who opens one
+// that follows up an old one has not resolved it by that.
+func (e *evaluation) parentResolved() bool {
+	began := e.started()
+	if e.Status.ReopenedAt != nil {
+		began = later(began, e.Status.ReopenedAt.Time)
+	}
+	return e.facts.ParentResolvedAt.After(began)
 }
 
 // hold is how long signals must stay clear. What is gone cannot crash again, and was gone for the time in which it could
@@ -319,7 +360,7 @@ func (e *evaluation) endsByHand(reason v1alpha1.SignalReason) bool {
 		return false
 	}
 	switch reason {
-	case v1alpha1.SignalJobFailed, v1alpha1.SignalScheduleMissed:
+	case v1alpha1.SignalJobFailed, v1alpha1.SignalScheduleMissed, v1alpha1.SignalAlertFiring:
 		return true
 	case v1alpha1.SignalPodFailed, v1alpha1.SignalPodRejected, v1alpha1.SignalEvicted:
 		return key.Kind == KindPod
@@ -331,6 +372,9 @@ func (e *evaluation) endsByHand(reason v1alpha1.SignalReason) bool {
 }
 
 func signalText(s v1alpha1.Signal) string {
+	if s.Alert != "" {
+		return string(s.Reason) + " of alert " + s.Alert
+	}
 	if s.Container == "" {
 		return string(s.Reason)
 	}

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -121,58 +122,62 @@ func Episode(labels map[string]string) int {
 	return n
 }
 
+// what fails, by reason, as a colleague would say it; %s is the container.
+var what = map[v1alpha1.SignalReason]string{
+	v1alpha1.SignalOOMKilled:         "container %s is OOMKilled",
+	v1alpha1.SignalCrashLooping:      "container %s crashes again and again",
+	v1alpha1.SignalImagePullFailed:   "the image of container %s cannot be pulled",
+	v1alpha1.SignalConfigInvalid:     "container %s cannot be created from its configuration",
+	v1alpha1.SignalStartFailed:       "container %s cannot be started",
+	v1alpha1.SignalInitFailed:        "init container %s fails",
+	v1alpha1.SignalUnschedulable:     "no node takes its pods",
+	v1alpha1.SignalVolumeUnavailable: "a volume is not available",
+	v1alpha1.SignalSandboxFailed:     "pods wait for their volumes or network",
+	v1alpha1.SignalPodRejected:       "the kubelet rejects its pods",
+	v1alpha1.SignalPodFailed:         "pods fail",
+	v1alpha1.SignalNotReady:          "pods run and are not ready",
+	v1alpha1.SignalEvicted:           "pods were evicted from their node",
+	v1alpha1.SignalJobFailed:         "the Job failed",
+	v1alpha1.SignalScheduleMissed:    "did not run at its time",
+	v1alpha1.SignalJobOverdue:        "a Job runs too long",
+	v1alpha1.SignalStuckTerminating:  "pods do not terminate",
+	v1alpha1.SignalRolloutStuck:      "the rollout makes no progress",
+	v1alpha1.SignalReplicasMissing:   "pods cannot be created",
+	v1alpha1.SignalNoReplicas:        "it was scaled to zero",
+	v1alpha1.SignalNodeLost:          "the node does not answer",
+	v1alpha1.SignalAlertFiring:       "an alert fires",
+}
+
 // Title says in one line what fails.
-func Title(key configuration.Key, f Finding) string { //nolint:gocyclo // one case for each reason
-	of := func(format string) string { return fmt.Sprintf(format, f.Container) }
-	var what string
+func Title(key configuration.Key, f Finding) string {
+	text := what[f.Reason]
+	if strings.Contains(text, "%s") {
+		text = fmt.Sprintf(text, f.Container)
+	}
 	switch f.Reason {
-	case v1alpha1.SignalOOMKilled:
-		what = of("container %s is OOMKilled")
-	case v1alpha1.SignalCrashLooping:
-		what = of("container %s crashes again and again") + exitText(f)
-	case v1alpha1.SignalImagePullFailed:
-		what = of("the image of container %s cannot be pulled")
-	case v1alpha1.SignalConfigInvalid:
-		what = of("container %s cannot be created from its configuration")
-	case v1alpha1.SignalStartFailed:
-		what = of("container %s cannot be started")
-	case v1alpha1.SignalInitFailed:
-		what = of("init container %s fails") + exitText(f)
-	case v1alpha1.SignalUnschedulable:
-		what = "no node takes its pods"
-	case v1alpha1.SignalVolumeUnavailable:
-		what = "a volume is not available"
-	case v1alpha1.SignalSandboxFailed:
-		what = "pods wait for their volumes or network"
-	case v1alpha1.SignalPodRejected:
-		what = "the kubelet rejects its pods"
-	case v1alpha1.SignalPodFailed:
-		what = "pods fail" + exitText(f)
-	case v1alpha1.SignalNotReady:
-		what = "pods run and are not ready"
-	case v1alpha1.SignalEvicted:
-		what = "pods were evicted from their node"
-	case v1alpha1.SignalJobFailed:
-		what = "the Job failed" + exitText(f)
-	case v1alpha1.SignalScheduleMissed:
-		what = "did not run at its time"
-	case v1alpha1.SignalJobOverdue:
-		what = "a Job runs too long"
-	case v1alpha1.SignalStuckTerminating:
-		what = "pods do not terminate"
-	case v1alpha1.SignalRolloutStuck:
-		what = "the rollout makes no progress"
-	case v1alpha1.SignalReplicasMissing:
-		what = "pods cannot be created"
-	case v1alpha1.SignalNoReplicas:
-		what = "it was scaled to zero"
+	case v1alpha1.SignalCrashLooping, v1alpha1.SignalInitFailed, v1alpha1.SignalPodFailed, v1alpha1.SignalJobFailed:
+		text += exitText(f)
 	case v1alpha1.SignalNodeLost:
-		what = "the node does not answer"
+		text += lossText(f)
+	case v1alpha1.SignalAlertFiring:
+		if name, _, _ := strings.Cut(f.Alert, alertSeparator); name != "" {
+			text = "alert " + name + " fires"
+			if f.Message != "" {
+				text += ": " + strings.ReplaceAll(f.Message, "\n", " ")
+			}
+		}
 	default:
-		what = string(f.Reason)
 	}
 	const maxTitle = 256
-	return clip(key.Name+": "+what, maxTitle)
+	return clip(key.Name+": "+cmp.Or(text, string(f.Reason)), maxTitle)
+}
+
+// lossText says what ran on a node.
+func lossText(f Finding) string {
+	if f.AffectedPods == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d pods of %d workloads ran there)", f.AffectedPods, f.Workloads)
 }
 
 func exitText(f Finding) string {

@@ -14,17 +14,21 @@ const maxNextStep = 1024
 func (e *evaluation) nextStep() string {
 	s := &e.Status
 	var steps []string
+	if ref := e.parent(); ref != nil && s.State != v1alpha1.IncidentClosed && s.State != v1alpha1.IncidentResolved {
+		in, name, _ := strings.Cut(refText(*ref, e.incident.Namespace), "/")
+		steps = append(steps, "look at the Incident that explains it: kubectl -n "+in+" get incident "+name+" -o yaml")
+	}
 	switch s.State {
 	case v1alpha1.IncidentNew:
-		steps = append(steps, "assign it: "+e.patch(`{"spec":{"assignee":"<you>"}}`))
+		steps = append(steps, "assign it: "+e.plugin("assign", ""))
 		steps = append(steps, e.look()...)
 	case v1alpha1.IncidentInProgress:
 		steps = append(steps, e.onwards()...)
 	case v1alpha1.IncidentOnHold:
-		steps = append(steps, "take it up again when there is an answer: "+e.patch(`{"spec":{"hold":null}}`))
+		steps = append(steps, "take it up again when there is an answer: "+e.plugin("resume", ""))
 	case v1alpha1.IncidentResolved:
 		if e.incident.Spec.Major {
-			steps = append(steps, "review it and close it by hand: "+e.patch(closePatch(s.Resolution)))
+			steps = append(steps, "review it and close it by hand: "+e.plugin("close", ""))
 		}
 	case v1alpha1.IncidentClosed:
 	default:
@@ -32,22 +36,14 @@ func (e *evaluation) nextStep() string {
 	return clip(strings.Join(steps, "\n"), maxNextStep)
 }
 
-func closePatch(r *v1alpha1.Resolution) string {
-	code := v1alpha1.ResolutionSelfRecovered
-	if r != nil {
-		code = r.Code
-	}
-	return fmt.Sprintf(`{"spec":{"resolution":{"code":%q,"closed":true}}}`, code)
-}
-
 func (e *evaluation) onwards() []string {
 	s := &e.Status
 	switch {
 	case e.refused != "" && Active(s.Signals):
 		return append([]string{e.refused}, e.look()...)
-	case len(s.Signals) == 0:
+	case len(s.Signals) == 0, e.disputed() && !Active(s.Signals):
 		return []string{"resolve it when the service is restored: " +
-			e.patch(`{"spec":{"resolution":{"code":"UserGuidance","notes":"<what was done>"}}}`)}
+			e.plugin("resolve", ` --code <CODE> -m "<what was done>"`)}
 	case !Active(s.Signals):
 		return []string{"nothing: it is resolved by itself if it stays well"}
 	default:
@@ -55,8 +51,9 @@ func (e *evaluation) onwards() []string {
 	}
 }
 
-func (e *evaluation) patch(body string) string {
-	return fmt.Sprintf("kubectl -n %s patch incident %s --type merge -p '%s'", e.incident.Namespace, e.incident.Name, body)
+// plugin is a command of ours about the incident. What it does is a field of spec, as kubectl explain incident tells.
+func (e *evaluation) plugin(verb, rest string) string {
+	return fmt.Sprintf("kubectl itil incident %s %s/%s%s", verb, e.incident.Namespace, e.incident.Name, rest)
 }
 
 // look says where to look, by the most telling signal.
@@ -94,11 +91,14 @@ func (e *evaluation) command(s v1alpha1.Signal) string {
 	if !ok {
 		return ""
 	}
+	if key.Group == v1alpha1.GroupVersion.Group && key.Kind == KindService {
+		return "kubectl -n " + key.Namespace + " describe itsvc " + key.Name
+	}
 	switch key {
 	case BacklogKey(key.Name):
 		return "kubectl -n " + key.Name + " get pods"
 	case OverflowKey():
-		return "kubectl get incidents -A"
+		return "kubectl itil incidents -A"
 	default:
 	}
 	in := "kubectl -n " + key.Namespace + " "
@@ -127,7 +127,7 @@ func (e *evaluation) command(s v1alpha1.Signal) string {
 	case v1alpha1.SignalConfigInvalid, v1alpha1.SignalImagePullFailed, v1alpha1.SignalVolumeUnavailable,
 		v1alpha1.SignalSandboxFailed, v1alpha1.SignalUnschedulable, v1alpha1.SignalPodRejected,
 		v1alpha1.SignalEvicted, v1alpha1.SignalNotReady, v1alpha1.SignalStuckTerminating,
-		v1alpha1.SignalScheduleMissed, v1alpha1.SignalJobOverdue, v1alpha1.SignalReplicasMissing:
+		v1alpha1.SignalScheduleMissed, v1alpha1.SignalJobOverdue, v1alpha1.SignalReplicasMissing, v1alpha1.SignalAlertFiring:
 	default:
 	}
 	if pod != "" {

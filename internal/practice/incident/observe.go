@@ -28,6 +28,10 @@ type Observation struct {
 	Warnings []Warning
 	// Node that the key names.
 	Node *Node
+	// LostNodes are those with an open Incident, and since when they are lost.
+	LostNodes map[string]time.Time
+	// Alerts that were reported about the workload.
+	Alerts []Alert
 }
 
 // Warning is a Warning event of a pod.
@@ -53,6 +57,13 @@ type Finding struct {
 	AffectedPods int32
 	// CurrentOnly: only pods of the newest template show it. OldOnly: only pods of others.
 	CurrentOnly, OldOnly bool
+	// LostNode explains it: all pods that show it are, or were to be, on nodes that are lost, of which this is the
+	// first. Empty where that is not so.
+	LostNode string
+	// Alert that fires, where it is one.
+	Alert string
+	// Workloads that had pods on the node, where it is about one.
+	Workloads int32
 	// Hold is how long the workload must be well before it is believed; 0 is the default.
 	Hold time.Duration
 }
@@ -67,7 +78,9 @@ type Wellness struct {
 // Cure is evidence that one reason is gone, whatever else is.
 type Cure struct {
 	Reason v1alpha1.SignalReason
-	At     time.Time
+	// Alert that is over, where the reason is an alert.
+	Alert string
+	At    time.Time
 }
 
 // Result of a look.
@@ -76,6 +89,8 @@ type Result struct {
 	Findings []Finding
 	Well     Wellness
 	Cures    []Cure
+	// RollingOut: not all pods are of the newest template.
+	RollingOut bool
 	// Gone: the workload does not exist any more, and has not for the time in which it could have been
 	// re-created.
 	Gone bool
@@ -109,12 +124,14 @@ func Observe(o Observation, settings Settings, history History, now time.Time) R
 		l.node()
 	case o.Gone:
 		l.gone()
+		l.alerts()
 	default:
 		l.rollout = rolloutOf(l)
 		l.pods()
 		l.loops()
 		l.workload()
 		l.jobs()
+		l.alerts()
 		l.wellness()
 	}
 	return l.result()
@@ -168,8 +185,10 @@ func (l *look) add(f Finding, pod *Pod) {
 		f.Pods, f.AffectedPods = []string{pod.Name}, 1
 		f.CurrentOnly, f.OldOnly = l.rollout.isCurrent(pod), l.rollout.isOld(pod)
 	}
+	f.LostNode = l.lostNode(f.Reason, pod)
 	for i := range l.findings {
-		if l.findings[i].Reason == f.Reason && l.findings[i].Container == f.Container {
+		if l.findings[i].Reason == f.Reason && l.findings[i].Container == f.Container && l.findings[i].Alert == f.Alert {
+			l.findings[i].LostNode = l.firstLost(l.findings[i].LostNode, f.LostNode)
 			l.findings[i].join(f)
 			return
 		}
@@ -177,6 +196,41 @@ func (l *look) add(f Finding, pod *Pod) {
 	if len(l.findings) < maxFindings {
 		l.findings = append(l.findings, f)
 	}
+}
+
+// lostNode is the lost node that a pod is on; for what shows on no node, the first on which the workload has a pod.
+func (l *look) lostNode(reason v1alpha1.SignalReason, pod *Pod) string {
+	switch {
+	case len(l.LostNodes) == 0 || !ofNode(reason):
+		return ""
+	case !ofWorkload(reason):
+		if pod != nil && !l.LostNodes[pod.Node].IsZero() {
+			return pod.Node
+		}
+		return ""
+	}
+	first := ""
+	for _, pod := range l.Pods {
+		if l.LostNodes[pod.Node].IsZero() {
+			continue
+		}
+		if first == "" {
+			first = pod.Node
+		}
+		first = l.firstLost(first, pod.Node)
+	}
+	return first
+}
+
+// firstLost is that of two lost nodes that was lost first; none where one of them is none.
+func (l *look) firstLost(a, b string) string {
+	if a == "" || b == "" {
+		return ""
+	}
+	if cmp.Or(l.LostNodes[a].Compare(l.LostNodes[b]), cmp.Compare(a, b)) <= 0 {
+		return a
+	}
+	return b
 }
 
 func (l *look) notFuture(t time.Time) time.Time {
@@ -235,19 +289,21 @@ func firstNames(names []string, name string) []string {
 
 func (l *look) result() Result {
 	slices.SortFunc(l.findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(rank(a.Reason), rank(b.Reason)), cmp.Compare(a.Container, b.Container))
+		return cmp.Or(cmp.Compare(rank(a.Reason), rank(b.Reason)), cmp.Compare(a.Container, b.Container), cmp.Compare(a.Alert, b.Alert))
 	})
 	for i := range l.findings {
 		if l.findings[i].Count == 0 {
 			l.findings[i].Count = max(l.findings[i].AffectedPods, 1)
 		}
 	}
-	if len(l.findings) > 0 {
+	// That an alert fires does not make what was seen to be well unwell.
+	if slices.ContainsFunc(l.findings, func(f Finding) bool { return f.Reason != v1alpha1.SignalAlertFiring }) {
 		l.well = Wellness{}
 	}
 	slices.Sort(l.wantWarnings)
 	return Result{
 		Findings: l.findings, Well: l.well, Cures: l.cures, Gone: l.isGone, NextLook: l.next,
+		RollingOut:   l.rollout.inProgress,
 		WantWarnings: l.wantWarnings[:min(len(l.wantWarnings), maxWantWarnings)], History: l.history,
 	}
 }

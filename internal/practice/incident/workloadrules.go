@@ -196,6 +196,8 @@ type Node struct {
 	Since           time.Time
 	// Leaving: cordoned, tainted for removal or being deleted.
 	Leaving bool
+	// Workloads that have pods on it, as the observer counts them.
+	Workloads int32
 }
 
 // NodeFrom is what signals need of a node.
@@ -231,9 +233,14 @@ func (l *look) node() {
 		l.well = Wellness{Evident: true, Since: l.notFuture(n.Since)}
 	case n.Ready == "" || n.Leaving:
 	case l.over(l.notFuture(n.Since), l.settings.NodeLost):
-		l.add(Finding{
-			Reason: v1alpha1.SignalNodeLost, Since: n.Since, LastAt: l.now,
-			Message: fmt.Sprintf("Ready is %s: %s: %s", n.Ready, n.Reason, n.Message),
-		}, nil)
+		f := Finding{
+			Reason: v1alpha1.SignalNodeLost, Since: n.Since, LastAt: l.now, Count: 1,
+			Message: fmt.Sprintf("Ready is %s: %s: %s", n.Ready, n.Reason, n.Message), Workloads: n.Workloads,
+		}
+		for _, pod := range l.Pods {
+			f.AffectedPods++
+			f.Pods = firstNames(f.Pods, clip(pod.Namespace+"/"+pod.Name, maxObjectName))
+		}
+		l.add(f, nil)
 	}
 }

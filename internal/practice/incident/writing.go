@@ -47,7 +47,7 @@ func withoutCounts(signals []v1alpha1.Signal) []v1alpha1.Signal {
 	out := make([]v1alpha1.Signal, 0, len(signals))
 	for _, s := range signals {
 		out = append(out, v1alpha1.Signal{
-			Reason: s.Reason, Container: s.Container, Since: s.Since, ClearedAt: s.ClearedAt,
+			Reason: s.Reason, Container: s.Container, Alert: s.Alert, Since: s.Since, ClearedAt: s.ClearedAt,
 		})
 	}
 	return out

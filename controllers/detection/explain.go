@@ -1,0 +1,112 @@
+package detection
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+	"github.com/itil-dev/itil-operator/internal/practice/incident"
+	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
+)
+
+// learn takes in a version of an Incident and looks again at what it explains, or no longer does.
+func (r *Reconciler) learn(i *v1alpha1.Incident) news {
+	n := r.incidents.put(i)
+	r.spread(types.NamespacedName{Namespace: i.Namespace, Name: i.Name}, n)
+	return n
+}
+
+// unlearn forgets one that is gone.
+func (r *Reconciler) unlearn(i *v1alpha1.Incident) news {
+	n := r.incidents.remove(i)
+	r.spread(types.NamespacedName{Namespace: i.Namespace, Name: i.Name}, n)
+	return n
+}
+
+// spread looks again at the open Incidents that one may explain, and at those that it did.
+func (r *Reconciler) spread(name types.NamespacedName, n news) {
+	if !n.stirred {
+		return
+	}
+	for _, key := range r.incidents.childrenOf(name) {
+		r.enqueue(key)
+	}
+	if n.now.node != "" {
+		_, keys := r.pods.on(n.now.node)
+		r.enqueueOpen(keys)
+	}
+	for _, service := range n.now.services {
+		for _, d := range r.Inventory.Dependents(service) {
+			if d.Strength == v1alpha1.DependencyHard && d.Group == "" {
+				r.enqueueOpen(r.Inventory.Members(d.Name))
+				r.enqueueOpen([]configuration.Key{incident.ServiceKey(d.Name.Namespace, d.Name.Name)})
+			}
+		}
+	}
+}
+
+func (r *Reconciler) enqueueOpen(keys []configuration.Key) {
+	for _, key := range keys {
+		if r.incidents.hasOpen(key) {
+			r.enqueue(key)
+		}
+	}
+}
+
+// gatherLost finds which of the nodes that the workload has pods on are lost. One that was removed explains nothing any
+// more: what it left behind must be looked at.
+func (r *Reconciler) gatherLost(ctx context.Context, in *input) error {
+	if !r.incidents.anyLost() {
+		return nil
+	}
+	looked := map[string]bool{}
+	for _, pod := range in.Pods {
+		if pod.Node == "" || looked[pod.Node] {
+			continue
+		}
+		looked[pod.Node] = true
+		c, lost := r.incidents.lostNode(pod.Node)
+		if !lost {
+			continue
+		}
+		err := r.Client.Get(ctx, client.ObjectKey{Name: pod.Node}, &corev1.Node{})
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read node %s: %w", pod.Node, err)
+		}
+		if in.LostNodes == nil {
+			in.LostNodes = map[string]time.Time{}
+		}
+		in.LostNodes[pod.Node] = c.Began
+	}
+	return nil
+}
+
+// candidates are the open Incidents that may explain what was found: of lost nodes that the workload has pods on, and
+// of what its service cannot do without.
+func (r *Reconciler) candidates(in *input) []incident.Candidate {
+	var out []incident.Candidate
+	for node := range in.LostNodes {
+		if c, lost := r.incidents.lostNode(node); lost {
+			out = append(out, c)
+		}
+	}
+	if in.service == nil {
+		return out
+	}
+	for _, d := range in.service.DependsOn {
+		if d.Strength == v1alpha1.DependencyHard && d.Group == "" && d.On != (servicelevel.ServiceName{}) {
+			out = append(out, r.incidents.onService(d.On)...)
+		}
+	}
+	return out
+}

@@ -1,0 +1,143 @@
+package incident
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+)
+
+// Candidate is an Incident that may explain others: of a lost node, or of what a service cannot do without.
+type Candidate struct {
+	Ref v1alpha1.NamespacedReference
+	// Node that is lost; empty: it is about a hard dependency.
+	Node string
+	// Began is when what is wrong with it began.
+	Began time.Time
+}
+
+// precedes orders candidates by when they began; at the same time by name, so that two never explain each other.
+func (c *Candidate) precedes(other *Candidate) bool {
+	return cmp.Or(c.Began.Compare(other.Began), compareRefs(c.Ref, other.Ref)) < 0
+}
+
+func compareRefs(a, b v1alpha1.NamespacedReference) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+}
+
+// ofNode reports whether the loss of a node may show so: not what is wrong with an image, a configuration or a program.
+func ofNode(reason v1alpha1.SignalReason) bool {
+	switch reason {
+	case v1alpha1.SignalNotReady, v1alpha1.SignalStuckTerminating, v1alpha1.SignalEvicted, v1alpha1.SignalPodFailed,
+		v1alpha1.SignalSandboxFailed, v1alpha1.SignalVolumeUnavailable:
+		return true
+	default:
+		return ofWorkload(reason)
+	}
+}
+
+// ofWorkload reports whether it shows on pods that have no node yet, or on the workload itself.
+func ofWorkload(reason v1alpha1.SignalReason) bool {
+	switch reason {
+	case v1alpha1.SignalUnschedulable, v1alpha1.SignalReplicasMissing, v1alpha1.SignalRolloutStuck,
+		v1alpha1.SignalJobOverdue, v1alpha1.SignalAlertFiring:
+		return true
+	default:
+		return false
+	}
+}
+
+// ofDependency reports whether that something it needs does not answer may show so: the program runs and gives up.
+func ofDependency(reason v1alpha1.SignalReason) bool {
+	switch reason {
+	case v1alpha1.SignalCrashLooping, v1alpha1.SignalInitFailed, v1alpha1.SignalPodFailed, v1alpha1.SignalJobFailed,
+		v1alpha1.SignalJobOverdue, v1alpha1.SignalNotReady, v1alpha1.SignalRolloutStuck, v1alpha1.SignalAlertFiring:
+		return true
+	default:
+		return false
+	}
+}
+
+// explains reports whether a candidate explains a finding. Of a rollout whose new pods alone fail, the new template is
+// the likelier cause than what all of them depend on.
+func (c *Candidate) explains(f *Finding, r *Result) bool {
+	if c.Node == "" {
+		return ofDependency(f.Reason) && !c.Began.After(f.Since) && (!r.RollingOut || !f.CurrentOnly)
+	}
+	// The node was silent for a while before it counted as lost.
+	if c.Began.After(f.Since.Add(clockTolerance)) || !ofNode(f.Reason) {
+		return false
+	}
+	return f.LostNode != ""
+}
+
+// Parent is the Incident that explains all that fails now: the first of those that explain each of its findings, a
+// lost node before a dependency. None where something is not explained: that must be looked at on its own. What no
+// longer fails keeps the parent it had.
+func Parent(before *v1alpha1.NamespacedReference, self v1alpha1.NamespacedReference, r Result, candidates []Candidate) *v1alpha1.NamespacedReference {
+	if len(r.Findings) == 0 {
+		return before
+	}
+	var parent *Candidate
+	for i := range r.Findings {
+		first := firstThatExplains(&r.Findings[i], &r, candidates, self)
+		if first == nil {
+			return nil
+		}
+		if parent == nil || (first.Node != "") == (parent.Node != "") && first.precedes(parent) ||
+			first.Node != "" && parent.Node == "" {
+			parent = first
+		}
+	}
+	if before != nil && slices.ContainsFunc(candidates, func(c Candidate) bool {
+		return c.Ref == *before && (c.Node != "") == (parent.Node != "")
+	}) {
+		// The one that it has explains it as well; its record need not be written again.
+		return before
+	}
+	ref := parent.Ref
+	return &ref
+}
+
+func firstThatExplains(f *Finding, r *Result, candidates []Candidate, self v1alpha1.NamespacedReference) *Candidate {
+	var first *Candidate
+	for i := range candidates {
+		c := &candidates[i]
+		if c.Ref == self || !c.explains(f, r) {
+			continue
+		}
+		mine := Candidate{Ref: self, Began: f.Since}
+		if c.Node == "" && !c.precedes(&mine) {
+			continue
+		}
+		if first == nil || first.Node == "" && c.Node != "" || (first.Node == "") == (c.Node == "") && c.precedes(first) {
+			first = c
+		}
+	}
+	return first
+}
+
+// BeganAt is when what is wrong now began: with the first of its active signals, else with the failure.
+func BeganAt(s *v1alpha1.IncidentStatus) time.Time {
+	var began time.Time
+	for i := range s.Signals {
+		if s.Signals[i].ClearedAt == nil && (began.IsZero() || s.Signals[i].Since.Time.Before(began)) {
+			began = s.Signals[i].Since.Time
+		}
+	}
+	if began.IsZero() && s.StartedAt != nil {
+		began = s.StartedAt.Time
+	}
+	return began
+}
+
+// Harms reports whether an Incident takes something from those who depend on its service: what still serves explains
+// nothing.
+func Harms(i *v1alpha1.Incident) bool {
+	impact := i.Status.Impact
+	if i.Spec.Impact != "" {
+		impact = i.Spec.Impact
+	}
+	return impact == v1alpha1.LevelHigh || impact == v1alpha1.LevelMedium
+}
