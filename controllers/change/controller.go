@@ -6,6 +6,7 @@ package change
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/kube/backout"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
 	kubepush "github.com/itil-dev/itil-operator/internal/kube/push"
 	practice "github.com/itil-dev/itil-operator/internal/practice/change"
@@ -37,6 +39,10 @@ type Reconciler struct {
 	Inventory *inventory.Inventory
 	Clock     clock.PassiveClock
 	Recorder  events.EventRecorder
+	// Restorer undoes what spec.backout.automatic asks to undo.
+	Restorer *backout.Restorer
+
+	revisions revisions
 }
 
 // SetupWithManager registers the reconciler, and the index by which it finds the Incidents that suspect a Change. The
@@ -88,7 +94,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, err
 	}
 	evaluation := practice.Evaluate(subject, now)
-	if err := r.apply(ctx, known, &evaluation); err != nil {
+	var undoing error
+	if len(evaluation.Restore) > 0 {
+		// The status that asks for it is one that was written, and so known to every replica of the gate.
+		subject.Restored, undoing = r.restore(ctx, known.Object, evaluation.Restore)
+		evaluation = practice.Evaluate(subject, now)
+	}
+	if err := errors.Join(r.apply(ctx, known, &evaluation), undoing); err != nil {
+		return ctrl.Result{}, err
+	}
+	if err := r.sweep(ctx, evaluation.Sweep); err != nil {
 		return ctrl.Result{}, err
 	}
 	if evaluation.Wake.IsZero() {
@@ -110,6 +125,7 @@ func (r *Reconciler) apply(ctx context.Context, known *inventory.Change, e *prac
 		return fmt.Errorf("writing the status of Change %s: %w", client.ObjectKeyFromObject(after), err)
 	case written:
 		r.tell(known.Object, e.Events)
+		countBackouts(&known.Object.Status, &e.Status)
 	}
 	for _, vote := range known.Agreed.Approvals {
 		if err := r.applyVote(ctx, vote, e.Votes[vote.Name], r.Clock.Now()); err != nil {

@@ -3,6 +3,7 @@ package change
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -152,10 +153,18 @@ func (f *Filer) next(ctx context.Context, filing *practice.Filing) {
 	}
 }
 
-// exists says whether the inventory knows the Change already.
+// exists says whether the inventory knows the Change already, or another one that may still go in for exactly the same:
+// a gate that decided in the instant in which that was made known may have seen its name taken, and not yet by what.
 func (f *Filer) exists(filing *practice.Filing) bool {
-	known, ok := f.Inventory.Change(nameOf(filing))
-	return ok && filing.Is(known.Object)
+	if known, ok := f.Inventory.Change(nameOf(filing)); ok && filing.Is(known.Object) {
+		return true
+	}
+	if filing.PreAuthorised || filing.Episode == 1 {
+		return false
+	}
+	return slices.ContainsFunc(f.Inventory.ChangesOf(practice.KeyOf(filing.Namespace, filing.Target.Workload)), func(other *inventory.Change) bool {
+		return other.Candidate.Ended == practice.NotEnded && other.Object.Labels[practice.LabelFiledFor] == practice.FiledForDenied && filing.Is(other.Object)
+	})
 }
 
 // allowed counts the filings of a workload.

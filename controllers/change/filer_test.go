@@ -152,3 +152,22 @@ func TestFilerGoesOnAfterAFailure(t *testing.T) {
 	f.File(filing("checkout", "11111111")) // the client tried again
 	g.Eventually(s.creations).Should(gomega.Equal(1))
 }
+
+func TestAGateThatSawTheNameTakenFilesNoSecond(t *testing.T) {
+	f, s := newFiler(t)
+	first := filing("checkout", "v1:aaaa")
+	f.Inventory.Put(first.Object())
+	again := filing("checkout", "v1:aaaa")
+	again.Episode = 2
+	f.queue()
+	f.next(t.Context(), &again)
+	if s.created != 0 {
+		t.Errorf("%d were made", s.created)
+	}
+	other := filing("checkout", "v1:bbbb")
+	other.Episode = 2
+	f.next(t.Context(), &other)
+	if s.created != 1 {
+		t.Errorf("%d were made for another template", s.created)
+	}
+}

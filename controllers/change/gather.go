@@ -53,7 +53,11 @@ func (r *Reconciler) gather(ctx context.Context, known *inventory.Change) (*prac
 	s.Neighbours = r.neighbours(services)
 	var err error
 	s.Suspicions, err = r.suspicions(ctx, client.ObjectKeyFromObject(known.Object))
-	return s, err
+	if err != nil {
+		return nil, err
+	}
+	s.Revisions = r.revisionFacts(ctx, s)
+	return s, nil
 }
 
 // world is what the gate would know of the workload as it is now.
@@ -69,7 +73,10 @@ func (r *Reconciler) world(key configuration.Key) *practice.World {
 
 // workload is what is known of a target; nothing where it neither exists nor is known to have existed.
 func (r *Reconciler) workload(key configuration.Key, world *practice.World) (practice.WorkloadFact, bool) {
-	fact := practice.WorkloadFact{Baselines: world.Baselines, Risk: world.Risk, ExhaustedBudgets: world.ExhaustedBudgets}
+	fact := practice.WorkloadFact{
+		Baselines: world.Baselines, FailedChanges: world.FailedChanges, Enforcement: world.Enforcement,
+		Risk: world.Risk, ExhaustedBudgets: world.ExhaustedBudgets,
+	}
 	w, exists := r.Inventory.Workload(key)
 	if exists {
 		fact.Workload = w
@@ -171,7 +178,10 @@ func (r *Reconciler) suspicions(ctx context.Context, name types.NamespacedName) 
 	var out []practice.Suspicion
 	for i := range incidents.Items {
 		incident := &incidents.Items[i]
-		s := practice.Suspicion{Namespace: incident.Namespace, Name: incident.Name, Priority: incident.Status.Priority}
+		s := practice.Suspicion{
+			Namespace: incident.Namespace, Name: incident.Name, Priority: incident.Status.Priority,
+			Confidence: incident.Status.SuspectedChange.Confidence, Open: isOpen(incident),
+		}
 		if at := incident.Status.StartedAt; at != nil {
 			s.At = at.Time
 		}
@@ -181,6 +191,10 @@ func (r *Reconciler) suspicions(ctx context.Context, name types.NamespacedName) 
 		return a.At.Compare(b.At)
 	})
 	return out, nil
+}
+
+func isOpen(incident *v1alpha1.Incident) bool {
+	return incident.Status.State != v1alpha1.IncidentResolved && incident.Status.State != v1alpha1.IncidentClosed
 }
 
 // concerned names the Changes whose status may differ after an event of the inventory.

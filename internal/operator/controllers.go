@@ -21,6 +21,7 @@ import (
 	"github.com/itil-dev/itil-operator/controllers/sla"
 	"github.com/itil-dev/itil-operator/internal/admission"
 	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/kube/backout"
 	incidentpractice "github.com/itil-dev/itil-operator/internal/practice/incident"
 	problempractice "github.com/itil-dev/itil-operator/internal/practice/problem"
 )
@@ -57,7 +58,10 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 		Rules: incidentpractice.DefaultRules(), Concurrency: o.Concurrency,
 	}
 	tally := &changepolicy.Tally{Client: c, Clock: clk}
-	changes := &change.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder}
+	changes := &change.Reconciler{
+		Client: c, Inventory: inv, Clock: clk, Recorder: recorder,
+		Restorer: &backout.Restorer{Reader: mgr.GetAPIReader(), Client: c},
+	}
 	problems := &problem.Reconciler{Client: c, Clock: clk, Recorder: recorder, Rules: problempractice.DefaultRules}
 	withContext := func(setUp func(context.Context, ctrl.Manager) error) func(ctrl.Manager) error {
 		return func(mgr ctrl.Manager) error { return setUp(ctx, mgr) }

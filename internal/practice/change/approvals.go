@@ -173,7 +173,7 @@ const maxIgnored = 256
 func (b *ballot) tally(out *Approval, sorted []*v1alpha1.ChangeApproval, ignored []string) {
 	demands := append(slices.Clone(b.clauses), clause{Quorum: Quorum{Required: b.minimum}})
 	short := int32(0)
-	var missing []string
+	var missing []lack
 	for i := range demands {
 		c := &demands[i]
 		var granted int32
@@ -188,16 +188,58 @@ func (b *ballot) tally(out *Approval, sorted []*v1alpha1.ChangeApproval, ignored
 		}
 		if lacking := c.Required - granted; lacking > 0 {
 			short = max(short, lacking)
-			missing = append(missing, plural(int(lacking), "vote")+fromGroups(c.Groups))
+			missing = append(missing, lack{lacking, c.Groups})
 		}
 	}
 	out.Granted = out.Required - short
-	slices.Sort(missing)
-	out.Missing = strings.Join(slices.Compact(missing), " and ")
+	out.Missing = lackWords(missing)
 	out.Approved = short == 0 && out.Rejected == nil
 	if !out.Approved {
 		out.At = time.Time{}
 	}
+}
+
+// lack is that so many votes are missing, from some groups; no groups: from anybody.
+type lack struct {
+	votes  int32
+	groups []string
+}
+
+// within says whether who makes up for another lack makes up for this one as well.
+func (a *lack) within(b *lack) bool {
+	narrower := len(a.groups) == 0 || len(b.groups) > 0 && !slices.ContainsFunc(b.groups, func(g string) bool { return !slices.Contains(a.groups, g) })
+	return a.votes <= b.votes && narrower
+}
+
+// lackWords says what is missing, each vote once: "2 votes, 1 of them from sre-leads".
+func lackWords(missing []lack) string {
+	slices.SortFunc(missing, func(a, b lack) int {
+		return cmp.Or(cmp.Compare(len(a.groups), len(b.groups)), slices.Compare(a.groups, b.groups), cmp.Compare(b.votes, a.votes))
+	})
+	var kept []lack
+	for i := range missing {
+		implied := slices.ContainsFunc(kept, func(k lack) bool { return missing[i].within(&k) }) ||
+			slices.ContainsFunc(missing[i+1:], func(m lack) bool { return missing[i].within(&m) })
+		if !implied {
+			kept = append(kept, missing[i])
+		}
+	}
+	anybody := ""
+	var words []string
+	for i := range kept {
+		switch k := &kept[i]; {
+		case len(k.groups) == 0:
+			anybody = plural(int(k.votes), "vote") + ", "
+		case anybody != "":
+			words = append(words, itoa(k.votes)+" of them"+fromGroups(k.groups))
+		default:
+			words = append(words, plural(int(k.votes), "vote")+fromGroups(k.groups))
+		}
+	}
+	if len(words) == 0 {
+		return strings.TrimSuffix(anybody, ", ")
+	}
+	return anybody + strings.Join(words, " and ")
 }
 
 // groups that votes must come from, by name; empty: any.

@@ -2,11 +2,14 @@ package change
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 )
 
 const (
@@ -25,6 +28,9 @@ func Explain(r *Request, w *World, d *Decision) Denial {
 		lines = append(lines, line)
 	}
 	lines = append(lines, reasonLines(d)...)
+	if line := digestLine(r, w); line != "" {
+		lines = append(lines, line)
+	}
 	if line := nextLine(w, d); line != "" {
 		lines = append(lines, line)
 	}
@@ -45,6 +51,24 @@ func Explain(r *Request, w *World, d *Decision) Denial {
 		out.RetryAfterSeconds = int32((wait + second - 1) / second)
 	}
 	return out
+}
+
+// digestLine recommends digests for images that are new and named by tag.
+func digestLine(r *Request, w *World) string {
+	if r.New == nil || !configuration.Claimable(r.Key.Kind) {
+		return ""
+	}
+	base := agreed(w.Baselines)
+	var tagged []string
+	for _, container := range slices.Sorted(maps.Keys(r.New.Images)) {
+		if unpinned(container, r.New.Images[container], base) {
+			tagged = append(tagged, container)
+		}
+	}
+	if len(tagged) == 0 {
+		return ""
+	}
+	return "Better named by digest (image@sha256:...): the image of " + list(tagged[:min(len(tagged), shownReasons)]) + ". What a tag means can become another after the approval."
 }
 
 func ruleLine(r *Request, w *World) string {
@@ -181,16 +205,16 @@ func nextLine(w *World, d *Decision) string {
 
 // step says what the user should do about a denial.
 func (f *draft) step(d *Decision, nearest *Candidate) string {
-	look := fmt.Sprintf("kubectl get chg %s -n %s -o jsonpath='{.status.nextStep}'", d.Change, f.request.Key.Namespace)
+	name := f.request.Key.Namespace + "/" + d.Change
 	switch {
 	case f.standIn:
 		return ""
 	case nearest != nil && nearest.Ended == EndedRejected:
 		return "Change the manifest, or create a Change of your own for this template and have it approved."
 	case nearest != nil && nearest.Approval.Approved:
-		return "Retry when the gate is open: " + look
+		return "Retry when the gate is open: kubectl itil why " + nameOf(f.request.Key) + " -n " + f.request.Key.Namespace
 	case d.Change != "":
-		return "Approve: " + look
+		return "Approve: kubectl itil approve " + name
 	case d.Verdict != Denied:
 		return "File a Change for it before enforcement is switched to Enforce."
 	case f.limited():

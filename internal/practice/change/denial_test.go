@@ -34,14 +34,16 @@ func TestExplain(t *testing.T) {
 			given: situated(policies(policy("p", leads, officeHours)), given(fridayEvening)), hours: 20,
 			want: `deployment shop/checkout is governed by Service checkout (tier 1): no approved Change covers image app=registry.shop.example/checkout:2.4.0 (template v1:` + v24.Hash[3:11] + `).
 Change shop/` + name + ` was filed for you; it needs 2 approvals from sre-leads (risk High: tier 1, 2 dependents, later minor version image of app, Monday evening, image of app by tag, not by digest).
-Approve: kubectl get chg ` + name + ` -n shop -o jsonpath='{.status.nextStep}'`,
+Better named by digest (image@sha256:...): the image of app. What a tag means can become another after the approval.
+Approve: kubectl itil approve shop/` + name,
 		},
 		"an approved Change waits for its window": {
 			given: situated(policies(policy("p", officeHours)), approved(window(1, 40))), hours: 7, retry: 3600,
 			want: `deployment shop/checkout is governed by Service checkout (tier 1): no approved Change covers image app=registry.shop.example/checkout:2.4.0 (template v1:` + v24.Hash[3:11] + `).
 Change shop/checkout-2-4 is for exactly this.
 Change checkout-2-4: the change window of ChangePolicy p (Calendar office) is closed.
-Retry when the gate is open: kubectl get chg checkout-2-4 -n shop -o jsonpath='{.status.nextStep}'    Next window: 2026-11-23 08:00 UTC`,
+Better named by digest (image@sha256:...): the image of app. What a tag means can become another after the approval.
+Retry when the gate is open: kubectl itil why deployment/checkout -n shop    Next window: 2026-11-23 08:00 UTC`,
 		},
 		"a Change was rejected": {
 			given: situated(func(s *situation) {
@@ -51,6 +53,7 @@ Retry when the gate is open: kubectl get chg checkout-2-4 -n shop -o jsonpath='{
 			want: `deployment shop/checkout is governed by Service checkout (tier 1): no approved Change covers image app=registry.shop.example/checkout:2.4.0 (template v1:` + v24.Hash[3:11] + `).
 Change shop/checkout-2-4 is for exactly this.
 Change checkout-2-4: it was rejected by bob: field[31m is fixed .
+Better named by digest (image@sha256:...): the image of app. What a tag means can become another after the approval.
 Change the manifest, or create a Change of your own for this template and have it approved.`,
 		},
 		"the Change is about other things": {
@@ -58,7 +61,8 @@ Change the manifest, or create a Change of your own for this template and have i
 			want: `deployment shop/checkout is governed by Service checkout (tier 1): no approved Change covers image app=registry.shop.example/checkout:2.4.0, more of the template (template v1:` + v24env.Hash[3:11] + `).
 Change shop/checkout-` + v24env.Hash[3:11] + ` would be filed for you; it needs 2 approvals (risk High: changes more than images, tier 1, later minor version image of app, image of app by tag, not by digest).
 Change checkout-2-4: it names images alone, and more of the template differs from the baseline: that needs templateHash.
-Approve: kubectl get chg checkout-` + v24env.Hash[3:11] + ` -n shop -o jsonpath='{.status.nextStep}'`,
+Better named by digest (image@sha256:...): the image of app. What a tag means can become another after the approval.
+Approve: kubectl itil approve shop/checkout-` + v24env.Hash[3:11],
 		},
 		"a pod that passes for another's": {
 			given: situated(given(func(w *World) {

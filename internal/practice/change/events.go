@@ -2,6 +2,9 @@ package change
 
 import (
 	"fmt"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 )
@@ -25,6 +28,10 @@ func (l *life) events() []Event {
 			who = " by " + im.By
 		}
 		add(false, "WentIn", "Implement", fmt.Sprintf("%s/%s: %s%s", im.Workload.Kind, im.Workload.Name, shortDigest(im.TemplateHash), who))
+	}
+	l.backoutEvents(add)
+	if l.reviewOverdue() && !l.wasOverdue() {
+		add(true, "ReviewOverdue", "Review", "the post-implementation review was due "+l.Rules.show(l.reviewDue()))
 	}
 	if o := l.status.Outcome; o != l.before.Outcome && o != "" {
 		bad := o == v1alpha1.OutcomeUnsuccessful || o == v1alpha1.OutcomeRolledBack
@@ -52,4 +59,39 @@ func (l *life) stateEvent(add func(warning bool, reason, action, note string)) {
 	case v1alpha1.ChangeClosed:
 		add(false, "Closed", "Close", "it has ended")
 	}
+}
+
+func (l *life) backoutEvents(add func(warning bool, reason, action, note string)) {
+	b := l.status.Backout
+	if b == nil {
+		return
+	}
+	var before []v1alpha1.ChangeBackoutTarget
+	if l.before.Backout == nil {
+		add(true, "BackoutStarted", "BackOut", b.Why+": it covers nothing any more, and what went in goes back")
+	} else {
+		before = l.before.Backout.Targets
+	}
+	for i := range b.Targets {
+		t := &b.Targets[i]
+		if i < len(before) && before[i].State == t.State {
+			continue
+		}
+		name := nameOf(KeyOf(l.Change.Namespace, t.Workload))
+		switch t.State {
+		case v1alpha1.ChangeBackoutRestored:
+			add(true, "Restored", "BackOut", name+" has template "+shortDigest(t.To)+" again")
+		case v1alpha1.ChangeBackoutVerified:
+			add(false, "BackedOut", "BackOut", name+" is ready with template "+shortDigest(t.To)+" again")
+		case v1alpha1.ChangeBackoutNotPossible, v1alpha1.ChangeBackoutFailed, v1alpha1.ChangeBackoutSuperseded:
+			add(true, "BackoutFailed", "BackOut", name+" is not back: "+t.Why)
+		case v1alpha1.ChangeBackoutPending:
+		}
+	}
+}
+
+func (l *life) wasOverdue() bool {
+	return slices.ContainsFunc(l.before.Conditions, func(c metav1.Condition) bool {
+		return c.Type == v1alpha1.ConditionReviewOverdue && c.Status == metav1.ConditionTrue
+	})
 }

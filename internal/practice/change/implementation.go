@@ -216,9 +216,11 @@ func (l *life) outcome() v1alpha1.Outcome {
 	switch {
 	case isRecord(l.Change), !began && l.canceled(), !began && l.candidate.Ended == EndedRejected:
 		return ""
-	case l.any(v1alpha1.RolloutRolledBack):
+	case l.backingOut():
+		return ""
+	case l.any(v1alpha1.RolloutRolledBack), l.backedOut():
 		return v1alpha1.OutcomeRolledBack
-	case l.suspectedOf(true) && began:
+	case l.status.Backout != nil, l.suspectedOf(true) && began:
 		return v1alpha1.OutcomeUnsuccessful
 	case !began && over:
 		return v1alpha1.OutcomeNotImplemented
@@ -326,7 +328,7 @@ func (l *life) wentIn(w v1alpha1.WorkloadReference) bool {
 // suspectedOf says whether an Incident suspects it: a grave one (P1, P2), or any.
 func (l *life) suspectedOf(grave bool) bool {
 	return slices.ContainsFunc(l.Suspicions, func(s Suspicion) bool {
-		return !grave || s.Priority == v1alpha1.PriorityP1 || s.Priority == v1alpha1.PriorityP2
+		return !grave || s.grave()
 	})
 }
 

@@ -23,6 +23,10 @@ type Subject struct {
 	Concurrency Concurrency
 	// Suspicions are the Incidents that suspect it.
 	Suspicions []Suspicion
+	// Revisions are what Kubernetes keeps of the templates that Goals names; those that could not be read are left out.
+	Revisions map[configuration.Key]RevisionFact
+	// Restored is what became of what the evaluation before this one, of the same status, asked to be restored.
+	Restored map[configuration.Key]Restored
 }
 
 // WorkloadFact is what is known of a target.
@@ -31,7 +35,11 @@ type WorkloadFact struct {
 	Workload *configuration.Workload
 	// Baselines of it, the newest first.
 	Baselines []v1alpha1.Baseline
-	Risk      RiskFacts
+	// FailedChanges are the names, of those in Baselines, that ended Unsuccessful or RolledBack.
+	FailedChanges []string
+	// Enforcement that applies to it.
+	Enforcement v1alpha1.Enforcement
+	Risk        RiskFacts
 	// ExhaustedBudgets are the Services that claim it and whose error budget is spent.
 	ExhaustedBudgets []string
 }
@@ -47,8 +55,17 @@ type Neighbour struct {
 type Suspicion struct {
 	Namespace, Name string
 	Priority        v1alpha1.Priority
+	// Confidence of the suspicion.
+	Confidence v1alpha1.Confidence
+	// Open: neither Resolved nor Closed.
+	Open bool
 	// At is when the failure began.
 	At time.Time
+}
+
+// grave says whether it makes a Change unsuccessful.
+func (s *Suspicion) grave() bool {
+	return s.Priority == v1alpha1.PriorityP1 || s.Priority == v1alpha1.PriorityP2
 }
 
 // Evaluation is what a Change's status comes to.
@@ -60,6 +77,11 @@ type Evaluation struct {
 	Votes map[string]VoteStatus
 	// Events that follow from the difference to the status before.
 	Events []Event
+	// Restore are earlier templates to be put back now, in this order. What becomes of each is to be told by another
+	// evaluation, in Subject.Restored.
+	Restore []Restoration
+	// Sweep are workloads whose broken pods of the template undone are to be deleted, once the status is written.
+	Sweep []Restoration
 	// Wake is when the status may become another without anybody's doing; zero: never.
 	Wake time.Time
 }
@@ -87,13 +109,14 @@ func Evaluate(s *Subject, now time.Time) Evaluation {
 	l := newLife(s, now)
 	l.assess()
 	l.authorise()
+	l.backOut()
 	l.conflicts()
 	l.conclude()
 	l.decideState()
 	l.prepare()
 	l.conditions()
 	l.status.NextStep = brief(l.nextStep(), maxNextStep)
-	return Evaluation{Status: l.status, Candidate: l.candidate, Votes: l.votes, Events: l.events(), Wake: l.wake.at}
+	return Evaluation{Status: l.status, Candidate: l.candidate, Votes: l.votes, Events: l.events(), Restore: l.restore, Sweep: l.sweep, Wake: l.wake.at}
 }
 
 const maxNextStep = 1024
@@ -114,7 +137,9 @@ type life struct {
 	blocked report
 	// lacks names what must be mended before it can be assessed.
 	lacks []string
-	wake  wake
+	// restore and sweep are what is to be done of a backout.
+	restore, sweep []Restoration
+	wake           wake
 }
 
 func newLife(s *Subject, now time.Time) *life {
@@ -128,6 +153,8 @@ func newLife(s *Subject, now time.Time) *life {
 		CausedIncidents:    before.CausedIncidents,
 		Outcome:            before.Outcome,
 		ClosedAt:           before.ClosedAt,
+		FirstApprovedAt:    before.FirstApprovedAt,
+		ReviewDueAt:        before.ReviewDueAt,
 	}
 	if !l.edited {
 		l.status.Risk, l.status.Diff, l.status.ApprovedAt, l.status.Approvals = before.Risk, before.Diff, before.ApprovedAt, before.Approvals
@@ -288,6 +315,9 @@ func (l *life) authorise() {
 	case l.preauthorised():
 		l.status.Approvals = &v1alpha1.Approvals{Summary: "0/0", Votes: a.Votes}
 	}
+	if l.status.FirstApprovedAt == nil && l.status.Approvals != nil && l.status.Approvals.Required > 0 {
+		l.status.FirstApprovedAt = l.status.ApprovedAt
+	}
 	l.prepare()
 	if w := l.candidate.Window; !w.IsZero() {
 		l.status.Window = &v1alpha1.EffectiveWindow{Start: timestamp(w.From), End: timestamp(w.To)}
@@ -327,6 +357,35 @@ func (l *life) decideState() {
 	if s.State == v1alpha1.ChangeClosed && l.Change.Spec.Review != nil {
 		s.Outcome = l.Change.Spec.Review.Outcome
 	}
+	l.dueReview()
+}
+
+// dueReview records when the review is due, from when it is owed: a policy that becomes another later does not alter it.
+func (l *life) dueReview() {
+	s := &l.status
+	if s.State != v1alpha1.ChangeReview {
+		s.ReviewDueAt = ""
+		return
+	}
+	if s.ReviewDueAt == "" {
+		s.ReviewDueAt = timestamp(l.now.Add(l.Rules.reviewWithin()))
+	}
+	l.wake.add(l.reviewDue())
+}
+
+// reviewDue is when the review is due; zero where none is owed.
+func (l *life) reviewDue() time.Time {
+	due, err := ParseTime(l.status.ReviewDueAt)
+	if err != nil {
+		return time.Time{}
+	}
+	return due
+}
+
+// reviewOverdue says whether a review is owed and was due before now.
+func (l *life) reviewOverdue() bool {
+	due := l.reviewDue()
+	return !due.IsZero() && !l.now.Before(due)
 }
 
 func (l *life) stateOf() v1alpha1.ChangeState {

@@ -275,7 +275,7 @@ func TestWaysToEnd(t *testing.T) {
 		"the rollout fails": func(x teller) {
 			s := x.implementing().at(2)
 			s.runs(stuck, s.broughtIn(v24)).is(v1alpha1.ChangeImplement).condition(v1alpha1.ConditionImplemented, metav1.ConditionFalse, "Failed")
-			s.at(3).is(v1alpha1.ChangeReview).outcome(v1alpha1.OutcomeUnsuccessful).nextStepHas("kubectl patch chg checkout-2-4 -n shop --type merge", "Unsuccessful")
+			s.at(3).is(v1alpha1.ChangeReview).outcome(v1alpha1.OutcomeUnsuccessful).nextStepHas("kubectl itil change review shop/checkout-2-4 --outcome Unsuccessful")
 			s.at(4).edit(review).is(v1alpha1.ChangeClosed).outcome(v1alpha1.OutcomeSuccessfulWithIssues)
 		},
 		"the rollout recovers in time": func(x teller) {

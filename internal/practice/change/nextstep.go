@@ -25,19 +25,23 @@ func (l *life) nextStep() string {
 	case v1alpha1.ChangeReview:
 		return l.howToReview()
 	case v1alpha1.ChangeRejected:
-		return "Edit spec, which makes a new version to vote on, or file another Change."
+		return capital(l.rejection(), true) + ". Edit spec, which makes a new version to vote on (kubectl edit chg " + l.Change.Name + " -n " + l.Change.Namespace + "), or file another Change."
 	case v1alpha1.ChangeCanceled:
 		return ""
 	case v1alpha1.ChangeClosed:
 		if l.status.Outcome == v1alpha1.OutcomeRolledBack {
-			return "Find out why it was rolled back: open a Problem with changeRefs naming this Change. Going forward again needs another Change."
+			return l.proposeProblem()
 		}
 	}
 	return ""
 }
 
-func (l *life) command(verb string) string {
-	return "kubectl " + verb + " chg " + l.Change.Name + " -n " + l.Change.Namespace
+// ref is the Change as the arguments of kubectl itil name it.
+func (l *life) ref() string { return l.Change.Namespace + "/" + l.Change.Name }
+
+// proposeProblem says how to open one: the operator does not, since a rollback is no cause.
+func (l *life) proposeProblem() string {
+	return "Find out why it was rolled back: open a Problem whose spec.changeRefs names " + l.Change.Name + ". Going forward again needs another Change."
 }
 
 // howToApprove is a manifest that a shell fills in with the approver's own name.
@@ -46,7 +50,7 @@ func (l *life) howToApprove() string {
 	if l.candidate.Type == v1alpha1.ChangeEmergency && len(a.Missing) > 0 && a.Granted >= a.Required {
 		return "Not approved: it lacks " + a.Missing + "."
 	}
-	intro := fmt.Sprintf("Lacks %s. Read it (%s), then approve:\n", a.Missing, l.command("describe"))
+	intro := fmt.Sprintf("Lacks %s. Read it and vote: kubectl itil approve %s (or reject). Without the plugin:\n", a.Missing, l.ref())
 	manifest := approval{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ChangeApproval"}
 	manifest.Metadata.GenerateName, manifest.Metadata.Namespace = l.Change.Name+"-", l.Change.Namespace
 	manifest.Spec.ChangeRef.Name = v1alpha1.ObjectName(l.Change.Name)
@@ -64,7 +68,7 @@ func (l *life) howToApprove() string {
 	}
 	step := intro + "kubectl create -f - <<EOF\n" + data + "\nEOF"
 	if len(step) > maxNextStep {
-		return fmt.Sprintf("Lacks %s. Read it, then create a ChangeApproval with changeRef.name %s and its status.digest.", a.Missing, brief(l.Change.Name, maxShownName))
+		return fmt.Sprintf("Lacks %s. Read it and vote: kubectl itil approve %s (or reject).", a.Missing, l.ref())
 	}
 	return step
 }
@@ -124,6 +128,9 @@ func (l *life) whatIsAwaited() string {
 }
 
 func (l *life) howToImplement() string {
+	if l.status.Backout != nil {
+		return "Nothing to do: it failed (" + l.status.Backout.Why + ") and goes back by itself."
+	}
 	if l.pending() == 0 {
 		if l.any(v1alpha1.RolloutInProgress) {
 			return "Watch its rollout."
@@ -151,5 +158,35 @@ func (l *life) howToReview() string {
 	if outcome == "" {
 		outcome = v1alpha1.OutcomeSuccessful
 	}
-	return fmt.Sprintf(`Write the review: %s --type merge -p '{"spec":{"review":{"outcome":"%s","notes":"what we learnt"}}}'`, l.command("patch"), outcome)
+	var steps []string
+	if l.reviewOverdue() {
+		steps = append(steps, "Overdue since "+l.Rules.show(l.reviewDue())+".")
+	}
+	if l.status.Outcome != v1alpha1.OutcomeRolledBack {
+		if undo := l.howToUndo(); undo != "" {
+			steps = append(steps, undo)
+		}
+	}
+	steps = append(steps, fmt.Sprintf("Write the review: kubectl itil change review %s --outcome %s -m 'what we learnt'", l.ref(), outcome))
+	if l.status.Outcome == v1alpha1.OutcomeRolledBack {
+		steps = append(steps, l.proposeProblem())
+	}
+	return strings.Join(steps, " ")
+}
+
+// howToUndo names the workloads that the operator could not bring back.
+func (l *life) howToUndo() string {
+	if l.status.Backout == nil {
+		return ""
+	}
+	for i := range l.status.Backout.Targets {
+		t := &l.status.Backout.Targets[i]
+		switch t.State {
+		case v1alpha1.ChangeBackoutNotPossible, v1alpha1.ChangeBackoutFailed:
+			name := nameOf(KeyOf(l.Change.Namespace, t.Workload))
+			return fmt.Sprintf("%s could not be brought back (%s): undo it by hand, kubectl rollout undo %s -n %s.", name, t.Why, name, l.Change.Namespace)
+		case v1alpha1.ChangeBackoutPending, v1alpha1.ChangeBackoutRestored, v1alpha1.ChangeBackoutVerified, v1alpha1.ChangeBackoutSuperseded:
+		}
+	}
+	return ""
 }

@@ -265,6 +265,8 @@ func (c *Candidate) end(chg *v1alpha1.Change) {
 	switch {
 	case isRecord(chg):
 		c.Ended, c.EndedWhy = EndedClosed, "it records what went in without a Change"
+	case s.Backout != nil:
+		c.Ended, c.EndedWhy = EndedBackedOut, "it failed and is undone; going forward again needs another Change"
 	case backedOut:
 		c.Ended, c.EndedWhy = EndedBackedOut, "it was rolled back; going forward again needs another Change"
 	case s.Outcome != "":

@@ -45,6 +45,18 @@ type Rules struct {
 	Invalid []InvalidPart
 }
 
+// reviewWithin is how soon a review is due by the strictest policy.
+func (r *Rules) reviewWithin() time.Duration {
+	if len(r.Parts) == 0 {
+		return defaultReviewWithin
+	}
+	least := r.Parts[0].ReviewWithin
+	for i := range r.Parts {
+		least = min(least, r.Parts[i].ReviewWithin)
+	}
+	return least
+}
+
 // Part is one policy's rules on votes.
 type Part struct {
 	Policy string

@@ -99,6 +99,9 @@ func (l *life) conditions() {
 	l.setGateOpen()
 	l.setImplemented()
 	l.setReviewed()
+	l.setReviewOverdue()
+	l.setBackoutPossible()
+	l.setRolledBack()
 }
 
 func (l *life) set(name string, holds bool, reason, message string) {
@@ -261,5 +264,17 @@ func (l *life) setReviewed() {
 		l.set(name, false, "Awaited", "a post-implementation review is owed")
 	default:
 		l.set(name, true, "NotRequired", "no review is owed")
+	}
+}
+
+// setReviewOverdue is there while a review is owed. It is loud, and refuses nothing.
+func (l *life) setReviewOverdue() {
+	name, due := v1alpha1.ConditionReviewOverdue, l.reviewDue()
+	switch {
+	case due.IsZero():
+	case l.reviewOverdue():
+		l.set(name, true, "Overdue", "the post-implementation review was due "+l.Rules.show(due))
+	default:
+		l.set(name, false, "InTime", "the post-implementation review is due "+l.Rules.show(due))
 	}
 }

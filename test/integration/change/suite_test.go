@@ -21,6 +21,7 @@ import (
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/controllers/change"
 	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/kube/backout"
 	practice "github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
@@ -76,7 +77,8 @@ func open(ctx SpecContext) *shop {
 	running, stop := context.WithCancel(context.Background())
 	Expect(s.inventory.Register(running, s.cluster.GetCache())).To(Succeed())
 	Expect(change.IndexSuspicions(running, s.cluster.GetFieldIndexer())).To(Succeed())
-	s.changes = &change.Reconciler{Client: s.cluster.GetClient(), Inventory: s.inventory, Clock: s.clock, Recorder: s.recorder}
+	s.changes = &change.Reconciler{Client: s.cluster.GetClient(), Inventory: s.inventory, Clock: s.clock, Recorder: s.recorder,
+		Restorer: &backout.Restorer{Reader: env.Admin(), Client: env.Admin()}}
 	s.filer = &change.Filer{Client: s.cluster.GetClient(), Inventory: s.inventory, Clock: s.clock}
 	s.records = &change.RecordKeeper{Client: s.cluster.GetClient(), Inventory: s.inventory, Clock: s.clock}
 	done := make(chan error, 2)
