@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/inventory"
 	"github.com/itil-dev/itil-operator/internal/kube/gateconfig"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
@@ -44,6 +45,11 @@ type Reconciler struct {
 	Recorder  events.EventRecorder
 	// RecoveryHold is how long a service must be well again before its outage counts as ended; 0 means the default.
 	RecoveryHold time.Duration
+	// Watched is until when another process watched before this one; the zero time: that is not known. It is asked
+	// once, when this process leads. Nil: none did.
+	Watched func() time.Time
+	// Pods tell what happened since; nil: nothing is found out.
+	Pods Pods
 
 	// mu is over all that follows.
 	mu sync.Mutex
@@ -52,6 +58,11 @@ type Reconciler struct {
 	graph *servicelevel.Graph
 	// memories by Service, of what no object tells.
 	memories map[servicelevel.ServiceName]memory
+	// shown is the health of Services as it is told last, by their status or to it; waiting are changes that no status
+	// has yet, and told since when a status is as it should be.
+	shown   map[servicelevel.ServiceName]v1alpha1.Health
+	waiting map[servicelevel.ServiceName][]v1alpha1.HealthTransition
+	told    map[servicelevel.ServiceName]time.Time
 	// enqueue another Service; nil where no manager runs.
 	enqueue func(ctrl.Request)
 }
@@ -60,7 +71,9 @@ type Reconciler struct {
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
 	exported.show(ctx, &Collector{Reader: r.Client, Inventory: r.Inventory, Elected: mgr.Elected()})
 	return ctrl.NewControllerManagedBy(mgr).Named("service").
-		WatchesRawSource(push.Source(r.follow, r.Inventory.WaitForSync)).
+		WatchesRawSource(push.Source(r.follow, func(ctx context.Context) bool {
+			return r.Inventory.WaitForSync(ctx) && (r.Pods == nil || r.Pods.WaitForPods(ctx))
+		})).
 		Watches(&corev1.ResourceQuota{}, handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []ctrl.Request {
 			return r.requestsIn(o.GetNamespace(), func(s *inventory.Service) bool { return s.Spec.Resources != nil })
 		})).
@@ -142,21 +155,25 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	if !exists {
-		r.forget(name)
+		r.forget(name, now)
 		return ctrl.Result{}, nil
 	}
-	told, wake := r.spread(seen, now)
+	told, changes, wake := r.spread(seen, now)
 	before := seen.object
 	after := before.DeepCopy()
-	after.Status = decide(seen, told, now)
-	written, err := patch.Status(ctx, r.Client, before, after)
-	if err != nil {
-		if apierrors.IsNotFound(err) {
-			return ctrl.Result{}, nil
-		}
+	after.Status = decide(seen, told, changes, now)
+	// The changes of health are a list that a patch replaces: one that follows from an older list must not be written.
+	wrote, err := patch.Status(ctx, r.Client, before, after, patch.OptimisticLock)
+	switch {
+	case apierrors.IsNotFound(err):
+		return ctrl.Result{}, nil
+	case apierrors.IsConflict(err):
+		return ctrl.Result{RequeueAfter: staleRetry}, nil
+	case err != nil:
 		return ctrl.Result{}, fmt.Errorf("writing the status of Service %s: %w", name, err)
 	}
-	if written {
+	r.written(name, changes, &after.Status)
+	if wrote {
 		r.announce(before, after)
 	}
 	if wake.IsZero() {
@@ -165,55 +182,87 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return ctrl.Result{RequeueAfter: max(wake.Sub(now), time.Second)}, nil
 }
 
+// staleRetry is how soon to look again where the cache was behind what is written.
+const staleRetry = 100 * time.Millisecond
+
 // spread puts the service's own health into the graph, asks for the others whose health that alters, and returns what
-// is to be told of this one, and when to look again.
-func (r *Reconciler) spread(seen *observed, now time.Time) (told servicelevel.ServiceHealth, wake time.Time) {
+// is to be told of this one, the changes that its status does not have yet, and when to look again.
+func (r *Reconciler) spread(seen *observed, now time.Time) (
+	told servicelevel.ServiceHealth, changes []v1alpha1.HealthTransition, wake time.Time,
+) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.prime(now)
-	own, wake := r.assess(seen, now)
+	if _, known := r.shown[seen.name]; !known {
+		r.shown[seen.name] = seen.object.Status.Health
+	}
+	own, at, wake := r.assess(seen, now)
 	moved := r.graph.Set(servicelevel.ServiceNode{Name: seen.name, Own: own, DependsOn: seen.service.DependsOn})
+	r.record(moved, at)
 	r.ask(moved, seen.name)
 	told, _ = r.graph.Health(seen.name)
-	return told, wake
+	return told, slices.Clone(r.waiting[seen.name]), wake
 }
 
-// prime fills the graph with all Services, once.
+// prime fills the graph with all Services, once, and finds out what happened while nobody watched.
 func (r *Reconciler) prime(now time.Time) {
 	if r.graph != nil {
 		return
 	}
 	r.graph, r.memories = servicelevel.NewGraph(), map[servicelevel.ServiceName]memory{}
-	for s := range r.Inventory.Services() {
-		if seen := r.look(s); seen != nil {
-			own, _ := r.assess(seen, now)
-			r.graph.Set(servicelevel.ServiceNode{Name: s.Name, Own: own, DependsOn: s.DependsOn})
-		}
+	r.shown, r.told = map[servicelevel.ServiceName]v1alpha1.Health{}, map[servicelevel.ServiceName]time.Time{}
+	r.waiting = map[servicelevel.ServiceName][]v1alpha1.HealthTransition{}
+	var since time.Time
+	if r.Watched != nil && r.Pods != nil {
+		since = r.Watched()
 	}
+	var missed []caughtUp
+	for s := range r.Inventory.Services() {
+		seen := r.look(s)
+		if seen == nil {
+			continue
+		}
+		r.shown[s.Name] = seen.object.Status.Health
+		if c, ok := r.catchUp(seen, since, now); ok {
+			missed = append(missed, c)
+			r.memories[s.Name] = c.memory
+			continue
+		}
+		own, _, _ := r.assess(seen, now)
+		r.graph.Set(servicelevel.ServiceNode{Name: s.Name, Own: own, DependsOn: s.DependsOn})
+	}
+	r.replay(missed)
 }
 
-// assess the service's own health, held for a while where an outage seems to end.
-func (r *Reconciler) assess(seen *observed, now time.Time) (servicelevel.OwnHealth, time.Time) {
-	hold := r.RecoveryHold
-	if hold == 0 {
-		hold = DefaultRecoveryHold
-	}
+// assess the service's own health, held for a while where an outage seems to end, and since when it is so.
+func (r *Reconciler) assess(seen *observed, now time.Time) (own servicelevel.OwnHealth, at, wake time.Time) {
 	m, known := r.memories[seen.name]
 	if !known {
-		m = remembered(seen.object)
+		m = remembered(seen)
 	}
-	own, wake := m.assess(seen, hold, now)
+	own, at, wake = m.assess(seen, r.hold(), now)
 	r.memories[seen.name] = m
-	seen.wellSince = m.endedAt
-	return own, wake
+	return own, at, wake
 }
 
-func (r *Reconciler) forget(name servicelevel.ServiceName) {
+func (r *Reconciler) hold() time.Duration {
+	if r.RecoveryHold == 0 {
+		return DefaultRecoveryHold
+	}
+	return r.RecoveryHold
+}
+
+func (r *Reconciler) forget(name servicelevel.ServiceName, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.memories, name)
+	delete(r.shown, name)
+	delete(r.waiting, name)
+	delete(r.told, name)
 	if r.graph != nil {
-		r.ask(r.graph.Remove(name), name)
+		moved := r.graph.Remove(name)
+		r.record(moved, now)
+		r.ask(moved, name)
 	}
 }
 

@@ -23,8 +23,9 @@ const (
 	maxNextStep   = 1024
 )
 
-// decide is the status that follows from what was observed. Of the status before it keeps recorded times alone.
-func decide(seen *observed, told servicelevel.ServiceHealth, now time.Time) v1alpha1.ServiceStatus {
+// decide is the status that follows from what was observed and from the changes of health that no status has yet. Of the
+// status before it keeps recorded times alone.
+func decide(seen *observed, told servicelevel.ServiceHealth, changes []v1alpha1.HealthTransition, now time.Time) v1alpha1.ServiceStatus {
 	before := &seen.object.Status
 	s := v1alpha1.ServiceStatus{
 		ObservedGeneration: seen.service.Generation,
@@ -35,13 +36,9 @@ func decide(seen *observed, told servicelevel.ServiceHealth, now time.Time) v1al
 		OpenChanges:        int32(min(seen.openChanges, 1<<20)),   //nolint:gosec // bounded in the same line
 		Conditions:         slices.Clone(before.Conditions),
 	}
-	if s.HealthSince == nil || before.Health != s.Health {
-		since := now
-		if before.Health == v1alpha1.HealthOutage && !seen.wellSince.IsZero() {
-			since = seen.wellSince
-		}
-		at := metav1.NewTime(since.Truncate(time.Second))
-		s.HealthSince = &at
+	s.Transitions = transitions(before, changes, told.Shown, now)
+	if n := len(s.Transitions); n > 0 && (s.HealthSince == nil || len(changes) > 0 || before.Health != s.Health) {
+		s.HealthSince = s.Transitions[n-1].At.DeepCopy()
 	}
 	s.Ready, s.Workloads = listWorkloads(seen.workloads)
 	for _, d := range seen.dependents[:min(len(seen.dependents), maxDependents)] {

@@ -46,9 +46,6 @@ type observed struct {
 	listed        gateconfig.Listed
 	gateInstalled bool
 	quotas        []corev1.ResourceQuota
-
-	// wellSince is when an outage that ended now had ended in truth; zero where none did.
-	wellSince time.Time
 }
 
 // member is a workload with the claims of this Service on it.

@@ -21,8 +21,8 @@ type memory struct {
 	out bool
 	// wellSince is since when it is well again while it is still told to be out.
 	wellSince time.Time
-	// endedAt is when an outage had ended in truth, in the assessment that first told so.
-	endedAt time.Time
+	// plannedUntil is until when the outage that goes on was declared, while it is within that.
+	plannedUntil time.Time
 	// lagging workloads, whose controller has not seen their newest generation.
 	lagging map[configuration.Key]lag
 }
@@ -32,46 +32,59 @@ type lag struct {
 	since      time.Time
 }
 
-// remembered after a restart: what was told to be out must be well for the whole hold again, since nobody watched.
-func remembered(s *v1alpha1.Service) memory {
-	return memory{out: s.Status.Health == v1alpha1.HealthOutage || s.Status.Health == v1alpha1.HealthMaintenance}
+// remembered after a restart: what was told to be out must be well for the whole hold again, since nobody watched. A
+// service that claims nothing is out for others alone, whose own memory it is.
+func remembered(seen *observed) memory {
+	health := seen.object.Status.Health
+	out := health == v1alpha1.HealthOutage || health == v1alpha1.HealthMaintenance
+	return memory{out: out && len(seen.service.Claims) > 0}
 }
 
-// assess the own health of a service, and when to look again.
-func (m *memory) assess(seen *observed, hold time.Duration, now time.Time) (own servicelevel.OwnHealth, wake time.Time) {
-	facts, wake := m.facts(seen, now)
+// assess the own health of a service, since when it is so if it is another than before, and when to look again.
+func (m *memory) assess(seen *observed, hold time.Duration, now time.Time) (own servicelevel.OwnHealth, at, wake time.Time) {
+	facts, until, wake := m.facts(seen, now)
 	own = servicelevel.AssessOwn(facts)
-	m.endedAt = time.Time{}
+	at = now
+	planned := m.plannedUntil
+	m.plannedUntil = time.Time{}
 	switch own.Health {
 	case v1alpha1.HealthOutage:
 		m.out, m.wellSince = true, time.Time{}
-		return own, wake
+		if own.Planned {
+			m.plannedUntil = until
+		} else if !planned.IsZero() && planned.Before(now) {
+			at = planned // what was declared was over then, whenever we look
+		}
+		return own, at, wake
 	case v1alpha1.HealthOperational, v1alpha1.HealthDegraded, v1alpha1.HealthMaintenance:
 	case v1alpha1.HealthUnknown:
 		// Nothing to be out any more, or nothing known. The outage is not over, nor is the hold running.
 		m.out = m.out && own.Reason != servicelevel.ReasonNoWorkloads
 		m.wellSince = time.Time{}
-		return own, wake
+		return own, at, wake
 	}
 	if !m.out {
-		return own, wake
+		return own, at, wake
 	}
 	if m.wellSince.IsZero() {
 		m.wellSince = now
 	}
 	end := m.wellSince.Add(hold)
 	if !now.Before(end) {
-		m.endedAt = m.wellSince
+		at = m.wellSince
 		m.out, m.wellSince = false, time.Time{}
-		return own, wake
+		return own, at, wake
 	}
+	// What was declared beforehand excuses the whole of the outage, also while it seems to end.
+	m.plannedUntil = planned
 	return servicelevel.OwnHealth{
-		Health: v1alpha1.HealthOutage, Reason: string(v1alpha1.HealthOutage),
+		Health: v1alpha1.HealthOutage, Reason: string(v1alpha1.HealthOutage), Planned: now.Before(planned),
 		Message: fmt.Sprintf("recovering: well since %s, and out until that has lasted for %s", m.wellSince.UTC().Format(time.RFC3339), hold),
-	}, soonest(wake, end)
+	}, at, soonest(wake, end)
 }
 
-func (m *memory) facts(seen *observed, now time.Time) (facts servicelevel.OwnFacts, wake time.Time) {
+// facts are what the own health follows from, until when declared downtime lasts at the longest, and when to look again.
+func (m *memory) facts(seen *observed, now time.Time) (facts servicelevel.OwnFacts, planned, wake time.Time) {
 	facts.Unmatched = seen.unmatched
 	facts.Composite = len(seen.service.Claims) == 0 && len(seen.service.DependsOn) > 0
 	lagging := map[configuration.Key]lag{}
@@ -79,6 +92,7 @@ func (m *memory) facts(seen *observed, now time.Time) (facts servicelevel.OwnFac
 		w := &seen.workloads[i]
 		presence, at := m.presence(w, lagging, now)
 		until := w.plannedAt(now)
+		planned = laterOf(planned, until)
 		wake = soonest(soonest(wake, at), until)
 		for _, c := range w.claims {
 			facts.Workloads = append(facts.Workloads, servicelevel.WorkloadFacts{
@@ -93,7 +107,7 @@ func (m *memory) facts(seen *observed, now time.Time) (facts servicelevel.OwnFac
 			Kind: v1alpha1.WorkloadKind(c.Kind), Name: c.Name, Presence: servicelevel.Missing, MinimumReady: minimum(c), ScaleToZero: c.ScaleToZero,
 		})
 	}
-	return facts, wake
+	return facts, planned, wake
 }
 
 // presence of a workload's counts. Those of an older generation are believed for a while.

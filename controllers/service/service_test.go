@@ -59,13 +59,15 @@ func newCluster(t *testing.T, objects ...client.Object) *cluster {
 func (c *cluster) put(objects ...client.Object) {
 	c.t.Helper()
 	for _, o := range objects {
-		c.r.Inventory.Put(o)
 		switch o.(type) {
 		case *v1alpha1.Service, *corev1.ResourceQuota, *admissionregistrationv1.ValidatingWebhookConfiguration:
-			if err := c.r.Client.Create(c.t.Context(), o.DeepCopyObject().(client.Object)); err != nil {
+			stored := o.DeepCopyObject().(client.Object)
+			if err := c.r.Client.Create(c.t.Context(), stored); err != nil {
 				c.t.Fatal(err)
 			}
+			o.SetResourceVersion(stored.GetResourceVersion())
 		}
+		c.r.Inventory.Put(o)
 	}
 }
 
@@ -214,6 +216,7 @@ func TestWhatAServiceRunsOn(t *testing.T) {
 			{Kind: "Deployment", Name: "checkout", Ready: 3, Desired: 3, Images: map[string]string{"app": "x:1"}, ConfigurationItem: "deployment-checkout"},
 		},
 		Dependents:    []v1alpha1.NamespacedReference{{Namespace: "pay", Name: "bank"}, {Namespace: "shop", Name: "front"}},
+		Transitions:   []v1alpha1.HealthTransition{{Health: v1alpha1.HealthOperational, At: metav1.NewTime(start)}},
 		OpenIncidents: 1, OpenChanges: 1, NextStep: "see its open Incidents: kubectl get inc -n shop", Conditions: got.Conditions,
 	}
 	for n := range got.Conditions {

@@ -29,6 +29,12 @@ import (
 type Reconciler struct {
 	Client client.Client
 	Clock  clock.PassiveClock
+	// Services tells whether the status of a Service is up to date; nil: it is. After a restart it may have to tell of
+	// outages in a period that ends now.
+	Services interface {
+		// Told is since when the Service has the health that is written; false: it was not looked at yet.
+		Told(name practice.ServiceName) (since time.Time, ok bool)
+	}
 
 	mu sync.Mutex
 	// looks are when each agreement's Service was last seen to be as it was; nothing else knows that.
@@ -74,6 +80,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	if !r.upToDate(a, facts.Service) {
+		return ctrl.Result{RequeueAfter: catchUpRetry}, nil
+	}
 	now := r.Clock.Now()
 	r.look(a, facts.Service, now)
 	decision := practice.EvaluateAgreement(facts, now)
@@ -91,6 +100,19 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, nil
 	}
 	return ctrl.Result{RequeueAfter: max(decision.Wake.Sub(now), time.Second)}, nil
+}
+
+// catchUpRetry is how soon to look again for a Service that was not looked at since this process leads. That takes as
+// long as reading all pods does, once.
+const catchUpRetry = time.Second
+
+// upToDate reports whether the cache has the status of the Service that this process wrote, or found to be right.
+func (r *Reconciler) upToDate(a *v1alpha1.ServiceLevelAgreement, service *practice.Observation) bool {
+	if r.Services == nil || service == nil {
+		return true
+	}
+	since, ok := r.Services.Told(practice.ServiceName{Namespace: a.Namespace, Name: string(a.Spec.ServiceRef.Name)})
+	return ok && !service.Since.Before(since)
 }
 
 // look remembers that a health goes on, and tells until when the recorded one is known to have.

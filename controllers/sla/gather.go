@@ -22,6 +22,9 @@ const (
 	incidentService   = "sla/incident.services"
 )
 
+// maxTransitions is the API's bound for the changes of health in a Service's status.
+const maxTransitions = 20
+
 func index(ctx context.Context, indexer client.FieldIndexer) error {
 	for _, i := range []struct {
 		kind  client.Object
@@ -137,6 +140,10 @@ func gather(ctx context.Context, c client.Reader, a *v1alpha1.ServiceLevelAgreem
 		if since := service.Status.HealthSince; since != nil {
 			facts.Service.Since = since.Time
 		}
+		for _, t := range service.Status.Transitions {
+			facts.Transitions = append(facts.Transitions, practice.Observation{Health: t.Health, Since: t.At.Time})
+		}
+		facts.TransitionsCut = len(facts.Transitions) >= maxTransitions
 	case !apierrors.IsNotFound(err):
 		return facts, fmt.Errorf("reading Service %s: %w", name, err)
 	}

@@ -37,7 +37,7 @@ type gateSinks struct {
 }
 
 // addControllers registers what reconciles, and returns what files Changes and counts for the gate.
-func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Inventory, o Options, clk clock.PassiveClock) (*gateSinks, error) {
+func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Inventory, o Options, clk clock.PassiveClock, watched func() time.Time) (*gateSinks, error) {
 	c := mgr.GetClient()
 	recorder := mgr.GetEventRecorder("itil-operator")
 	filer := &change.Filer{Client: c, Inventory: inv, Clock: clk}
@@ -63,6 +63,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 		Restorer: &backout.Restorer{Reader: mgr.GetAPIReader(), Client: c},
 	}
 	problems := &problem.Reconciler{Client: c, Clock: clk, Recorder: recorder, Rules: problempractice.DefaultRules}
+	services := &service.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder, Watched: watched, Pods: detector}
 	withContext := func(setUp func(context.Context, ctrl.Manager) error) func(ctrl.Manager) error {
 		return func(mgr ctrl.Manager) error { return setUp(ctx, mgr) }
 	}
@@ -71,7 +72,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 		setUp func(ctrl.Manager) error
 	}{
 		{"gatescope", (&gatescope.Reconciler{Client: c, OwnNamespace: o.Namespace}).SetupWithManager},
-		{"service", withContext((&service.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder}).SetupWithManager)},
+		{"service", withContext(services.SetupWithManager)},
 		{"configurationitem", (&configurationitem.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder, Images: detector}).SetupWithManager},
 		{"admissions", (&configurationitem.AdmissionWriter{Client: c, Inventory: inv, Clock: clk}).SetupWithManager},
 		{"change", withContext(changes.SetupWithManager)},
@@ -81,7 +82,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 		{"detection", detector.SetupWithManager},
 		{"incident", withContext(incidents.SetupWithManager)},
 		{"problem", withContext(problems.SetupWithManager)},
-		{"sla", withContext((&sla.Reconciler{Client: c, Clock: clk}).SetupWithManager)},
+		{"sla", withContext((&sla.Reconciler{Client: c, Clock: clk, Services: services}).SetupWithManager)},
 	} {
 		if err := add.setUp(mgr); err != nil {
 			return nil, fmt.Errorf("setting up controller %s: %w", add.name, err)

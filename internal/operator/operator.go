@@ -29,6 +29,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/admission"
 	"github.com/itil-dev/itil-operator/internal/inventory"
 	"github.com/itil-dev/itil-operator/internal/kube/gateconfig"
+	"github.com/itil-dev/itil-operator/internal/kube/leadership"
 	"github.com/itil-dev/itil-operator/internal/kube/scheme"
 	"github.com/itil-dev/itil-operator/internal/kube/servingcert"
 )
@@ -86,7 +87,13 @@ func New(ctx context.Context, restConfig *rest.Config, o Options, clk clock.With
 	if newManager == nil {
 		newManager = ctrl.NewManager
 	}
-	mgr, err := newManager(restConfig, managerOptions(o, certificate))
+	lock, err := leadership.New(restConfig, o.Namespace, lease)
+	if err != nil {
+		return nil, err
+	}
+	settings := managerOptions(o, certificate)
+	settings.LeaderElectionResourceLockInterface = lock
+	mgr, err := newManager(restConfig, settings)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +105,7 @@ func New(ctx context.Context, restConfig *rest.Config, o Options, clk clock.With
 	if err := inv.Register(ctx, mgr.GetCache()); err != nil {
 		return nil, err
 	}
-	sinks, err := addControllers(ctx, mgr, inv, o, clk)
+	sinks, err := addControllers(ctx, mgr, inv, o, clk, lock.Previous)
 	if err != nil {
 		return nil, err
 	}

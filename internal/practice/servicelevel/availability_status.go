@@ -27,6 +27,10 @@ type AgreementFacts struct {
 	Calendar *v1alpha1.CalendarSpec
 	// Service as its status tells; nil: there is none of that name.
 	Service *Observation
+	// Transitions are the latest changes of the service's health that led to it, the oldest first. TransitionsCut: there
+	// were more.
+	Transitions    []Observation
+	TransitionsCut bool
 	// Incidents on the service.
 	Incidents []AgreementIncident
 }
@@ -57,7 +61,7 @@ func EvaluateAgreement(f AgreementFacts, now time.Time) AgreementDecision {
 	before := &f.Agreement.Status
 	now = now.UTC().Truncate(time.Second)
 	e := &agreementEvaluation{AgreementFacts: f, now: now, account: accountOf(before)}
-	e.account = e.account.Observe(e.observation(), now)
+	e.account = e.observe()
 	e.after = v1alpha1.ServiceLevelAgreementStatus{
 		ObservedGeneration: f.Agreement.Generation,
 		CurrentPeriod:      before.CurrentPeriod.DeepCopy(),
@@ -100,6 +104,25 @@ type agreementEvaluation struct {
 	sums     Sums
 	after    v1alpha1.ServiceLevelAgreementStatus
 	wake     time.Time
+}
+
+// observe folds what happened to the service into the account: each change of its health since the last one counted.
+func (e *agreementEvaluation) observe() Account {
+	account, o := e.account, e.observation()
+	if e.Service == nil {
+		return account.Observe(o, e.now)
+	}
+	for i, t := range e.Transitions {
+		if account.Health != "" && !t.Since.After(account.Since) {
+			continue
+		}
+		if i == 0 && e.TransitionsCut && account.Health != "" {
+			// What was between is not known any more.
+			account = account.Observe(Observation{Health: v1alpha1.HealthUnknown, Since: later(account.Since, o.Seen)}, e.now)
+		}
+		account = account.Observe(t, e.now)
+	}
+	return account.Observe(o, e.now)
 }
 
 func (e *agreementEvaluation) observation() Observation {
