@@ -71,6 +71,7 @@ type writersOnly struct {
 	forwards   groups[types.NamespacedName, types.NamespacedName] // Incident or Problem -> Changes that refer to it
 	releases   groups[types.NamespacedName, types.NamespacedName] // by the Change that they go in under
 	releasing  groups[configuration.Key, types.NamespacedName]    // by their units
+	released   groups[string, types.NamespacedName]               // by namespace
 	agreements map[types.NamespacedName]*v1alpha1.ServiceLevelAgreement
 	agreed     groups[servicelevel.ServiceName, types.NamespacedName] // agreements by Service
 }
@@ -94,6 +95,7 @@ func New() *Inventory {
 			forwards:   groups[types.NamespacedName, types.NamespacedName]{},
 			releases:   groups[types.NamespacedName, types.NamespacedName]{},
 			releasing:  groups[configuration.Key, types.NamespacedName]{},
+			released:   groups[string, types.NamespacedName]{},
 			agreements: map[types.NamespacedName]*v1alpha1.ServiceLevelAgreement{},
 			agreed:     groups[servicelevel.ServiceName, types.NamespacedName]{},
 		},

@@ -32,6 +32,14 @@ func (i *Inventory) ReleasesUnder(chg types.NamespacedName) []*v1alpha1.Release 
 	return i.releasesBy(names)
 }
 
+// ReleasesIn are the Releases of a namespace, in the order of their names. It waits for writers.
+func (i *Inventory) ReleasesIn(namespace string) []*v1alpha1.Release {
+	i.mu.Lock()
+	names := sorted(i.written.released[namespace], compareNames)
+	i.mu.Unlock()
+	return i.releasesBy(names)
+}
+
 func (i *Inventory) releasesBy(names []types.NamespacedName) []*v1alpha1.Release {
 	out := make([]*v1alpha1.Release, 0, len(names))
 	for _, name := range names {
@@ -64,8 +72,10 @@ func (i *Inventory) replaceRelease(name types.NamespacedName, next *v1alpha1.Rel
 	}
 	if next == nil {
 		i.releases.remove(name)
+		i.written.released.remove(name.Namespace, name)
 	} else {
 		i.releases.put(name, next)
+		i.written.released.add(name.Namespace, name)
 		for _, key := range release.Keys(next) {
 			i.written.releasing.add(key, name)
 		}

@@ -2,8 +2,10 @@ package change
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 )
 
 // rollback returns the place, in the baselines, of the earlier template that a request brings back; -1: it is none,
@@ -24,6 +26,32 @@ func rollback(r *Request, w *World, rules *Rules, rep *report) int {
 		return -1
 	}
 	return -1
+}
+
+// NoReturn says why a template that a workload runs could not come back without a Change, once another one has taken its
+// place; empty: it could.
+func NoReturn(t *configuration.Template, w *World) string {
+	rules := w.Rules
+	if rules == nil {
+		rules = defaultRules
+	}
+	for i := range w.Baselines {
+		b := &w.Baselines[i]
+		if b.Source == v1alpha1.BaselineUnauthorized || !t.IsBaseline(*b, rules.IgnoredAnnotationPrefixes) {
+			continue
+		}
+		rep := &report{}
+		mayReturn(i, b, w, rules, rep)
+		if rules.RollbackRevisions < 1 {
+			rep.fail(CauseNoRollback, "", "", "the ChangePolicy lets nothing come back (rollbackRevisions: 0)")
+		}
+		why := make([]string, 0, len(rep.causes))
+		for _, c := range rep.causes {
+			why = append(why, strings.TrimPrefix(c.Message, "it is an earlier template, but "))
+		}
+		return strings.Join(why, "; ")
+	}
+	return "nobody agreed to it: it is no baseline"
 }
 
 func mayReturn(i int, b *v1alpha1.Baseline, w *World, rules *Rules, rep *report) bool {

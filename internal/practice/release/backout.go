@@ -11,9 +11,10 @@ import (
 )
 
 const (
-	// coverageEnds is how long after the record that the release is taken back nothing is written back: until then every
-	// replica of the gate knows that its Change covers nothing any more (2 s, and times are cut to seconds).
-	coverageEnds = 3 * time.Second
+	// coverageKnown is how long after a record that alters what the Change covers nothing is written that depends on it:
+	// by then every replica of the gate knows of it (2 s, and times are cut to seconds). Before, one might let a GitOps
+	// controller put back what is being taken back, or deny what a phase brings in.
+	coverageKnown = 3 * time.Second
 	// verification is how long the earlier templates have to become ready again.
 	verification = 15 * time.Minute
 	// lookAgain is when a unit that is being taken back is looked at again though nothing was heard of it: a pod that is
@@ -48,7 +49,7 @@ func (d *decider) fail(p *v1alpha1.ReleasePhaseStatus, f *v1alpha1.ReleaseFailur
 	}
 	d.progress = progress{false, "RollingBack", f.Message}
 	d.next = "Nothing: what is in goes back by itself."
-	d.wake.add(d.status.Backout.StartedAt.Add(coverageEnds))
+	d.wake.add(d.status.Backout.StartedAt.Add(coverageKnown))
 }
 
 // in are the units that run the release, by their place in spec; in the reverse of the order in which they came in.
@@ -106,7 +107,7 @@ func (d *decider) takeBack() {
 	d.status.State = v1alpha1.ReleaseDeploying
 	d.progress = progress{false, "RollingBack", d.status.Failure.Message}
 	d.next = "Nothing: what is in goes back by itself."
-	if from := b.StartedAt.Add(coverageEnds); d.now.Before(from) {
+	if from := b.StartedAt.Add(coverageKnown); d.now.Before(from) {
 		d.wake.add(from)
 		return
 	}

@@ -75,13 +75,8 @@ func (d *decider) beginPhase(at int) {
 func (d *decider) rememberAgain(at int) {
 	for _, i := range d.plan.phases[at].units {
 		s, w := &d.status.Units[i], d.workload(i)
-		if w == nil || s.Previous != nil && s.Previous.TemplateHash == w.Template.Hash {
-			continue
-		}
-		s.Previous = &v1alpha1.ReleaseTemplate{TemplateHash: w.Template.Hash, WorkloadUID: string(w.UID), Revision: d.unit(i).Revision}
-		s.PreviousImages = map[string]string{}
-		for container := range d.spec.Units[i].Images {
-			s.PreviousImages[container] = w.Template.Images[container]
+		if w != nil && !d.runs(i, w) || s.Previous == nil {
+			d.rememberUnit(i)
 		}
 	}
 }
@@ -138,6 +133,9 @@ func (d *decider) bringIn(i int, w *configuration.Workload) string {
 	s := &d.status.Units[i]
 	name := nameOf(s.Workload)
 	s.State = v1alpha1.ReleaseUnitDeploying
+	if !d.runs(i, w) {
+		d.rememberUnit(i) // it may have become another template while it waited
+	}
 	if d.spec.Strategy == v1alpha1.ReleaseObserve {
 		if !d.runs(i, w) {
 			d.next = "Let whoever sets the images do it: " + name + " shall run " + imagesOf(d.spec.Units[i].Images) + ". The gate lets it in now."
@@ -150,6 +148,10 @@ func (d *decider) bringIn(i int, w *configuration.Workload) string {
 	}
 	if !d.gateOpen() && !d.runs(i, w) {
 		return d.progress.message
+	}
+	if from := phaseNamed(d.status.Phases, s.Phase).StartedAt.Add(coverageKnown); d.now.Before(from) {
+		d.wake.add(from)
+		return name + " is to be set"
 	}
 	d.ask(Write{
 		Kind: ApplyImages, Unit: string(s.Name), Workload: s.Workload, UID: w.UID, Images: stringsOf(d.spec.Units[i].Images),

@@ -544,7 +544,7 @@ func (m *model) checkApply(rel *v1alpha1.Release, w *Write) {
 func (m *model) checkRestore(rel *v1alpha1.Release, w *Write) {
 	m.t.Helper()
 	b := rel.Status.Backout
-	if b == nil || m.now.Before(b.StartedAt.Add(coverageEnds)) {
+	if b == nil || m.now.Before(b.StartedAt.Add(coverageKnown)) {
 		m.t.Fatalf("%s restores %s before its Change covers nothing any more", rel.Name, w.Unit)
 	}
 	if fact, _ := Fact(rel); len(fact.Open) > 0 {

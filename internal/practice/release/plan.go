@@ -114,7 +114,7 @@ func wanted(r *v1alpha1.Release, episode int) *v1alpha1.Change {
 	}
 	chg := &v1alpha1.Change{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: r.Namespace, Name: changeName(r.Name, episode),
+			Namespace: r.Namespace, Name: ChangeName(r.Name, episode),
 			Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy},
 			Annotations: map[string]string{
 				v1alpha1.AnnotationRelease: r.Name, v1alpha1.AnnotationReleaseUID: string(r.UID),
@@ -146,7 +146,8 @@ func wanted(r *v1alpha1.Release, episode int) *v1alpha1.Change {
 
 const maxLabelValue = 63
 
-func changeName(base string, episode int) string {
+// ChangeName is the name of the Change that a Release raises for the first time, or again for an edited spec.
+func ChangeName(base string, episode int) string {
 	if episode <= 1 {
 		return base
 	}

@@ -57,23 +57,27 @@ func (d *decider) problems() []string {
 // remember records what the units run before it begins: that is what they go back to.
 func (d *decider) remember() {
 	for i := range d.status.Units {
-		s, w := &d.status.Units[i], d.workload(i)
-		if w == nil {
-			s.Previous, s.PreviousImages = nil, nil
-			continue
-		}
-		known := s.Previous != nil && s.Previous.TemplateHash == w.Template.Hash && s.Previous.WorkloadUID == string(w.UID)
-		if !known {
-			s.Previous = &v1alpha1.ReleaseTemplate{TemplateHash: w.Template.Hash, WorkloadUID: string(w.UID)}
-		}
-		if revision := d.unit(i).Revision; revision != "" {
-			s.Previous.Revision = revision
-		}
-		s.PreviousImages = map[string]string{}
-		for container := range d.spec.Units[i].Images {
-			if image, has := w.Template.Images[container]; has {
-				s.PreviousImages[container] = image
-			}
+		d.rememberUnit(i)
+	}
+}
+
+func (d *decider) rememberUnit(i int) {
+	s, w := &d.status.Units[i], d.workload(i)
+	if w == nil {
+		s.Previous, s.PreviousImages = nil, nil
+		return
+	}
+	known := s.Previous != nil && s.Previous.TemplateHash == w.Template.Hash && s.Previous.WorkloadUID == string(w.UID)
+	if !known {
+		s.Previous = &v1alpha1.ReleaseTemplate{TemplateHash: w.Template.Hash, WorkloadUID: string(w.UID)}
+	}
+	if revision := d.unit(i).Revision; revision != "" {
+		s.Previous.Revision = revision
+	}
+	s.PreviousImages = map[string]string{}
+	for container := range d.spec.Units[i].Images {
+		if image, has := w.Template.Images[container]; has {
+			s.PreviousImages[container] = image
 		}
 	}
 }

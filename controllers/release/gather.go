@@ -1,0 +1,307 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/kube/backout"
+	"github.com/itil-dev/itil-operator/internal/practice/change"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+	practice "github.com/itil-dev/itil-operator/internal/practice/release"
+)
+
+const (
+	// mostIncidents are looked at.
+	mostIncidents = 100
+	// mostEpisodes of the Changes that a Release raised are looked at, the newest first.
+	mostEpisodes = 10
+)
+
+// gather brings together what the decision about a Release depends on.
+func (r *Reconciler) gather(ctx context.Context, rel *v1alpha1.Release) (*practice.Input, error) {
+	in := &practice.Input{Release: rel, Units: map[string]practice.Unit{}}
+	if since := r.observing.Load(); since != nil {
+		in.ObservingSince = *since
+	}
+	r.changes(in)
+	seen := map[string]bool{}
+	for i := range rel.Spec.Units {
+		u := &rel.Spec.Units[i]
+		unit, err := r.unit(ctx, rel, u)
+		if err != nil {
+			return nil, err
+		}
+		in.Units[string(u.Name)] = unit
+		for _, other := range r.Inventory.ReleasesOf(keyOf(rel, u.Workload)) {
+			if other.UID != rel.UID && other.Status.EndedAt == nil && !seen[other.Name] {
+				seen[other.Name] = true
+				in.Others = append(in.Others, other)
+			}
+		}
+	}
+	if rel.Status.StartedAt == nil {
+		return in, nil
+	}
+	return in, errors.Join(r.suspicions(ctx, in), r.watching(ctx, in), r.incidents(ctx, in))
+}
+
+// changes that it raised, the newest first, or the one that it refers to.
+func (r *Reconciler) changes(in *practice.Input) {
+	rel := in.Release
+	add := func(name string, any bool) {
+		c, exists := r.Inventory.Change(types.NamespacedName{Namespace: rel.Namespace, Name: name})
+		if exists && (any || practice.RaisedFor(rel, c.Object)) {
+			in.Changes = append(in.Changes, c.Object)
+		}
+	}
+	if ref := rel.Spec.ChangeRef; ref != nil {
+		add(string(ref.Name), true)
+		return
+	}
+	world := r.Inventory.World(&change.Request{Operation: change.Template, Key: configuration.Key{Namespace: rel.Namespace}})
+	in.LastEpisode = world.Filed.LastEpisode(rel.Name)
+	for n := in.LastEpisode; n > max(in.LastEpisode-mostEpisodes, 0); n-- {
+		add(practice.ChangeName(rel.Name, n), false)
+	}
+}
+
+// unit is what is known of a unit's workload.
+func (r *Reconciler) unit(ctx context.Context, rel *v1alpha1.Release, u *v1alpha1.ReleaseUnit) (practice.Unit, error) {
+	key := keyOf(rel, u.Workload)
+	w, exists := r.Inventory.Workload(key)
+	if !exists {
+		return practice.Unit{}, nil
+	}
+	unit := practice.Unit{Workload: w}
+	if at := slices.IndexFunc(rel.Status.Units, func(s v1alpha1.ReleaseUnitStatus) bool { return s.Name == u.Name }); at >= 0 && rel.Status.Units[at].Released != nil {
+		return unit, nil
+	}
+	if rel.Status.Failure != nil {
+		return unit, nil
+	}
+	unit.NoWayBack = r.noWayBack(key, w)
+	found, err := r.look(ctx, rel, u, w)
+	unit.Revision, unit.Manager = found.revision, found.manager
+	return unit, err
+}
+
+// noWayBack says why the gate would not let the present template of a workload in again; empty: it would.
+func (r *Reconciler) noWayBack(key configuration.Key, w *configuration.Workload) string {
+	world := r.Inventory.World(&change.Request{Operation: change.Template, Key: key, Old: &w.Template, New: &w.Template})
+	if world.Enforcement != v1alpha1.EnforcementEnforce {
+		return ""
+	}
+	return change.NoReturn(&w.Template, world)
+}
+
+// looked is what the API server itself was asked about a workload.
+type looked struct {
+	uid        types.UID
+	generation int64
+	release    int64
+	hash       string
+	revision   string
+	manager    string
+}
+
+// looks remembers what was asked of the API server, until the workload or the Release is another.
+type looks struct {
+	mu   sync.Mutex
+	last map[types.NamespacedName]map[v1alpha1.ContainerName]looked
+}
+
+func (l *looks) get(rel *v1alpha1.Release, unit v1alpha1.ContainerName) looked {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last[client.ObjectKeyFromObject(rel)][unit]
+}
+
+func (l *looks) put(rel *v1alpha1.Release, unit v1alpha1.ContainerName, found looked) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	name := client.ObjectKeyFromObject(rel)
+	if l.last == nil {
+		l.last = map[types.NamespacedName]map[v1alpha1.ContainerName]looked{}
+	}
+	if l.last[name] == nil {
+		l.last[name] = map[v1alpha1.ContainerName]looked{}
+	}
+	l.last[name][unit] = found
+}
+
+func (l *looks) forget(name types.NamespacedName) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.last, name)
+}
+
+// look asks which revision keeps the present template, and who sets its images: the cache keeps neither. It asks once
+// for each version of the workload and of the Release, and again where no revision was found: it may be made yet.
+func (r *Reconciler) look(ctx context.Context, rel *v1alpha1.Release, u *v1alpha1.ReleaseUnit, w *configuration.Workload) (looked, error) {
+	keeps := practice.KeepsRevisions(u.Workload.Kind)
+	known := r.looks.get(rel, u.Name)
+	same := known.uid == w.UID && known.generation == w.Generation && known.release == rel.Generation && known.hash == w.Template.Hash
+	if same && (known.revision != "" || !keeps) {
+		return known, nil
+	}
+	found := looked{uid: w.UID, generation: w.Generation, release: rel.Generation, hash: w.Template.Hash}
+	obj, err := r.live(ctx, keyOf(rel, u.Workload))
+	switch {
+	case apierrors.IsNotFound(err):
+		return looked{}, nil
+	case err != nil:
+		return looked{}, err
+	}
+	found.manager = imageManager(obj, u.Images, r.Managers)
+	if keeps {
+		revision, err := r.Restorer.Find(ctx, obj, is(w.Key.Kind, w.Template.Hash))
+		switch {
+		case errors.Is(err, backout.ErrNoRevision):
+		case err != nil:
+			return looked{}, err
+		default:
+			found.revision = revision.Name
+		}
+	}
+	r.looks.put(rel, u.Name, found)
+	return found, nil
+}
+
+// is matches the raw template of a hash.
+func is(kind, hash string) backout.Matcher {
+	return func(template map[string]any) bool { return configuration.ParseTemplate(kind, template).Hash == hash }
+}
+
+// suspicions are the Incidents that suspect the Change.
+func (r *Reconciler) suspicions(ctx context.Context, in *practice.Input) error {
+	name := types.NamespacedName{Namespace: in.Release.Namespace, Name: practice.ChangeOf(in.Release)}
+	incidents := &v1alpha1.IncidentList{}
+	err := r.Client.List(ctx, incidents, client.MatchingFields{suspectedIndex: name.String()}, client.Limit(mostIncidents), client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return fmt.Errorf("looking up the Incidents that suspect Change %s: %w", name, err)
+	}
+	for i := range incidents.Items {
+		incident := &incidents.Items[i]
+		s := practice.Suspicion{
+			Namespace: incident.Namespace, Name: incident.Name, Priority: incident.Status.Priority, Open: open(incident),
+			At: incident.CreationTimestamp.Time,
+		}
+		if at := incident.Status.StartedAt; at != nil {
+			s.At = at.Time
+		}
+		in.Suspicions = append(in.Suspicions, s)
+	}
+	slices.SortFunc(in.Suspicions, func(a, b practice.Suspicion) int { return a.At.Compare(b.At) })
+	return nil
+}
+
+func open(incident *v1alpha1.Incident) bool {
+	return incident.Status.State != v1alpha1.IncidentResolved && incident.Status.State != v1alpha1.IncidentClosed
+}
+
+// services of a Release: those that it names, and those that claim its units.
+func (r *Reconciler) services(rel *v1alpha1.Release) []string {
+	var out []string
+	for _, ref := range rel.Spec.ServiceRefs {
+		out = append(out, string(ref.Name))
+	}
+	for _, key := range practice.Keys(rel) {
+		for _, c := range r.Inventory.Claimants(key) {
+			out = append(out, c.Service.Name.Name)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func contains(list []string, s string) bool { return slices.Contains(list, s) }
+
+// watching finds out what is promised of its Services, which of them burn their error budget, and what nobody watches.
+func (r *Reconciler) watching(ctx context.Context, in *practice.Input) error {
+	rel := in.Release
+	services := r.services(rel)
+	if len(services) == 0 {
+		in.Unwatched = append(in.Unwatched, "no Service claims its units")
+	}
+	for _, service := range services {
+		agreements := &v1alpha1.ServiceLevelAgreementList{}
+		name := types.NamespacedName{Namespace: rel.Namespace, Name: service}
+		if err := r.Client.List(ctx, agreements, client.InNamespace(rel.Namespace), client.MatchingFields{agreementsIndex: name.String()}, client.UnsafeDisableDeepCopy); err != nil {
+			return fmt.Errorf("looking up the agreements of Service %s: %w", name, err)
+		}
+		if len(agreements.Items) == 0 {
+			in.Unwatched = append(in.Unwatched, "Service "+service+" has no ServiceLevelAgreement")
+		}
+		for i := range agreements.Items {
+			if b, burns := burnOf(&agreements.Items[i]); burns {
+				in.Burns = append(in.Burns, b)
+			}
+		}
+	}
+	return r.undetected(ctx, in)
+}
+
+// burnOf says whether an agreement's error budget is spent, or will be at the present rate.
+func burnOf(agreement *v1alpha1.ServiceLevelAgreement) (practice.Burn, bool) {
+	for _, name := range []string{v1alpha1.ConditionBudgetExhausted, v1alpha1.ConditionAtRisk} {
+		c := meta.FindStatusCondition(agreement.Status.Conditions, name)
+		if c == nil || c.Status != "True" || name == v1alpha1.ConditionAtRisk && c.Reason != "PresentRate" && c.Reason != "BudgetExhausted" {
+			continue
+		}
+		return practice.Burn{
+			Service: string(agreement.Spec.ServiceRef.Name), Since: c.LastTransitionTime.Time,
+			Why: "ServiceLevelAgreement " + agreement.Name + ": " + c.Message,
+		}, true
+	}
+	return practice.Burn{}, false
+}
+
+// undetected names where detection is switched off.
+func (r *Reconciler) undetected(ctx context.Context, in *practice.Input) error {
+	namespace := &corev1.Namespace{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: in.Release.Namespace}, namespace); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("reading namespace %s: %w", in.Release.Namespace, err)
+	}
+	if namespace.Labels[v1alpha1.LabelIncidents] == v1alpha1.LabelIncidentsDisabled {
+		in.Unwatched = append(in.Unwatched, "detection of incidents is off in namespace "+namespace.Name)
+		return nil
+	}
+	for i := range in.Release.Spec.Units {
+		w := in.Units[string(in.Release.Spec.Units[i].Name)].Workload
+		if w != nil && w.Labels[v1alpha1.LabelIncidents] == v1alpha1.LabelIncidentsDisabled {
+			in.Unwatched = append(in.Unwatched, "detection of incidents is off for "+string(in.Release.Spec.Units[i].Workload.Kind)+" "+w.Key.Name)
+		}
+	}
+	return nil
+}
+
+// incidents of its Services since it began, which do not bear its name yet.
+func (r *Reconciler) incidents(ctx context.Context, in *practice.Input) error {
+	rel := in.Release
+	for _, service := range r.services(rel) {
+		list := &v1alpha1.IncidentList{}
+		name := types.NamespacedName{Namespace: rel.Namespace, Name: service}
+		if err := r.Client.List(ctx, list, client.InNamespace(rel.Namespace), client.MatchingFields{incidentsIndex: name.String()}, client.UnsafeDisableDeepCopy); err != nil {
+			return fmt.Errorf("looking up the Incidents of Service %s: %w", name, err)
+		}
+		for i := range list.Items {
+			incident := &list.Items[i]
+			if incident.CreationTimestamp.Before(rel.Status.StartedAt) || incident.Annotations[v1alpha1.AnnotationRelease] != "" ||
+				!incident.DeletionTimestamp.IsZero() || len(in.Carry) >= mostIncidents {
+				continue
+			}
+			in.Carry = append(in.Carry, client.ObjectKeyFromObject(incident))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package release
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/itil-dev/itil-operator/internal/kube/workload"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+)
+
+func now(c clock.PassiveClock) metav1.Time {
+	return metav1.NewTime(c.Now().UTC().Truncate(time.Second))
+}
+
+// live reads a workload from the API server, with its template and its field managers, which no cache keeps.
+func (r *Reconciler) live(ctx context.Context, key configuration.Key) (*unstructured.Unstructured, error) {
+	kind, known := workload.Named(key.Kind)
+	if !known {
+		return nil, fmt.Errorf("reading %s %s/%s: its kind is not known", key.Kind, key.Namespace, key.Name)
+	}
+	obj := &unstructured.Unstructured{}
+	obj.SetGroupVersionKind(kind.GroupVersionKind())
+	if err := r.Reader.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, obj); err != nil {
+		return nil, fmt.Errorf("reading %s %s/%s: %w", key.Kind, key.Namespace, key.Name, err)
+	}
+	return obj, nil
+}
+
+// setImages sets the images of some containers, of exactly the object that was read: server-side apply of these fields
+// alone, taken from whoever owns them.
+func (r *Reconciler) setImages(ctx context.Context, obj *unstructured.Unstructured, images map[string]string) (*unstructured.Unstructured, error) {
+	kind, known := workload.Named(obj.GetKind())
+	if !known {
+		return nil, fmt.Errorf("setting images: %s is not a kind that makes pods", obj.GetKind())
+	}
+	desired := &unstructured.Unstructured{Object: map[string]any{}}
+	desired.SetGroupVersionKind(obj.GroupVersionKind())
+	desired.SetNamespace(obj.GetNamespace())
+	desired.SetName(obj.GetName())
+	desired.SetUID(obj.GetUID())
+	desired.SetResourceVersion(obj.GetResourceVersion())
+	spec := append(slices.Clone(kind.TemplatePath()), "spec")
+	for _, list := range containerLists {
+		if named := namedIn(obj, spec, list, images); len(named) > 0 {
+			if err := unstructured.SetNestedSlice(desired.Object, named, append(slices.Clone(spec), list)...); err != nil {
+				return nil, fmt.Errorf("setting images of %s %s: %w", obj.GetKind(), obj.GetName(), err)
+			}
+		}
+	}
+	if err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(desired), FieldOwner, client.ForceOwnership); err != nil {
+		return nil, fmt.Errorf("setting images of %s %s: %w", obj.GetKind(), obj.GetName(), err)
+	}
+	return desired, nil
+}
+
+var containerLists = []string{"initContainers", "containers"}
+
+// namedIn are the containers of a list whose image is to be set, with nothing but name and image.
+func namedIn(obj *unstructured.Unstructured, spec []string, list string, images map[string]string) []any {
+	items, _, _ := unstructured.NestedSlice(obj.Object, append(slices.Clone(spec), list)...)
+	var out []any
+	for _, item := range items {
+		container, _ := item.(map[string]any)
+		name, _ := container["name"].(string)
+		if image, named := images[name]; named {
+			out = append(out, map[string]any{"name": name, "image": image})
+		}
+	}
+	return out
+}
+
+// imageManager returns a reconciling field manager that owns the image of one of some containers; empty: none does.
+// What an earlier release forced from it, it will set back.
+func imageManager[V ~string](obj *unstructured.Unstructured, images map[string]V, reconciling []string) string {
+	kind, known := workload.Named(obj.GetKind())
+	if !known {
+		return ""
+	}
+	for _, entry := range obj.GetManagedFields() {
+		if entry.Subresource != "" || entry.FieldsV1 == nil || !slices.Contains(reconciling, entry.Manager) {
+			continue
+		}
+		var fields map[string]any
+		if json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields) != nil {
+			return entry.Manager // what cannot be read may well be its
+		}
+		if owns(fields, kind.TemplatePath(), slices.Sorted(maps.Keys(images))) {
+			return entry.Manager
+		}
+	}
+	return ""
+}
+
+func owns(fields map[string]any, template, containers []string) bool {
+	at := fields
+	for _, name := range append(slices.Clone(template), "spec") {
+		next, ok := at["f:"+name].(map[string]any)
+		if !ok {
+			return false
+		}
+		at = next
+	}
+	for _, list := range containerLists {
+		items, ok := at["f:"+list].(map[string]any)
+		if !ok {
+			continue
+		}
+		if len(items) == 0 {
+			return true // the whole list is its
+		}
+		for _, name := range containers {
+			container, _ := items[`k:{"name":"`+name+`"}`].(map[string]any)
+			if _, image := container["f:image"]; image {
+				return true
+			}
+		}
+	}
+	return false
+}
