@@ -20,7 +20,9 @@ func TestTheLeaderAloneShowsMetrics(t *testing.T) {
 	if n := count(); n != 0 {
 		t.Fatalf("%d metrics before there is anything to show", n)
 	}
-	collect := func(out chan<- prometheus.Metric) { out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, 42) }
+	collect := func(out chan<- prometheus.Metric) {
+		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, 42)
+	}
 	first, end := context.WithCancel(t.Context())
 	elected := make(chan struct{})
 	e.Show(first, elected, collect)
