@@ -1,0 +1,211 @@
+// Package gitops sends the requests that Argo CD and Flux send, in their order, as their ServiceAccounts, to a real API
+// server with the whole operator behind its webhooks: a bundle that nobody agreed to waits, leaves no damage and comes in
+// by itself once it is approved.
+package gitops
+
+import (
+	"context"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/controllers/detection"
+	"github.com/itil-dev/itil-operator/internal/admission"
+	"github.com/itil-dev/itil-operator/internal/kube/gateconfig"
+	"github.com/itil-dev/itil-operator/internal/kube/servingcert"
+	"github.com/itil-dev/itil-operator/internal/operator"
+	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
+)
+
+const (
+	operatorName      = "system:serviceaccount:itil-system:itil-operator"
+	operatorNamespace = "itil-system"
+	certificateSecret = "itil-operator-webhook-cert"
+
+	agreedImage = "registry.shop.example/checkout:2.3"
+	nextImage   = "registry.shop.example/checkout:2.4"
+)
+
+var env *apiserver.Env
+
+func TestGitOps(t *testing.T) {
+	RegisterFailHandler(Fail)
+	SetDefaultEventuallyTimeout(30 * time.Second)
+	RunSpecs(t, "GitOps")
+}
+
+var _ = BeforeSuite(func(ctx SpecContext) {
+	env = apiserver.Start(GinkgoTB(), apiserver.WithPolicies())
+	env.Apply(GinkgoTB(), "config/rbac/user_roles.yaml")
+	env.Bind(GinkgoTB(), "", apiserver.User(operatorName), "cluster-admin")
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: operatorNamespace}}
+	Expect(env.Admin().Create(ctx, namespace)).To(Succeed())
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: certificateSecret, Namespace: operatorNamespace}}
+	Expect(env.Admin().Create(ctx, secret)).To(Succeed())
+	startOperator(ctx)
+})
+
+// startOperator runs the operator as its program does, on a port of this machine that the webhooks call.
+func startOperator(ctx context.Context) {
+	GinkgoHelper()
+	port := freePort()
+	installWebhooks(ctx, port)
+	running, stop := context.WithCancel(context.Background())
+	mgr, err := operator.New(running, env.Config(GinkgoTB(), operatorName), operator.Options{
+		Namespace: operatorNamespace, Version: "test", ProbeAddress: "0", MetricsAddress: "0",
+		WebhookHost: "127.0.0.1", WebhookPort: port, Certificates: servingcert.Self,
+		CertificateNames: servingcert.Names{DNS: []string{"localhost"}, IPs: []net.IP{net.IPv4(127, 0, 0, 1)}},
+		Detect:           detection.ScopeAll, Concurrency: 2,
+	}, clock.RealClock{})
+	Expect(err).NotTo(HaveOccurred())
+	done := make(chan error, 1)
+	go func(mgr ctrl.Manager) { done <- mgr.Start(running) }(mgr)
+	DeferCleanup(func() {
+		stop()
+		Eventually(done).Should(Receive(BeNil()))
+	})
+}
+
+// installWebhooks is config/webhook/gate.yaml with an address of this machine. The operator writes the rest.
+func installWebhooks(ctx context.Context, port int) {
+	GinkgoHelper()
+	root, err := apiserver.Root()
+	Expect(err).NotTo(HaveOccurred())
+	read, err := apiserver.ReadManifests(filepath.Join(root, "config", "webhook", "gate.yaml"))
+	Expect(err).NotTo(HaveOccurred())
+	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	Expect(env.Scheme().Convert(read[0], configuration, nil)).To(Succeed())
+	address := net.JoinHostPort("127.0.0.1", itoa(port))
+	for i := range configuration.Webhooks {
+		configuration.Webhooks[i].ClientConfig = admissionregistrationv1.WebhookClientConfig{URL: new("https://" + address + admission.Path)}
+	}
+	Expect(env.Admin().Create(ctx, configuration)).To(Succeed())
+}
+
+func freePort() int {
+	GinkgoHelper()
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	Expect(err).NotTo(HaveOccurred())
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// shop is a namespace under Enforce in which a GitOps controller has deployed checkout 2.3, which was agreed to.
+type shop struct {
+	namespace string
+}
+
+// rules alter the policy of the namespace.
+type rules func(*v1alpha1.ChangePolicySpec)
+
+func open(ctx SpecContext, alter ...rules) *shop {
+	GinkgoHelper()
+	s := &shop{namespace: env.Namespace(GinkgoTB(), nil)}
+	for _, name := range []string{fluxName, argoName} {
+		env.Bind(GinkgoTB(), s.namespace, apiserver.User(name), "cluster-admin")
+	}
+	checkout := &appsv1.Deployment{}
+	Expect(env.Scheme().Convert(deployment(s.namespace, agreedImage), checkout, nil)).To(Succeed())
+	Expect(env.Admin().Create(ctx, checkout)).To(Succeed())
+
+	policy := &v1alpha1.ChangePolicy{ObjectMeta: metav1.ObjectMeta{Name: "of-" + s.namespace}}
+	policy.Spec.NamespaceSelector.MatchLabels = map[string]v1alpha1.LabelValue{corev1.LabelMetadataName: v1alpha1.LabelValue(s.namespace)}
+	policy.Spec.Enforcement = v1alpha1.EnforcementEnforce
+	for _, risk := range []v1alpha1.RiskLevel{v1alpha1.RiskLow, v1alpha1.RiskMedium, v1alpha1.RiskHigh} {
+		policy.Spec.Approvals = append(policy.Spec.Approvals, v1alpha1.ApprovalRule{Risk: risk, Required: 1})
+	}
+	for _, f := range alter {
+		f(&policy.Spec)
+	}
+	Expect(env.Admin().Create(ctx, policy)).To(Succeed())
+	DeferCleanup(func(ctx SpecContext) { Expect(env.Admin().Delete(ctx, policy)).To(Succeed()) })
+
+	service := &v1alpha1.Service{ObjectMeta: metav1.ObjectMeta{Name: "checkout", Namespace: s.namespace}}
+	service.Spec.Owner.Team = "payments"
+	service.Spec.Workloads = []v1alpha1.WorkloadClaim{{
+		Kind: v1alpha1.WorkloadDeployment, Selector: &v1alpha1.LabelSelector{MatchLabels: map[string]v1alpha1.LabelValue{"app": "checkout"}},
+	}}
+	Expect(env.Admin().Create(ctx, service)).To(Succeed())
+	s.awaitGate(ctx)
+	return s
+}
+
+// awaitGate waits until the API server asks the gate and what runs is adopted.
+func (s *shop) awaitGate(ctx context.Context) {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+		g.Expect(env.Admin().Get(ctx, client.ObjectKey{Name: gateconfig.Name}, configuration)).To(Succeed())
+		g.Expect(gateconfig.Read(configuration).Of(s.namespace)).To(Equal(gateconfig.ListedEnforce))
+		g.Expect(s.item(ctx).Status.Baselines).NotTo(BeEmpty())
+		// A deletion as a dry run leaves no trace, and has a warning where the gate was asked.
+		var heard warnings
+		probe := connect(env.AdminConfig(), &heard)
+		d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "checkout", Namespace: s.namespace}}
+		g.Expect(probe.Delete(ctx, d, client.DryRunAll)).To(Succeed())
+		g.Expect(heard.all()).To(ContainElement(ContainSubstring("is governed by Service checkout")))
+	}).Should(Succeed())
+}
+
+func (s *shop) item(ctx context.Context) *v1alpha1.ConfigurationItem {
+	item := &v1alpha1.ConfigurationItem{}
+	if err := env.Admin().Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: "deployment-checkout"}, item); err != nil {
+		return &v1alpha1.ConfigurationItem{}
+	}
+	return item
+}
+
+func (s *shop) live(ctx context.Context) *appsv1.Deployment {
+	GinkgoHelper()
+	d := &appsv1.Deployment{}
+	Expect(env.Admin().Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: "checkout"}, d)).To(Succeed())
+	return d
+}
+
+func (s *shop) runs(ctx context.Context) string {
+	return s.live(ctx).Spec.Template.Spec.Containers[0].Image
+}
+
+func (s *shop) changes(ctx context.Context) []v1alpha1.Change {
+	GinkgoHelper()
+	list := &v1alpha1.ChangeList{}
+	Expect(env.Admin().List(ctx, list, client.InNamespace(s.namespace))).To(Succeed())
+	return list.Items
+}
+
+// approve a Change by as many votes as it needs.
+func (s *shop) approve(ctx context.Context, name string) *v1alpha1.Change {
+	GinkgoHelper()
+	c := &v1alpha1.Change{}
+	Eventually(func(g Gomega) {
+		g.Expect(env.Admin().Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: name}, c)).To(Succeed())
+		g.Expect(c.Status.Digest).NotTo(BeEmpty())
+		g.Expect(c.Status.Approvals).NotTo(BeNil())
+		g.Expect(c.Status.State).To(Equal(v1alpha1.ChangeAuthorize))
+	}).Should(Succeed())
+	voters := []string{"carol", "dave", "erin"}
+	Expect(int(c.Status.Approvals.Required)).To(BeNumerically("<=", len(voters)))
+	for _, voter := range voters[:c.Status.Approvals.Required] {
+		env.Bind(GinkgoTB(), s.namespace, apiserver.User(voter), "itil-approver")
+		vote := &v1alpha1.ChangeApproval{ObjectMeta: metav1.ObjectMeta{GenerateName: name + "-", Namespace: s.namespace}}
+		vote.Spec.ChangeRef.Name, vote.Spec.Decision, vote.Spec.Digest = v1alpha1.ObjectName(name), v1alpha1.DecisionApprove, c.Status.Digest
+		Expect(env.Client(GinkgoTB(), voter).Create(ctx, vote)).To(Succeed())
+	}
+	Eventually(func(g Gomega) {
+		g.Expect(env.Admin().Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: name}, c)).To(Succeed())
+		g.Expect(c.Status.State).To(BeElementOf(v1alpha1.ChangeScheduled, v1alpha1.ChangeImplement))
+	}).Should(Succeed())
+	return c
+}
