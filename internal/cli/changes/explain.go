@@ -36,6 +36,11 @@ type answer struct {
 	item     *v1alpha1.ConfigurationItem
 	changes  []considered
 	unread   []string
+	// outlook is what the gate goes by; nil where it is not known.
+	outlook *outlook
+	// undo says what the gate would say to a rollback to what ran before; nil where that was not asked.
+	undo *undoAnswer
+	now  time.Time
 }
 
 // considered is an open Change, and what keeps it from covering the trial; nothing where it covers it.
@@ -46,7 +51,7 @@ type considered struct {
 
 // explain joins what the gate said with what the records say.
 func explain(t *trial, tried bool, r *records, now time.Time) *answer {
-	a := &answer{trial: t, services: r.claiming(t), item: r.items.of(t.kind, t.name), unread: r.unread}
+	a := &answer{trial: t, services: r.claiming(t), item: r.items.of(t.kind, t.name), unread: r.unread, outlook: r.outlook(t), now: now}
 	var baseline *v1alpha1.Baseline
 	if a.item != nil {
 		baseline = agreed(a.item.Status.Baselines)
@@ -70,36 +75,52 @@ func explain(t *trial, tried bool, r *records, now time.Time) *answer {
 func (a *answer) judge() (verdict, string) {
 	t := a.trial
 	switch {
-	case t.governed() && enforcementOf(a.services) == v1alpha1.EnforcementWarn:
+	case t.governed() && a.enforcement() == v1alpha1.EnforcementWarn:
 		return verdictWarned, "enforcement is Warn"
 	case t.governed():
 		return verdictRefused, ""
 	case t.before != nil && t.after != nil && t.template().Hash == templateOf(t.before).Hash:
 		return verdictLetIn, "the pod template stays as it is"
 	}
+	if a.outlook != nil && a.outlook.complete {
+		return verdictLetIn, a.outlook.why(t, a.now)
+	}
+	return verdictLetIn, a.guess()
+}
+
+func (a *answer) enforcement() v1alpha1.Enforcement {
+	if a.outlook != nil && a.outlook.complete {
+		return a.outlook.world.Enforcement
+	}
+	return enforcementOf(a.services)
+}
+
+// guess says by which rule the gate lets something in, where the rules could not be read.
+func (a *answer) guess() string {
+	t := a.trial
 	for _, c := range a.changes {
 		if len(c.keeps) == 0 {
-			return verdictLetIn, "Change " + refOf(c.change) + " covers it"
+			return "Change " + refOf(c.change) + " covers it"
 		}
 	}
 	if a.item != nil && t.after != nil {
 		for i := range a.item.Status.Baselines {
 			if b := &a.item.Status.Baselines[i]; i > 0 && b.Proven && t.template().IsBaseline(*b, nil) {
-				return verdictLetIn, "it is a rollback to a template that has proven itself"
+				return "it is a rollback to a template that has proven itself"
 			}
 		}
 	}
 	switch enforcementOf(a.services) {
 	case v1alpha1.EnforcementAudit:
-		return verdictLetIn, "enforcement is Audit: the gate only counts"
+		return "enforcement is Audit: the gate only counts"
 	case v1alpha1.EnforcementDisabled:
-		return verdictLetIn, "change control is disabled"
+		return "change control is disabled"
 	case v1alpha1.EnforcementEnforce, v1alpha1.EnforcementWarn, "":
 	}
 	if len(a.services) == 0 && !slices.Contains(a.unread, kindServices) {
-		return verdictLetIn, "no Service claims it"
+		return "no Service claims it"
 	}
-	return verdictLetIn, ""
+	return ""
 }
 
 // enforcementOf is how the Services say that their workloads are gated: the strictest. Empty where none says so yet.
@@ -174,7 +195,13 @@ func (a *answer) page(now time.Time, palette screen.Palette) *screen.Page {
 	p := &screen.Page{Palette: palette}
 	p.Title(a.trial.String(), "")
 	a.writeVerdict(p)
-	a.writeGovernance(p)
+	if a.outlook != nil && a.outlook.complete {
+		a.outlook.writeTo(p, a.trial, now)
+	} else {
+		a.writeGovernance(p)
+	}
+	a.writeUndo(p)
+	a.writeDrift(p)
 	a.writeBaselines(p, now)
 	a.writeChanges(p)
 	return p
@@ -212,6 +239,14 @@ func (a *answer) writeGovernance(p *screen.Page) {
 		services = append(services, text)
 	}
 	p.Field("Claimed by", screen.Line(cmp.Or(strings.Join(services, "; "), a.unknownOr(kindServices, "no Service"))))
+	if a.outlook != nil {
+		a.outlook.writeHold(p)
+		p.Field("Not known", "change windows, freezes, and how many must vote: you may not read "+screen.And(a.unread))
+		p.Item("ask for a ClusterRoleBinding to itil-viewer; or ask the gate: kubectl itil why " + screen.Line(strings.ToLower(a.trial.kind)+"/"+a.trial.name) + " CONTAINER=IMAGE")
+	}
+}
+
+func (a *answer) writeDrift(p *screen.Page) {
 	if a.item != nil && a.item.Status.Drift == v1alpha1.DriftDrifted {
 		p.Field("Drift", p.Palette.Paint(screen.Bad, "what runs is not what was agreed: "+screen.Line(a.item.Status.NextStep)))
 	}
@@ -228,29 +263,35 @@ func (a *answer) writeBaselines(p *screen.Page, now time.Time) {
 	}
 	p.Field("Baselines", "what ran, the newest first (ConfigurationItem "+a.item.Name+")")
 	t := &screen.Table{Header: []string{"TEMPLATE", "FROM", "SOURCE", "CHANGE", "BY", "PROVEN", "IMAGES"}}
-	current, asked := templateOf(a.trial.before), templateOf(a.trial.after)
+	// A template that ran more than once is marked where it did so last.
+	marked := marker{"runs": templateOf(a.trial.before)}
+	if a.verdict != verdictNone {
+		marked["asked"] = templateOf(a.trial.after)
+	}
 	for i := range a.item.Status.Baselines {
 		b := &a.item.Status.Baselines[i]
 		style := screen.Plain
 		if b.Source == v1alpha1.BaselineUnauthorized || b.Source == v1alpha1.BaselineBreakGlass {
 			style = screen.Bad
 		}
-		t.Add(screen.Text(screen.Short(b.TemplateHash)+marks(b, current, asked, a.verdict != verdictNone)), screen.Text(screen.Ago(now, b.From.Time)),
+		t.Add(screen.Text(screen.Short(b.TemplateHash)+marked.of(b)), screen.Text(screen.Ago(now, b.From.Time)),
 			screen.Styled(style, string(b.Source)), screen.Text(b.Change), screen.Text(b.By), screen.Text(provenWord(b)), screen.Text(imagesLine(b.Images)))
 	}
 	p.Table(t)
 }
 
-// marks says which baseline runs, and which was asked about.
-func marks(b *v1alpha1.Baseline, current, asked configuration.Template, tried bool) string {
-	mark := ""
-	if current.Hash != "" && current.IsBaseline(*b, nil) {
-		mark += " (runs)"
+// marker says once of each template which baseline it is.
+type marker map[string]configuration.Template
+
+func (m marker) of(b *v1alpha1.Baseline) string {
+	var marks []string
+	for _, word := range []string{"runs", "asked"} {
+		if t, left := m[word]; left && t.Hash != "" && t.IsBaseline(*b, nil) {
+			marks = append(marks, " ("+word+")")
+			delete(m, word)
+		}
 	}
-	if tried && asked.Hash != "" && asked.IsBaseline(*b, nil) {
-		mark += " (asked)"
-	}
-	return mark
+	return strings.Join(marks, "")
 }
 
 func provenWord(b *v1alpha1.Baseline) string {
@@ -273,7 +314,11 @@ func (a *answer) writeChanges(p *screen.Page) {
 		p.Field("Changes", a.unknownOr(kindChanges, "none is open for it"))
 		return
 	}
-	p.Field("Changes", "open for it, and what keeps them from letting this in")
+	what := "open for it, and what keeps them from letting anything in"
+	if a.verdict != verdictNone {
+		what = "open for it, and what keeps them from letting this in"
+	}
+	p.Field("Changes", what)
 	for _, c := range a.changes {
 		p.Item(p.Palette.Paint(screen.Strong, c.change.Name) + ", " + p.Palette.Paint(stateStyle(c.change), string(stateOf(c.change))) +
 			": " + screen.Line(c.change.Spec.Summary))

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/cli/exit"
+	"github.com/itil-dev/itil-operator/internal/cli/screen"
 	"github.com/itil-dev/itil-operator/internal/cli/session"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 )
@@ -76,6 +78,57 @@ func revisionsOf(ctx context.Context, s *session.Session, live *unstructured.Uns
 		return controllerRevisionsOf(ctx, s, live)
 	default:
 		return nil, nil
+	}
+}
+
+// undoAnswer is what the gate would say to bringing back what ran before.
+type undoAnswer struct {
+	// to are the images that would come back.
+	to string
+	// silent: the gate does not answer. Says is what it says against it; none: it would let it in.
+	silent bool
+	says   []string
+}
+
+// askUndo asks the gate about a rollback by a dry run; nil where there is nothing to go back to, or where the user may
+// not: then the records have to do.
+func askUndo(ctx context.Context, s *session.Session, asked *trial) *undoAnswer {
+	t, err := planUndo(ctx, s, asked.before)
+	if err != nil {
+		return nil
+	}
+	err = t.run(ctx, s, nil)
+	switch {
+	case gateSilent(err):
+		return &undoAnswer{silent: true}
+	case err != nil:
+		return nil
+	}
+	answer := &undoAnswer{to: difference(t)}
+	if t.governed() {
+		answer.says = t.warnings
+	}
+	return answer
+}
+
+// writeUndo writes what the gate says to a rollback.
+func (a *answer) writeUndo(p *screen.Page) {
+	u := a.undo
+	if u == nil {
+		return
+	}
+	name := strings.ToLower(a.trial.kind) + "/" + a.trial.name
+	switch {
+	case u.silent:
+		p.Field("Roll it back", p.Palette.Paint(screen.Bad, "the gate does not answer")+", and refuses what it is not asked: kubectl itil emergency "+name+" --undo --reason TEXT")
+	case len(u.says) > 0:
+		p.Field("Roll it back", p.Palette.Paint(screen.Bad, "the gate would refuse it")+", to "+screen.Line(u.to))
+		writeLines(p, u.says[:1])
+	case a.outlook != nil && a.outlook.complete:
+		// The rules said so above.
+	default:
+		p.Field("Roll it back", p.Palette.Paint(screen.Good, "the gate lets it in now")+": kubectl rollout undo "+name+" -n "+a.trial.namespace)
+		p.Item("to " + screen.Line(u.to))
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/cli/complete"
 	"github.com/itil-dev/itil-operator/internal/cli/exit"
 	"github.com/itil-dev/itil-operator/internal/cli/session"
+	"github.com/itil-dev/itil-operator/internal/inventory"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 )
 
@@ -23,6 +24,8 @@ type asker struct {
 	manager string
 	// deletion: ask about deleting the workload.
 	deletion bool
+	// format is json or yaml; empty: a page for people.
+	format string
 }
 
 // NewWhy makes `kubectl itil why`.
@@ -33,12 +36,13 @@ func NewWhy(f *session.Factory) *cobra.Command {
 		Short: "Ask what the gate would say to a deployment now, and why",
 		Long: `Ask what the gate would say now, and why.
 
-Of a workload alone it shows what runs, how that came in, and which Changes are open for it. With images or manifests
-it tries them by a server-side dry run, which stores nothing, and shows what the gate answers, and what keeps each open
-Change from covering them.
+Of a workload alone it shows who governs it, whether the gate is open now or what keeps it closed, who votes, whether it
+may be rolled back at once, what ran, and which Changes are open for it. With images or manifests it tries them by a
+server-side dry run, which stores nothing, and shows what the gate answers, and what keeps each open Change from covering
+them.
 
 The exit code is 7 where the gate would refuse something, 0 where it would let all of it in.`,
-		Example: `  # What runs, how it came in, and what is open for it
+		Example: `  # Who governs it, is the gate open, may it be rolled back, what ran, and what is open for it
   kubectl itil why deployment/checkout
 
   # Would this image be let in now?
@@ -48,13 +52,18 @@ The exit code is 7 where the gate would refuse something, 0 where it would let a
   kubectl itil why -f deploy/ -n shop
 
   # Would its deletion?
-  kubectl itil why deployment/checkout --delete`,
+  kubectl itil why deployment/checkout --delete
+
+  # For a pipeline
+  kubectl itil why -f deploy/ -o json | jq -r '.items[].verdict'`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: complete.Workloads(f),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			switch {
 			case given(a.files) == (len(names) > 0):
 				return args.Wrong(cmd, "give KIND/NAME or manifests (-f): one of the two")
+			case !slices.Contains(formats, a.format):
+				return args.Wrong(cmd, "--output must be json or yaml, and not %q", a.format)
 			case a.deletion && len(names) != 1:
 				return args.Wrong(cmd, "--delete asks about one workload: KIND/NAME")
 			}
@@ -63,6 +72,9 @@ The exit code is 7 where the gate would refuse something, 0 where it would let a
 	}
 	a.files = manifestFlags(cmd, "Files, folders or URLs of the manifests to ask about.")
 	cmd.Flags().BoolVar(&a.deletion, "delete", false, "Ask about deleting the workload.")
+	cmd.Flags().StringVarP(&a.format, "output", "o", "", "Output format. One of: (json, yaml).")
+	// It fails only where there is no such flag.
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(slices.Clone(formats[1:]), cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().StringVar(&a.manager, "field-manager", "", "Try the manifests by a server-side apply of this field manager. Default: as they were applied before.")
 	return cmd
 }
@@ -77,17 +89,59 @@ func (a *asker) run(cmd *cobra.Command, names []string) error {
 	if err != nil {
 		return err
 	}
+	answers, err := a.answers(ctx, s, trials, tried)
+	if err != nil {
+		return err
+	}
+	if err := a.show(s, answers); err != nil {
+		return err
+	}
 	var refused []string
+	for _, answer := range answers {
+		if answer.verdict == verdictRefused {
+			refused = append(refused, answer.trial.String())
+		}
+	}
+	if len(refused) > 0 {
+		return exit.New(exit.WouldBeDenied, "the gate would refuse %s", listed(refused)).
+			WithNext("file a Change: kubectl itil change new with the same arguments, and have it approved; if it cannot wait: kubectl itil emergency --help")
+	}
+	return nil
+}
+
+// answers joins what the gate said with what is known of each workload.
+func (a *asker) answers(ctx context.Context, s *session.Session, trials []*trial, tried bool) ([]*answer, error) {
+	var out []*answer
 	known := map[string]*records{}
-	for i, t := range trials {
+	for _, t := range trials {
 		r, read := known[t.namespace]
 		if !read {
+			var err error
 			if r, err = readRecords(ctx, s, t.namespace); err != nil {
-				return err
+				return nil, err
+			}
+			if err := r.facts(ctx, s, t.namespace); err != nil {
+				return nil, err
 			}
 			known[t.namespace] = r
 		}
 		answer := explain(t, tried, r, s.Now())
+		if !tried {
+			answer.undo = askUndo(ctx, s, t)
+		}
+		out = append(out, answer)
+	}
+	return out, nil
+}
+
+// formats of the output; the first is the page for people.
+var formats = []string{"", "json", "yaml"}
+
+func (a *asker) show(s *session.Session, answers []*answer) error {
+	if a.format != "" {
+		return writeReports(s, answers, a.format)
+	}
+	for i, answer := range answers {
 		if i > 0 {
 			if err := s.Screen.Printf("\n"); err != nil {
 				return err
@@ -96,13 +150,6 @@ func (a *asker) run(cmd *cobra.Command, names []string) error {
 		if _, err := answer.page(s.Now(), s.Screen.Palette).WriteTo(s.Screen.Out); err != nil {
 			return err
 		}
-		if answer.verdict == verdictRefused {
-			refused = append(refused, t.String())
-		}
-	}
-	if len(refused) > 0 {
-		return exit.New(exit.WouldBeDenied, "the gate would refuse %s", listed(refused)).
-			WithNext("file a Change: kubectl itil change new with the same arguments, and have it approved")
 	}
 	return nil
 }
@@ -113,7 +160,7 @@ func (a *asker) try(cmd *cobra.Command, s *session.Session, names []string) (tri
 		trials, err = tryGiven(cmd, s, a.files, a.manager, names)
 		return trials, true, err
 	}
-	live, err := readWorkload(s, cmd, names[0])
+	live, err := readPodMaker(s, cmd, names[0])
 	if err != nil {
 		return nil, false, err
 	}
@@ -131,6 +178,10 @@ const (
 	kindServices = "Services"
 	kindChanges  = "Changes"
 	kindItems    = "ConfigurationItems"
+	// What rules come from.
+	kindNamespaces = "Namespaces"
+	kindPolicies   = "ChangePolicies"
+	kindCalendars  = "Calendars"
 )
 
 // records are what is known in a namespace about its workloads.
@@ -140,6 +191,8 @@ type records struct {
 	changes  []v1alpha1.Change
 	// unread names the kinds that the user may not read.
 	unread []string
+	// inventory is like the gate's own, of what the user may read; nil where that was not asked for.
+	inventory *inventory.Inventory
 }
 
 func readRecords(ctx context.Context, s *session.Session, namespace string) (*records, error) {

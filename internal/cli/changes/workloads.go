@@ -57,8 +57,18 @@ func isWorkload(object *unstructured.Unstructured) bool {
 	return known && group == kind.Group && configuration.Claimable(kind.Kind)
 }
 
-// readWorkload reads what KIND/NAME names, for example deployment/checkout or deploy/checkout.
+// readWorkload reads what KIND/NAME names, for example deployment/checkout or deploy/checkout: what a Change can have as
+// a target.
 func readWorkload(s *session.Session, cmd *cobra.Command, arg string) (*unstructured.Unstructured, error) {
+	object, err := readPodMaker(s, cmd, arg)
+	if err == nil && !isWorkload(object) {
+		return nil, args.Wrong(cmd, "%s is a %s: a Change is about a Deployment, StatefulSet, DaemonSet, CronJob or Job", arg, object.GetKind())
+	}
+	return object, err
+}
+
+// readPodMaker reads what KIND/NAME names: whatever makes pods, and Pods themselves.
+func readPodMaker(s *session.Session, cmd *cobra.Command, arg string) (*unstructured.Unstructured, error) {
 	kind, name, slash := strings.Cut(arg, "/")
 	if !slash || kind == "" || name == "" || strings.Contains(name, "/") {
 		return nil, args.Wrong(cmd, "%q names no workload: give KIND/NAME, for example deployment/checkout", arg)
@@ -75,8 +85,12 @@ func readWorkload(s *session.Session, cmd *cobra.Command, arg string) (*unstruct
 		return nil, exit.New(code, "reading %s in namespace %s: %v", arg, s.Namespace, err).WithCause(err)
 	}
 	object, ok := infos[0].Object.(*unstructured.Unstructured)
-	if !ok || !isWorkload(object) {
-		return nil, args.Wrong(cmd, "%s is a %s: a Change is about a Deployment, StatefulSet, DaemonSet, CronJob or Job", arg, infos[0].Mapping.GroupVersionKind.Kind)
+	if ok {
+		group, makes := configuration.GroupOf(object.GetKind())
+		ok = makes && group == object.GroupVersionKind().Group
+	}
+	if !ok {
+		return nil, args.Wrong(cmd, "%s is a %s: that makes no pods, and is not under change control", arg, infos[0].Mapping.GroupVersionKind.Kind)
 	}
 	return object, nil
 }

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"time"
@@ -212,6 +213,35 @@ var _ = Describe("An emergency", func() {
 			dana.runs(ctx, namespace, "emergency", "deployment/checkout", "app="+newImage, "--reason", "x", "--incident", "down").
 				expect(exit.WrongState, "is closed", "kubectl itil incident open")
 			dana.runs(ctx, namespace, "emergency", "deployment/checkout", "app="+newImage, "--reason", "x", "--incident", "none").expect(exit.NotFound)
+		})
+
+		It("says beforehand what the gate goes by, to who may read it", func(ctx SpecContext) {
+			oscar := somebody("", "oscar", nil, "itil-viewer")
+			for _, role := range []string{"system:aggregate-to-view", "itil-viewer"} {
+				env.Bind(GinkgoTB(), namespace, apiserver.User("oscar"), role)
+			}
+			oscar.runs(ctx, namespace, "why", "deployment/checkout").expect(exit.OK, "Governed by   Service checkout (tier 1)",
+				"Enforcement   Enforce: what no approved Change covers is refused", "Who votes", "Medium     1 vote", "Adopted")
+			dana.runs(ctx, namespace, "why", "deployment/checkout").expect(exit.OK, "Claimed by    Service checkout (tier 1)",
+				"you may not read ChangePolicies and Calendars")
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "stray", Labels: map[string]string{"app": "checkout"}}}
+			pod.Spec.Containers = []corev1.Container{{Name: "app", Image: oldImage}}
+			Expect(env.Admin().Create(ctx, pod)).To(Succeed())
+			oscar.runs(ctx, namespace, "why", "pod/stray").expect(exit.OK, "Service checkout (tier 1) through deployment/checkout", "no Change can name a Pod")
+			oscar.runs(ctx, namespace, "why", "configmap/kube-root-ca.crt").expect(exit.NotFound)
+			asked := oscar.runs(ctx, namespace, "why", "deployment/checkout", "-o", "json").expect(exit.OK)
+			var said struct {
+				Items []struct {
+					Enforcement string
+					Complete    bool
+				}
+			}
+			Expect(json.Unmarshal([]byte(asked.out), &said)).To(Succeed())
+			Expect(said.Items).To(HaveLen(1))
+			Expect(said.Items[0].Enforcement).To(Equal("Enforce"))
+			Expect(said.Items[0].Complete).To(BeTrue())
+			dana.runs(ctx, namespace, "why", "deployment/checkout", "app="+newImage, "-o", "yaml").expect(exit.WouldBeDenied, "verdict: Refused")
+			dana.runs(ctx, namespace, "why", "deployment/checkout", "-o", "wide").expect(exit.Usage, "json or yaml")
 		})
 
 		It("says what is wrong with a command line", func(ctx SpecContext) {
