@@ -40,12 +40,15 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 
 // One container, so that the order is the one below.
 var _ = Describe("The operator", Ordered, ContinueOnFailure, func() {
-	faults := &faults{}
+	faults, promise := &faults{}, &promise{}
+	Context("when something is promised", promise.made)
 	Context("when workloads fail", faults.open)
 	Context("on the main job", mainJob)
 	Context("while workloads live their normal life", normalLife)
+	Context("when a promise is measured", promise.kept)
 	Context("when workloads have recovered", faults.resolve)
 	Context("when it dies", death)
+	Context("when it dies in an outage", promise.keptByTheDead)
 	Context("at zero replicas", zeroReplicas)
 	Context("when nothing happens", idle)
 	Context("when it is removed", removal)
