@@ -110,7 +110,7 @@ func (p *promise) expectDown(ctx context.Context, outages int) {
 		g.Expect(figures).NotTo(BeNil())
 		g.Expect(figures.OpenOutageSince).To(BeNil())
 		g.Expect(figures.Outages).To(BeEquivalentTo(outages))
-		g.Expect(time.Duration(figures.DowntimeSeconds)*time.Second).To(BeNumerically("~", p.down, tolerance))
+		g.Expect(time.Duration(figures.DowntimeSeconds) * time.Second).To(BeNumerically("~", p.down, tolerance))
 		g.Expect(figures.UnobservedSeconds).To(BeZero())
 		g.Expect(metric(ctx, "itil_sla_downtime_seconds")).To(BeEquivalentTo(figures.DowntimeSeconds))
 	}).WithTimeout(2 * time.Minute).WithPolling(time.Second).Should(Succeed())
