@@ -140,6 +140,12 @@ type ConfigurationItemStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=5
 	Admissions []Admission `json:"admissions,omitempty"`
+	// sideDoors are changes of its running pods that no template tells of: they are let in and recorded. The newest
+	// first; the last 10, and of a series of alike ones the first.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=10
+	SideDoors []SideDoor `json:"sideDoors,omitempty"`
 	// drift says whether what runs is what was agreed.
 	// +optional
 	Drift DriftState `json:"drift,omitempty"`
@@ -158,6 +164,41 @@ type ConfigurationItemStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:XValidation:rule="self.all(c, c.lastTransitionTime >= timestamp('1970-01-01T00:00:00Z'))",message="lastTransitionTime must be a time since 1970"
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// SideDoorKind says how a running pod was changed.
+//
+// +kubebuilder:validation:Enum=EphemeralContainer;Resize
+type SideDoorKind string
+
+const (
+	// SideDoorEphemeralContainer: a container was added to a running pod (kubectl debug).
+	SideDoorEphemeralContainer SideDoorKind = "EphemeralContainer"
+	// SideDoorResize: the resources of a running pod were altered.
+	SideDoorResize SideDoorKind = "Resize"
+)
+
+// SideDoor is a change of a running pod past its template.
+type SideDoor struct {
+	// what was done.
+	// +required
+	What SideDoorKind `json:"what"`
+	// pod that it was done to.
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Pod string `json:"pod"`
+	// detail in words: which containers, and their images.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Detail string `json:"detail,omitempty"`
+	// by whom, as the API server authenticated.
+	// +required
+	// +kubebuilder:validation:MaxLength=512
+	By string `json:"by"`
+	// at which time.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	At metav1.Time `json:"at"`
 }
 
 // Admission is a template that the gate let in.
