@@ -19,6 +19,7 @@ import (
 const (
 	webhookService = "itil-operator-webhook"
 	metricsService = "itil-operator-metrics"
+	alertsService  = "itil-operator-alerts"
 )
 
 // options are the operator's flags.
@@ -40,6 +41,8 @@ func parseOptions(args []string) (options, error) {
 		"Let one of several replicas reconcile. All of them answer admission requests.")
 	fs.StringVar(&o.ProbeAddress, "health-probe-bind-address", ":8081", "The address of /healthz and /readyz.")
 	fs.StringVar(&o.MetricsAddress, "metrics-bind-address", "0", `The address of /metrics; "0" switches it off.`)
+	fs.StringVar(&o.AlertAddress, "alert-intake-bind-address", "0",
+		`The address at which Alertmanager's webhook messages are taken in (POST /alertmanager); "0" switches it off.`)
 	fs.BoolVar(&o.MetricsInsecure, "metrics-insecure", false,
 		"Serve metrics over plain HTTP to anybody. For a cluster on one's own machine.")
 	fs.StringVar(&o.webhookAddress, "webhook-bind-address", ":9443", "The address of the admission webhooks.")
@@ -88,7 +91,7 @@ func (o *options) complete() error {
 // certificateNames are those of the Services, and the further hosts.
 func certificateNames(namespace, hosts string) servingcert.Names {
 	names := servingcert.Names{}
-	for _, service := range []string{webhookService, metricsService} {
+	for _, service := range []string{webhookService, metricsService, alertsService} {
 		name := service + "." + namespace + ".svc"
 		names.DNS = append(names.DNS, name, name+".cluster.local")
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 	"github.com/itil-dev/itil-operator/internal/practice/incident"
+	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
 )
 
 // act does what a look calls for, and says when to look again.
@@ -123,6 +124,9 @@ func (r *Reconciler) unlist(c *collection, record, key configuration.Key) {
 
 // open creates the Incident and says what was seen.
 func (r *Reconciler) open(ctx context.Context, in *input, result incident.Result, d incident.Detected, now time.Time) error {
+	if !slices.ContainsFunc(result.Findings, func(f incident.Finding) bool { return f.Reason != v1alpha1.SignalAlertFiring }) {
+		in.source = v1alpha1.IncidentSourceAlert
+	}
 	created, err := r.create(ctx, in, incident.Title(in.Key, result.Findings[0]), now)
 	if err != nil || created == nil {
 		return err
@@ -142,6 +146,7 @@ func (r *Reconciler) open(ctx context.Context, in *input, result incident.Result
 		return err
 	}
 	r.unlist(&r.overflow, incident.OverflowKey(), in.Key)
+	r.wantLog(in, result, created.Name)
 	openedTotal.WithLabelValues(string(d.Reason)).Inc()
 	timeToDetect.Observe(max(now.Sub(d.StartedAt.Time), 0).Seconds())
 	return nil
@@ -198,7 +203,7 @@ func (r *Reconciler) newIncident(in *input, title string, episode int) *v1alpha1
 			},
 		},
 		Spec: v1alpha1.IncidentSpec{
-			Title: title, Source: v1alpha1.IncidentSourceDetector, WorkloadRef: &ref,
+			Title: title, Source: in.source, WorkloadRef: &ref,
 			Description: r.description(in),
 		},
 	}
@@ -301,6 +306,11 @@ func (r *Reconciler) suspect(in *input, d incident.Detected, result incident.Res
 		currentOnly = currentOnly && f.CurrentOnly
 	}
 	list := r.implementations(in.Key)
+	if in.Key == incident.ServiceKey(in.Key.Namespace, in.Key.Name) {
+		for _, key := range r.Inventory.Members(servicelevel.ServiceName{Namespace: in.Key.Namespace, Name: in.Key.Name}) {
+			list = append(list, r.implementations(key)...)
+		}
+	}
 	if in.service != nil {
 		for _, dependency := range in.service.DependsOn {
 			if dependency.Strength != v1alpha1.DependencyHard {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 	"github.com/itil-dev/itil-operator/internal/practice/incident"
 )
@@ -18,7 +19,7 @@ func (r *Reconciler) collect(
 	if len(entries) == 0 || namespace == "" {
 		return time.Time{}, nil
 	}
-	in := &input{namespace: namespace}
+	in := &input{namespace: namespace, source: v1alpha1.IncidentSourceDetector}
 	in.Key, in.subject.Key = record, record
 	in.records = incident.Choose(r.incidents.of(record), r.Rules, now)
 	before := incident.Detected{}

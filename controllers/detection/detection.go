@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
@@ -72,6 +73,8 @@ type Reconciler struct {
 	Rules     incident.Rules
 	// InstalledAt is when the operator was installed: what failed before is backlog. Zero: nothing is.
 	InstalledAt time.Time
+	// Logs opens logs; nil: none are shown.
+	Logs LogReader
 	// NamespaceCap and ClusterCap bound how many of the detector's Incidents are open; 0 is the default.
 	NamespaceCap, ClusterCap int
 	// Concurrency is how many workloads are looked at once; 0 is the default.
@@ -85,6 +88,8 @@ type Reconciler struct {
 	jobs      jobIndex
 	backlog   collection
 	overflow  collection
+	tails     *tails
+	intake    *intake
 
 	enqueue func(configuration.Key)
 	// begun is closed when all pods have been read.
@@ -96,7 +101,7 @@ func New() *Reconciler {
 	return &Reconciler{
 		Scope: ScopeAll, Settings: incident.DefaultSettings(), Rules: incident.DefaultRules(),
 		NamespaceCap: DefaultNamespaceCap, ClusterCap: DefaultClusterCap, Concurrency: defaultConcurrency,
-		pods: newPodIndex(), incidents: newIncidentIndex(), enqueue: func(configuration.Key) {},
+		pods: newPodIndex(), incidents: newIncidentIndex(), tails: newTails(), intake: newIntake(), enqueue: func(configuration.Key) {},
 		begun: make(chan struct{}),
 	}
 }
@@ -116,6 +121,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	})
 	if err != nil {
 		return fmt.Errorf("make the controller %s: %w", r.Name, err)
+	}
+	if err := mgr.Add(manager.RunnableFunc(r.readLogs)); err != nil {
+		return fmt.Errorf("add what reads logs: %w", err)
 	}
 	var synced []toolscache.InformerSynced
 	return c.Watch(push.Source(
@@ -307,6 +315,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key configuration.Key) (reco
 		return reconcile.Result{}, err
 	}
 	if !ok {
+		r.intake.wrote(key, in.told, in.Alerts)
 		r.memory.forget(key)
 		r.unlist(&r.backlog, incident.BacklogKey(key.Namespace), key)
 		r.unlist(&r.overflow, incident.OverflowKey(), key)
@@ -317,7 +326,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, key configuration.Key) (reco
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	return after(next, now, waiting), nil
+	r.intake.wrote(key, in.told, in.Alerts)
+	return after(next, now, waiting), r.addLog(ctx, in)
 }
 
 const (

@@ -15,6 +15,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/inventory"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 	"github.com/itil-dev/itil-operator/internal/practice/incident"
+	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
 )
 
 // input is all that a look at a workload needs.
@@ -27,21 +28,26 @@ type input struct {
 	namespace string
 	// service that claims it, of the lowest tier number; nil: none.
 	service *inventory.Service
+	// source that a new Incident has.
+	source v1alpha1.IncidentSource
+	// told is how much was reported about it by others.
+	told uint64
 	// mayOpen: failures open an Incident. Where they may not, what is open is still brought up to date.
 	mayOpen bool
 }
 
 // gather reads what is known of a workload; ok is false where there is nothing to look at.
 func (r *Reconciler) gather(ctx context.Context, key configuration.Key, now time.Time) (in *input, ok bool, err error) {
-	in = &input{namespace: key.Namespace, settings: r.Settings, mayOpen: true}
+	in = &input{namespace: key.Namespace, settings: r.Settings, mayOpen: true, source: v1alpha1.IncidentSourceDetector}
 	in.Key, in.subject.Key = key, key
+	in.Alerts, in.told = r.intake.of(key)
 	in.records = incident.Choose(r.incidents.of(key), r.Rules, now)
 	if key.Kind == incident.KindNode {
 		in.namespace = r.Namespace
 		return in, true, r.gatherNode(ctx, in)
 	}
 	if !r.gatherWorkload(in) && in.records.Current == nil {
-		return nil, false, nil
+		return in, false, nil
 	}
 	r.gatherService(in)
 	if err := r.gatherLost(ctx, in); err != nil {
@@ -74,6 +80,11 @@ func (r *Reconciler) gatherNode(ctx context.Context, in *input) error {
 
 // gatherWorkload reports whether there is anything of the workload: itself, or pods.
 func (r *Reconciler) gatherWorkload(in *input) bool {
+	if in.Key.Kind == incident.KindService && in.Key.Group == incident.GroupDetection {
+		service, exists := r.Inventory.Service(servicelevel.ServiceName{Namespace: in.Key.Namespace, Name: in.Key.Name})
+		in.service, in.Gone = service, !exists
+		return exists
+	}
 	in.Pods = r.pods.of(in.Key)
 	w, exists := r.Inventory.Workload(in.Key)
 	if exists {
@@ -106,6 +117,11 @@ func (r *Reconciler) isGone(in *input) bool {
 
 // gatherService finds the service whose settings and tier apply. What is only planned opens no Incident.
 func (r *Reconciler) gatherService(in *input) {
+	if in.service != nil {
+		in.settings = r.Settings.With(in.service.Spec.Detection)
+		in.mayOpen = in.service.Spec.Lifecycle != v1alpha1.LifecyclePipeline
+		return
+	}
 	claimants := r.Inventory.Claimants(in.Key)
 	planned := len(claimants) > 0
 	for _, c := range claimants {

@@ -130,7 +130,8 @@ func explanationOf(key configuration.Key, about bool, i *v1alpha1.Incident) expl
 	switch {
 	case !isOpen(i) || about && incident.StandsForOthers(key):
 	case about && key.Kind == incident.KindNode && key.Namespace == "":
-		if i.Status.DetectedAt != nil {
+		// Of a node, an alert may tell as well.
+		if slices.ContainsFunc(i.Status.Signals, func(s v1alpha1.Signal) bool { return s.Reason == v1alpha1.SignalNodeLost }) {
 			e.node = key.Name
 		}
 	case incident.Harms(i):

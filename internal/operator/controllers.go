@@ -2,13 +2,18 @@ package operator
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
+	"io"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 
 	"github.com/itil-dev/itil-operator/controllers/change"
 	"github.com/itil-dev/itil-operator/controllers/changepolicy"
@@ -17,12 +22,12 @@ import (
 	"github.com/itil-dev/itil-operator/controllers/gatescope"
 	"github.com/itil-dev/itil-operator/controllers/incident"
 	"github.com/itil-dev/itil-operator/controllers/problem"
-	"github.com/itil-dev/itil-operator/controllers/release"
 	"github.com/itil-dev/itil-operator/controllers/service"
 	"github.com/itil-dev/itil-operator/controllers/sla"
 	"github.com/itil-dev/itil-operator/internal/admission"
 	"github.com/itil-dev/itil-operator/internal/inventory"
 	"github.com/itil-dev/itil-operator/internal/kube/backout"
+	"github.com/itil-dev/itil-operator/internal/kube/servingcert"
 	incidentpractice "github.com/itil-dev/itil-operator/internal/practice/incident"
 	problempractice "github.com/itil-dev/itil-operator/internal/practice/problem"
 )
@@ -38,7 +43,9 @@ type gateSinks struct {
 }
 
 // addControllers registers what reconciles, and returns what files Changes and counts for the gate.
-func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Inventory, o Options, clk clock.PassiveClock, watched func() time.Time) (*gateSinks, error) {
+func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Inventory, o Options, clk clock.PassiveClock, watched func() time.Time,
+	certificate *servingcert.Reconciler,
+) (*gateSinks, error) {
 	c := mgr.GetClient()
 	recorder := mgr.GetEventRecorder("itil-operator")
 	filer := &change.Filer{Client: c, Inventory: inv, Clock: clk}
@@ -53,10 +60,14 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 	detector.Client, detector.Reader, detector.Inventory, detector.Clock, detector.Recorder = c, mgr.GetAPIReader(), inv, clk, recorder
 	detector.Namespace, detector.Scope = o.Namespace, o.Detect
 	detector.InstalledAt, detector.Concurrency = installed, o.Concurrency
+	if err := addOutsiders(mgr, detector, o, certificate); err != nil {
+		return nil, err
+	}
 
 	incidents := &incident.Reconciler{
 		Client: c, Inventory: inv, Clock: clk, Recorder: recorder,
 		Rules: incidentpractice.DefaultRules(), Concurrency: o.Concurrency,
+		NamespaceCap: detector.NamespaceCap, ClusterCap: detector.ClusterCap,
 	}
 	tally := &changepolicy.Tally{Client: c, Clock: clk}
 	changes := &change.Reconciler{
@@ -65,10 +76,6 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 	}
 	problems := &problem.Reconciler{Client: c, Clock: clk, Recorder: recorder, Rules: problempractice.DefaultRules}
 	services := &service.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder, Watched: watched, Pods: detector}
-	releases := &release.Reconciler{
-		Client: c, Reader: mgr.GetAPIReader(), Inventory: inv, Clock: clk, Recorder: recorder,
-		Restorer: &backout.Restorer{Reader: mgr.GetAPIReader(), Client: c},
-	}
 	withContext := func(setUp func(context.Context, ctrl.Manager) error) func(ctrl.Manager) error {
 		return func(mgr ctrl.Manager) error { return setUp(ctx, mgr) }
 	}
@@ -87,7 +94,6 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 		{"detection", detector.SetupWithManager},
 		{"incident", withContext(incidents.SetupWithManager)},
 		{"problem", withContext(problems.SetupWithManager)},
-		{"release", withContext(releases.SetupWithManager)},
 		{"sla", withContext((&sla.Reconciler{Client: c, Clock: clk, Services: services}).SetupWithManager)},
 	} {
 		if err := add.setUp(mgr); err != nil {
@@ -95,6 +101,32 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 		}
 	}
 	return &gateSinks{filer: filer, audits: tally}, nil
+}
+
+// addOutsiders lets detection read logs, where Services ask for that, and take in the alerts of others, where that is
+// switched on: authenticated, and authorised by the verb post on its path.
+func addOutsiders(mgr ctrl.Manager, detector *detection.Reconciler, o Options, certificate *servingcert.Reconciler) error {
+	clients, err := kubernetes.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return fmt.Errorf("making a client for logs: %w", err)
+	}
+	detector.Logs = func(ctx context.Context, namespace, pod string, options *corev1.PodLogOptions) (io.ReadCloser, error) {
+		return clients.CoreV1().Pods(namespace).GetLogs(pod, options).Stream(ctx)
+	}
+	if o.AlertAddress == "" || o.AlertAddress == "0" {
+		return nil
+	}
+	filter, err := filters.WithAuthenticationAndAuthorization(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return fmt.Errorf("guarding the intake of alerts: %w", err)
+	}
+	receiver := &detection.AlertReceiver{
+		Detector: detector, Address: o.AlertAddress, Filter: filter, TLSOpts: []func(*tls.Config){serveWith(certificate)},
+	}
+	if err := mgr.Add(receiver); err != nil {
+		return fmt.Errorf("adding the intake of alerts: %w", err)
+	}
+	return nil
 }
 
 // installedAt is when the operator first came to this cluster: what failed before is backlog.

@@ -54,6 +54,8 @@ type Options struct {
 	LeaderElect bool
 	// ProbeAddress of /healthz and /readyz, MetricsAddress of /metrics; "0" is none.
 	ProbeAddress, MetricsAddress string
+	// AlertAddress is where Alertmanager's webhook messages are taken in; empty or "0" is nowhere.
+	AlertAddress string
 	// MetricsInsecure serves metrics over plain HTTP to anybody.
 	MetricsInsecure bool
 	// WebhookHost and WebhookPort are where admission requests are answered.
@@ -105,7 +107,7 @@ func New(ctx context.Context, restConfig *rest.Config, o Options, clk clock.With
 	if err := inv.Register(ctx, mgr.GetCache()); err != nil {
 		return nil, err
 	}
-	sinks, err := addControllers(ctx, mgr, inv, o, clk, lock.Previous)
+	sinks, err := addControllers(ctx, mgr, inv, o, clk, lock.Previous, certificate)
 	if err != nil {
 		return nil, err
 	}
@@ -113,8 +115,12 @@ func New(ctx context.Context, restConfig *rest.Config, o Options, clk clock.With
 	return mgr, addChecks(mgr, inv, certificate, freshness)
 }
 
+func serveWith(certificate *servingcert.Reconciler) func(*tls.Config) {
+	return func(c *tls.Config) { c.GetCertificate, c.MinVersion = certificate.Serve, tls.VersionTLS12 }
+}
+
 func managerOptions(o Options, certificate *servingcert.Reconciler) ctrl.Options {
-	serve := func(c *tls.Config) { c.GetCertificate, c.MinVersion = certificate.Serve, tls.VersionTLS12 }
+	serve := serveWith(certificate)
 	metrics := metricsserver.Options{BindAddress: o.MetricsAddress, SecureServing: !o.MetricsInsecure}
 	if metrics.SecureServing {
 		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization

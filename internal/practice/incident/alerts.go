@@ -12,7 +12,7 @@ const KindService = "Service"
 
 // ServiceKey is that of a Service of ours.
 func ServiceKey(namespace, name string) configuration.Key {
-	return configuration.Key{Group: v1alpha1.GroupVersion.Group, Kind: KindService, Namespace: namespace, Name: name}
+	return configuration.Key{Group: GroupDetection, Kind: KindService, Namespace: namespace, Name: name}
 }
 
 const (

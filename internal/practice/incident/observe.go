@@ -122,6 +122,7 @@ func Observe(o Observation, settings Settings, history History, now time.Time) R
 	switch {
 	case o.Key.Kind == KindNode:
 		l.node()
+		l.alerts()
 	case o.Gone:
 		l.gone()
 		l.alerts()
