@@ -56,6 +56,7 @@ type shop struct {
 	changes   *change.Reconciler
 	filer     *change.Filer
 	records   *change.RecordKeeper
+	retirer   *change.Retirer
 	// requeued is when the last reconcile wanted to be called again.
 	requeued time.Duration
 }
@@ -81,6 +82,8 @@ func open(ctx SpecContext) *shop {
 		Restorer: &backout.Restorer{Reader: env.Admin(), Client: env.Admin()}}
 	s.filer = &change.Filer{Client: s.cluster.GetClient(), Inventory: s.inventory, Clock: s.clock}
 	s.records = &change.RecordKeeper{Client: s.cluster.GetClient(), Inventory: s.inventory, Clock: s.clock}
+	s.retirer = &change.Retirer{Client: s.cluster.GetClient(), Inventory: s.inventory, Clock: s.clock, Retention: practice.DefaultRetention()}
+	Expect(change.IndexReferences(running, s.cluster.GetFieldIndexer())).To(Succeed())
 	done := make(chan error, 2)
 	go func() { done <- s.cluster.Start(running) }()
 	go func() { done <- s.filer.Start(running) }()
