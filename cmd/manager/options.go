@@ -14,6 +14,7 @@ import (
 	"github.com/itil-dev/itil-operator/controllers/detection"
 	"github.com/itil-dev/itil-operator/internal/kube/servingcert"
 	"github.com/itil-dev/itil-operator/internal/operator"
+	"github.com/itil-dev/itil-operator/internal/practice/change"
 )
 
 const (
@@ -53,6 +54,11 @@ func parseOptions(args []string) (options, error) {
 	fs.StringVar(&o.detect, "detect", "All",
 		"Where incidents are detected: All namespaces but kube-system and the operator's, or only workloads that Services claim (Services).")
 	fs.IntVar(&o.Concurrency, "concurrency", 4, "How many objects of a kind are reconciled at once.")
+	o.ChangeRetention = change.DefaultRetention()
+	fs.DurationVar(&o.ChangeRetention.Age, "change-retention", o.ChangeRetention.Age,
+		"How long a Change is kept after it ended, in hours and smaller units. 0: for ever. One that a baseline, an open Incident or Problem or a Release refers to is kept longer.")
+	fs.IntVar(&o.ChangeRetention.PerWorkload, "changes-per-workload", o.ChangeRetention.PerWorkload,
+		"How many Changes that ended are kept of one workload, the newest. 0: all.")
 	o.zap.BindFlags(fs)
 	if err := fs.Parse(args); err != nil {
 		return options{}, fmt.Errorf("%w; see --help", err)
@@ -77,6 +83,9 @@ func (o *options) complete() error {
 	o.Certificates, o.Detect = servingcert.Authority(o.certificates), detection.Scope(o.detect)
 	if o.certificates != string(servingcert.Self) && o.certificates != string(servingcert.External) {
 		mistakes = append(mistakes, fmt.Errorf("--certificates=%q: want self or external", o.certificates))
+	}
+	if o.ChangeRetention.Age < 0 || o.ChangeRetention.PerWorkload < 0 {
+		mistakes = append(mistakes, errors.New("--change-retention and --changes-per-workload cannot be below 0"))
 	}
 	if o.detect != "All" && o.detect != "Services" {
 		mistakes = append(mistakes, fmt.Errorf("--detect=%q: want All or Services", o.detect))

@@ -88,6 +88,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 		{"configurationitem", (&configurationitem.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder, Images: detector}).SetupWithManager},
 		{"admissions", (&configurationitem.AdmissionWriter{Client: c, Inventory: inv, Clock: clk}).SetupWithManager},
 		{"change", withContext(changes.SetupWithManager)},
+		{"changeretention", withContext((&change.Retirer{Client: c, Inventory: inv, Clock: clk, Retention: o.ChangeRetention}).SetupWithManager)},
 		{"changerecords", (&change.RecordKeeper{Client: c, Inventory: inv, Clock: clk}).SetupWithManager},
 		{"changepolicy", withContext((&changepolicy.Reconciler{Client: c, Clock: clk, Recorder: recorder}).SetupWithManager)},
 		{"wouldDeny", tally.SetupWithManager},

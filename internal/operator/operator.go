@@ -32,6 +32,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/kube/leadership"
 	"github.com/itil-dev/itil-operator/internal/kube/scheme"
 	"github.com/itil-dev/itil-operator/internal/kube/servingcert"
+	changepractice "github.com/itil-dev/itil-operator/internal/practice/change"
 )
 
 const (
@@ -68,6 +69,8 @@ type Options struct {
 	Detect detection.Scope
 	// Concurrency is how many objects of a kind are reconciled at once.
 	Concurrency int
+	// ChangeRetention says how long, and how many, Changes are kept that have ended.
+	ChangeRetention changepractice.Retention
 	// NewManager makes the manager; nil is ctrl.NewManager. Tests alter here what a process or a machine decides.
 	NewManager func(*rest.Config, ctrl.Options) (ctrl.Manager, error)
 }
