@@ -9,7 +9,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -40,7 +39,7 @@ func (r *Reconciler) gather(ctx context.Context, i *v1alpha1.Incident) (practice
 	if facts.ParentResolvedAt, err = r.parentResolvedAt(ctx, i); err != nil {
 		return facts, err
 	}
-	if facts.KnownError, err = r.knownError(ctx, i); err != nil {
+	if err = r.problemFacts(ctx, i, &facts); err != nil {
 		return facts, err
 	}
 	r.children(ctx, i, &facts)
@@ -281,22 +280,6 @@ func (r *Reconciler) holdOver(ctx context.Context, i *v1alpha1.Incident) (bool, 
 	}
 }
 
-// problem that the Incident names; nil where it names none that exists.
-func (r *Reconciler) problem(ctx context.Context, i *v1alpha1.Incident) (*v1alpha1.Problem, error) {
-	if i.Spec.ProblemRef == nil {
-		return nil, nil //nolint:nilnil // no problem is no error
-	}
-	p := &v1alpha1.Problem{}
-	err := r.Client.Get(ctx, client.ObjectKey{Namespace: i.Namespace, Name: string(i.Spec.ProblemRef.Name)}, p)
-	if apierrors.IsNotFound(err) {
-		return nil, nil //nolint:nilnil // likewise
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read Problem %s/%s: %w", i.Namespace, i.Spec.ProblemRef.Name, err)
-	}
-	return p, nil
-}
-
 // parentResolvedAt is when the Incident that explains this one was resolved; zero: it was not.
 func (r *Reconciler) parentResolvedAt(ctx context.Context, i *v1alpha1.Incident) (time.Time, error) {
 	parent := parentOf(i)
@@ -315,37 +298,4 @@ func (r *Reconciler) parentResolvedAt(ctx context.Context, i *v1alpha1.Incident)
 		return time.Time{}, nil
 	}
 	return p.Status.ResolvedAt.Time, nil
-}
-
-// knownError is the Problem that the Incident names, or that is open about the same failure, if its cause or a
-// workaround is known.
-func (r *Reconciler) knownError(ctx context.Context, i *v1alpha1.Incident) (*v1alpha1.KnownError, error) {
-	p, err := r.problem(ctx, i)
-	if err != nil {
-		return nil, err
-	}
-	if k := knownErrorOf(p); k != nil || i.Status.Fingerprint == "" {
-		return k, nil
-	}
-	list := &v1alpha1.ProblemList{}
-	if err := r.Client.List(ctx, list, client.InNamespace(i.Namespace), client.MatchingFields{byFingerprint: i.Status.Fingerprint}); err != nil {
-		return nil, fmt.Errorf("list the Problems of Incident %s/%s: %w", i.Namespace, i.Name, err)
-	}
-	slices.SortFunc(list.Items, func(a, b v1alpha1.Problem) int {
-		return b.CreationTimestamp.Compare(a.CreationTimestamp.Time)
-	})
-	for n := range list.Items {
-		if k := knownErrorOf(&list.Items[n]); k != nil {
-			return k, nil
-		}
-	}
-	return nil, nil //nolint:nilnil // not known is no error
-}
-
-func knownErrorOf(p *v1alpha1.Problem) *v1alpha1.KnownError {
-	if p == nil || p.Status.State == v1alpha1.ProblemClosed ||
-		!meta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.ConditionKnownError) && p.Spec.Workaround == "" && p.Spec.RootCause == "" {
-		return nil
-	}
-	return &v1alpha1.KnownError{Problem: v1alpha1.ObjectName(p.Name), Workaround: p.Spec.Workaround}
 }

@@ -18,6 +18,7 @@ const (
 	byParent      = "lifecycle.parent"
 	byChange      = "lifecycle.awaitedChange"
 	byProblem     = "lifecycle.problem"
+	byDuplicateOf = "lifecycle.duplicateOf"
 	byService     = "lifecycle.service"
 	byFingerprint = "lifecycle.fingerprint"
 )
@@ -56,6 +57,12 @@ func index(ctx context.Context, indexer client.FieldIndexer) error {
 		{&v1alpha1.ServiceLevelAgreement{}, byService, func(o client.Object) []string {
 			if a, ok := o.(*v1alpha1.ServiceLevelAgreement); ok {
 				return []string{string(a.Spec.ServiceRef.Name)}
+			}
+			return nil
+		}},
+		{&v1alpha1.Problem{}, byDuplicateOf, func(o client.Object) []string {
+			if p, ok := o.(*v1alpha1.Problem); ok && p.Spec.Decision != nil && p.Spec.Decision.DuplicateOf != nil {
+				return []string{string(p.Spec.Decision.DuplicateOf.Name)}
 			}
 			return nil
 		}},
@@ -109,14 +116,6 @@ func (r *Reconciler) open(namespace, service string) []reconcile.Request {
 
 func (r *Reconciler) ofChange(ctx context.Context, o client.Object) []reconcile.Request {
 	return r.matching(ctx, client.InNamespace(o.GetNamespace()), client.MatchingFields{byChange: o.GetName()})
-}
-
-func (r *Reconciler) ofProblem(ctx context.Context, o client.Object) []reconcile.Request {
-	out := r.matching(ctx, client.InNamespace(o.GetNamespace()), client.MatchingFields{byProblem: o.GetName()})
-	if p, ok := o.(*v1alpha1.Problem); ok && p.Spec.Fingerprint != "" {
-		out = append(out, r.matching(ctx, client.InNamespace(p.Namespace), client.MatchingFields{byFingerprint: p.Spec.Fingerprint})...)
-	}
-	return out
 }
 
 // family are the parent and the children of an Incident.

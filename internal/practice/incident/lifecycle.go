@@ -47,6 +47,8 @@ type Facts struct {
 	Agreements []Agreement
 	// HoldOver: the Change or Problem that it waits for is closed.
 	HoldOver bool
+	// FixApplied is the fix of the Problem that it names; nil: none was declared.
+	FixApplied *FixApplied
 	// ParentResolvedAt is when the incident that explains it was resolved; zero: it is open, or there is none.
 	ParentResolvedAt time.Time
 	// Baselines of the workload, the newest first.
@@ -61,6 +63,13 @@ type Facts struct {
 	ChildImpact, ChildUrgency v1alpha1.Level
 	// Caps say which limit a summary of what opens no incident of its own stands for.
 	Caps string
+}
+
+// FixApplied is a fix outside a Change, as the decision of a Problem says.
+type FixApplied struct {
+	Problem, Reason string
+	// At is when it was first seen to be declared.
+	At time.Time
 }
 
 // Event is something to tell about an incident once its status is written.
@@ -277,7 +286,31 @@ func (e *evaluation) resolution() (resolution *v1alpha1.Resolution, at time.Time
 			Code: v1alpha1.ResolutionSelfRecovered, Notes: "resolved with the incident that explains it",
 		}, e.now, operator
 	}
+	if fixed := e.fixed(); fixed != nil {
+		return fixed, e.now, operator
+	}
 	return nil, time.Time{}, ""
+}
+
+// fixed is the resolution of an incident on hold for a Problem to which a fix was applied since. It stays resolved when
+// another fix takes the place of that one: what fails anew is seen, or reported, anew.
+func (e *evaluation) fixed() *v1alpha1.Resolution {
+	s, hold := &e.Status, e.incident.Spec.Hold
+	if hold == nil || hold.Reason != v1alpha1.HoldAwaitingProblem {
+		return nil
+	}
+	if s.State == v1alpha1.IncidentResolved && s.Resolution != nil && s.Resolution.Code == v1alpha1.ResolutionKnownError && e.incident.Spec.Resolution == nil {
+		return s.Resolution.DeepCopy()
+	}
+	f := e.facts.FixApplied
+	if f == nil || !f.At.After(e.begun()) {
+		return nil
+	}
+	notes := "a fix was applied to Problem " + f.Problem
+	if f.Reason != "" {
+		notes += ": " + f.Reason
+	}
+	return &v1alpha1.Resolution{Code: v1alpha1.ResolutionKnownError, Notes: notes}
 }
 
 // disputed reports whether a person says that it is not over, whatever the signals say.
@@ -285,12 +318,15 @@ func (e *evaluation) disputed() bool { return e.incident.Spec.Recovery == v1alph
 
 // parentResolved reports whether the incident that explains this one was resolved while this one was open: who opens one
 // that follows up an old one has not resolved it by that.
-func (e *evaluation) parentResolved() bool {
+func (e *evaluation) parentResolved() bool { return e.facts.ParentResolvedAt.After(e.begun()) }
+
+// begun is when it began, or was last opened again.
+func (e *evaluation) begun() time.Time {
 	began := e.started()
 	if e.Status.ReopenedAt != nil {
 		began = later(began, e.Status.ReopenedAt.Time)
 	}
-	return e.facts.ParentResolvedAt.After(began)
+	return began
 }
 
 // hold is how long signals must stay clear. What is gone cannot crash again, and was gone for the time in which it could
