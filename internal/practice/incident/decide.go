@@ -3,6 +3,8 @@ package incident
 import (
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 )
 
@@ -62,7 +64,7 @@ func Decide(records Records, r Result, s Subject, now time.Time) Action {
 		if s.SwitchedOff || len(r.Findings) == 0 {
 			return Action{Next: r.NextLook}
 		}
-		if last := records.Last; last != nil && !Fresh(r.Findings, endOf(last), codeOf(last)) {
+		if last := records.Last; last != nil && !Fresh(r.Findings, endOf(last, now), codeOf(last)) {
 			return Action{Next: r.NextLook}
 		}
 		detected, next := Correlate(Detected{}, r, s, now)
@@ -87,16 +89,18 @@ func soonerOf(a, b time.Time) time.Time {
 	return sooner(a, b)
 }
 
-// endOf is when an incident ended; of one whose record does not say, when it was opened.
-func endOf(i *v1alpha1.Incident) time.Time {
-	switch {
-	case i.Status.ResolvedAt != nil:
-		return i.Status.ResolvedAt.Time
-	case i.Status.ClosedAt != nil:
-		return i.Status.ClosedAt.Time
-	default:
-		return i.CreationTimestamp.Time
+// worstClock is how much later than now a record's times may be: a clock was set back, or another machine's is ahead.
+const worstClock = day
+
+// endOf is when an incident ended; of one whose record does not say, when it was opened. A time that cannot be is none:
+// a record that somebody edited must not hide failures for ever.
+func endOf(i *v1alpha1.Incident, now time.Time) time.Time {
+	for _, at := range []*metav1.Time{i.Status.ResolvedAt, i.Status.ClosedAt, &i.CreationTimestamp} {
+		if at != nil && !at.After(now.Add(worstClock)) {
+			return at.Time
+		}
 	}
+	return time.Time{}
 }
 
 func codeOf(i *v1alpha1.Incident) v1alpha1.ResolutionCode {
