@@ -22,6 +22,7 @@ import (
 	"github.com/itil-dev/itil-operator/controllers/gatescope"
 	"github.com/itil-dev/itil-operator/controllers/incident"
 	"github.com/itil-dev/itil-operator/controllers/problem"
+	"github.com/itil-dev/itil-operator/controllers/release"
 	"github.com/itil-dev/itil-operator/controllers/service"
 	"github.com/itil-dev/itil-operator/controllers/sla"
 	"github.com/itil-dev/itil-operator/internal/admission"
@@ -75,6 +76,10 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 		Restorer: &backout.Restorer{Reader: mgr.GetAPIReader(), Client: c},
 	}
 	problems := &problem.Reconciler{Client: c, Clock: clk, Recorder: recorder, Rules: problempractice.DefaultRules}
+	releases := &release.Reconciler{
+		Client: c, Reader: mgr.GetAPIReader(), Inventory: inv, Clock: clk, Recorder: recorder,
+		Restorer: &backout.Restorer{Reader: mgr.GetAPIReader(), Client: c},
+	}
 	services := &service.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder, Watched: watched, Pods: detector}
 	withContext := func(setUp func(context.Context, ctrl.Manager) error) func(ctrl.Manager) error {
 		return func(mgr ctrl.Manager) error { return setUp(ctx, mgr) }
@@ -95,6 +100,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 		{"detection", detector.SetupWithManager},
 		{"incident", withContext(incidents.SetupWithManager)},
 		{"problem", withContext(problems.SetupWithManager)},
+		{"release", withContext(releases.SetupWithManager)},
 		{"sla", withContext((&sla.Reconciler{Client: c, Clock: clk, Services: services}).SetupWithManager)},
 	} {
 		if err := add.setUp(mgr); err != nil {
