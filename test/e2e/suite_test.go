@@ -44,6 +44,7 @@ var _ = Describe("The operator", Ordered, ContinueOnFailure, func() {
 	Context("when something is promised", promise.made)
 	Context("when workloads fail", faults.open)
 	Context("on the main job", mainJob)
+	Context("when versions are released", releases)
 	Context("while workloads live their normal life", normalLife)
 	Context("when a promise is measured", promise.kept)
 	Context("when workloads have recovered", faults.resolve)
