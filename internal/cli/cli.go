@@ -21,6 +21,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/cli/screen"
 	"github.com/itil-dev/itil-operator/internal/cli/services"
 	"github.com/itil-dev/itil-operator/internal/cli/session"
+	"github.com/itil-dev/itil-operator/internal/cli/timeline"
 )
 
 // Environment is what the plugin needs of the world.
@@ -83,7 +84,7 @@ would refuse it.`,
 	add(root, "changes", changes.NewList(f), changes.NewApprove(f), changes.NewReject(f), changes.NewChange(f), changes.NewWhy(f), changes.NewEmergency(f))
 	add(root, "incidents", incidents.NewList(f), incidents.NewIncident(f))
 	add(root, "problems", problems.NewProblem(f))
-	add(root, "services", services.NewList(f))
+	add(root, "services", services.NewList(f), timeline.New(f))
 	add(root, "", about.NewVersion(f), about.NewCompletion(f), about.NewOptions())
 	root.SetIn(env.In)
 	root.SetOut(env.Out)
