@@ -344,12 +344,21 @@ func (i *Inventory) count(name types.NamespacedName, times int) {
 	}
 }
 
-func (i *Inventory) lastEpisode(namespace, base string) int {
-	episodes := i.episodes.of(types.NamespacedName{Namespace: namespace, Name: base})
+func (i *Inventory) lastEpisode(key configuration.Key, base string, seen []*change.Candidate) int {
+	episodes := i.episodes.of(types.NamespacedName{Namespace: key.Namespace, Name: base})
 	if len(episodes) == 0 {
 		return 0
 	}
-	return episodes[len(episodes)-1]
+	last := episodes[len(episodes)-1]
+	// A Change that was made known after the others were read is counted, and not among them: it may be the one that is
+	// looked for, and its name is not to be passed over.
+	name := types.NamespacedName{Namespace: key.Namespace, Name: change.EpisodeName(base, last)}
+	c, known := i.changes.get(name)
+	if !known || c.Candidate.Ended == change.NotEnded && slices.Contains(c.keys, key) && !slices.Contains(seen, c.Candidate) &&
+		!slices.ContainsFunc(seen, func(s *change.Candidate) bool { return s.Name == name.Name }) {
+		return last - 1
+	}
+	return last
 }
 
 func (i *Inventory) putApproval(a *v1alpha1.ChangeApproval, n *news) {

@@ -218,6 +218,21 @@ func TestWorld(t *testing.T) {
 }
 
 // A vote, an edit of a policy and a cancellation are in the candidate as soon as they are known.
+// What is made known while the gate decides is not passed over for a second one of its name.
+func TestWorldIsOfOneInstant(t *testing.T) {
+	i := with(deployment("checkout"))
+	w := i.World(&change.Request{Operation: change.Template, Key: key("Deployment", "checkout"), New: &configuration.Template{}})
+	i.Put(builder.MakeChange("shop", "filed").Target("Deployment", "checkout", "x:2").Obj())
+	if n := w.Filed.LastEpisode("filed"); n != 0 {
+		t.Errorf("episode %d of what was not known", n)
+	}
+	i.Put(builder.MakeChange("shop", "filed").Target("Deployment", "checkout", "x:2").
+		Alter(func(c *v1alpha1.Change) { c.Spec.Cancel = true }).Obj())
+	if n := w.Filed.LastEpisode("filed"); n != 1 {
+		t.Errorf("episode %d of what has ended", n)
+	}
+}
+
 func TestCandidatesFollow(t *testing.T) {
 	at := key("Deployment", "checkout")
 	chg := builder.MakeChange("shop", "c").Target("Deployment", "checkout", "x:2").Assessed(v1alpha1.RiskMedium).Obj()

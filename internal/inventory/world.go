@@ -109,7 +109,7 @@ func (i *Inventory) World(r *change.Request) *change.World {
 	}
 	w.Filed = change.Filed{
 		Undecided:   i.undecided.of(key.Namespace),
-		LastEpisode: func(base string) int { return i.lastEpisode(key.Namespace, base) },
+		LastEpisode: func(base string) int { return i.lastEpisode(key, base, w.Candidates) },
 	}
 	return w
 }

@@ -9,6 +9,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"go.uber.org/goleak"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
@@ -31,6 +32,14 @@ import (
 // env has no admission policies: these tests are about what the operator makes of objects that were let in. Who may
 // write them is tried in test/attack.
 var env *apiserver.Env
+
+// TestMain fails where anything that the specs started still runs after the last. Ginkgo's own wait for an interrupt
+// does.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(
+		"github.com/onsi/ginkgo/v2/internal/interrupt_handler.(*InterruptHandler).registerForInterrupts.func2",
+	))
+}
 
 func TestChange(t *testing.T) {
 	RegisterFailHandler(Fail)
