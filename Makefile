@@ -137,6 +137,10 @@ test-unit: ## Unit tests only: no API server, seconds.
 e2e: ## End-to-end tests on a whole control plane with simulated nodes.
 	assets=$(CONTROLPLANE); KUBEBUILDER_ASSETS="$$assets" go test -count=1 -timeout 40m -v $(TESTFLAGS) ./test/e2e/...
 
+.PHONY: faults
+faults: ## Long runs with faults (leaders killed, storms, API server away), checked by an oracle; FAULTS_SEED=n repeats one.
+	assets=$(CONTROLPLANE); KUBEBUILDER_ASSETS="$$assets" FAULTS_LONG=1 go test -count=1 -timeout 60m -v $(TESTFLAGS) ./test/faults/...
+
 .PHONY: bench
 bench: ## Benchmarks, with the ratios that docs promise.
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -timeout 60m $(TESTFLAGS) ./test/perf/...

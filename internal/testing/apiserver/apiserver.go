@@ -45,6 +45,8 @@ const (
 	// Generous: other suites may be compiling on the same two cores. A server that ends by itself is seen at once.
 	startTimeout = 3 * time.Minute
 	stopTimeout  = time.Minute
+	// killTimeout is for a server that is not to say farewell: it would wait for watches to end.
+	killTimeout = 500 * time.Millisecond
 	// setupTimeout is for the CRDs, policies and objects.
 	setupTimeout = 2 * time.Minute
 )
@@ -55,6 +57,8 @@ type Env struct {
 	scheme      *runtime.Scheme
 	root        string
 	admin       client.WithWatch
+	// certificates of a server that may be started again; empty where it may not.
+	certificates string
 
 	mu    sync.Mutex
 	users map[string]*rest.Config
@@ -95,6 +99,12 @@ func Launch(list ...Option) (_ *Env, err error) {
 	o := newOptions(list)
 	env := &Env{scheme: scheme.New(), root: root, users: map[string]*rest.Config{}}
 	env.environment = env.configure(assets, o)
+	if o.restarts {
+		if err := env.allowRestarts(); err != nil {
+			running.Store(false)
+			return nil, err
+		}
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, env.Stop())
@@ -159,8 +169,38 @@ func (e *Env) setUp(ctx context.Context, config *rest.Config, o options) error {
 // kube-apiserver waits for their watches.
 func (e *Env) Stop() error {
 	defer running.Store(false)
-	return e.environment.Stop()
+	if e.certificates == "" {
+		return e.environment.Stop()
+	}
+	// It is killed, and says so: that is what was asked for.
+	_ = e.environment.ControlPlane.APIServer.Stop()
+	return errors.Join(e.environment.ControlPlane.Etcd.Stop(), os.RemoveAll(e.certificates))
 }
+
+// allowRestarts keeps what a server that is started again needs: its port is kept anyway.
+func (e *Env) allowRestarts() error {
+	dir, err := os.MkdirTemp("", "apiserver-")
+	if err != nil {
+		return err
+	}
+	e.certificates = dir
+	e.environment.ControlPlane.GetAPIServer().CertDir = dir
+	e.environment.ControlPlaneStopTimeout = killTimeout
+	return nil
+}
+
+// Suspend ends the kube-apiserver at once, until Resume; etcd stays. Start must have been given WithRestarts.
+func (e *Env) Suspend() error {
+	if e.certificates == "" {
+		return errors.New("this server may not be started again: WithRestarts was not given")
+	}
+	// It is killed, and says so.
+	_ = e.environment.ControlPlane.APIServer.Stop()
+	return nil
+}
+
+// Resume starts the kube-apiserver again, with the same address, certificates and data, and returns when it answers.
+func (e *Env) Resume() error { return e.environment.ControlPlane.APIServer.Start() }
 
 // Root is the folder of the repository's go.mod, found from the working directory upwards.
 func Root() (string, error) {

@@ -12,6 +12,8 @@ type options struct {
 	policies bool
 	// objects are folders of manifests to apply, in this order.
 	objects []string
+	// restarts: Suspend and Resume may be called.
+	restarts bool
 	// apiServerArgs are further flags of kube-apiserver, without the leading dashes.
 	apiServerArgs map[string][]string
 }
@@ -32,6 +34,11 @@ func WithPolicies() Option {
 // for example "config/rbac".
 func WithObjects(dir string) Option {
 	return func(o *options) { o.objects = append(o.objects, dir) }
+}
+
+// WithRestarts lets Suspend and Resume be called.
+func WithRestarts() Option {
+	return func(o *options) { o.restarts = true }
 }
 
 // WithAPIServerFlag sets a flag of kube-apiserver, without the leading dashes. The same flag given twice has both

@@ -1,0 +1,127 @@
+package replica
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+)
+
+// wired is a manager whose controllers have queues that keep to a clock of the test's, and say when they work.
+type wired struct {
+	ctrl.Manager
+	clock   *Clock
+	working *gauge
+}
+
+// Add implements manager.Manager.
+func (w *wired) Add(r manager.Runnable) error {
+	value := reflect.Indirect(reflect.ValueOf(r))
+	if value.Kind() != reflect.Struct {
+		return w.Manager.Add(r)
+	}
+	// Controllers are of a package that nobody else may import; their queues are the one thing about them that is
+	// altered here.
+	field := value.FieldByName("NewQueue")
+	if !field.IsValid() {
+		return w.Manager.Add(r)
+	}
+	name := value.FieldByName("Name").String()
+	if !rewire[reconcile.Request](w, field, name) {
+		// A controller whose requests are of a type that is its own keeps its queue, by the machine's clock.
+		rewire[configuration.Key](w, field, name)
+	}
+	return w.Manager.Add(r)
+}
+
+type newQueue[R comparable] = func(string, workqueue.TypedRateLimiter[R]) workqueue.TypedRateLimitingInterface[R]
+
+func rewire[R comparable](w *wired, field reflect.Value, name string) bool {
+	makes, ok := reflect.TypeAssert[newQueue[R]](field)
+	if !ok {
+		return false
+	}
+	w.working.expect(name)
+	var wrapped newQueue[R] = func(controller string, limiter workqueue.TypedRateLimiter[R]) workqueue.TypedRateLimitingInterface[R] {
+		inner := makes(controller, limiter)
+		prioritised, ok := inner.(priorityqueue.PriorityQueue[R])
+		if !ok {
+			// The default of controller-runtime; the manager's options do not say otherwise.
+			panic(fmt.Sprintf("controller %s has a queue of type %T", controller, inner))
+		}
+		return &queue[R]{PriorityQueue: prioritised, clock: w.clock, works: func() { w.working.reached(name) }}
+	}
+	field.Set(reflect.ValueOf(wrapped))
+	return true
+}
+
+// queue waits by a clock of the test's.
+type queue[R comparable] struct {
+	priorityqueue.PriorityQueue[R]
+	clock *Clock
+	once  sync.Once
+	works func()
+}
+
+// AddAfter implements workqueue.TypedDelayingInterface.
+func (q *queue[R]) AddAfter(item R, after time.Duration) {
+	q.AddWithOpts(priorityqueue.AddOpts{After: after}, item)
+}
+
+// AddWithOpts implements priorityqueue.PriorityQueue.
+func (q *queue[R]) AddWithOpts(o priorityqueue.AddOpts, items ...R) {
+	if q.clock != nil && o.After > 0 {
+		o.After = q.clock.Real(o.After)
+	}
+	q.PriorityQueue.AddWithOpts(o, items...)
+}
+
+// GetWithPriority implements priorityqueue.PriorityQueue. The first call is of a worker, and workers begin when all
+// that the controller watches is read.
+func (q *queue[R]) GetWithPriority() (item R, priority int, shutdown bool) {
+	q.once.Do(q.works)
+	return q.PriorityQueue.GetWithPriority()
+}
+
+// gauge knows when all of several have come as far.
+type gauge struct {
+	mu      sync.Mutex
+	missing map[string]bool
+	done    chan struct{}
+}
+
+func newGauge() *gauge { return &gauge{missing: map[string]bool{}, done: make(chan struct{})} }
+
+func (g *gauge) expect(name string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.missing[name] = true
+}
+
+func (g *gauge) names() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Sorted(maps.Keys(g.missing))
+}
+
+func (g *gauge) reached(name string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if delete(g.missing, name); len(g.missing) == 0 {
+		select {
+		case <-g.done:
+		default:
+			close(g.done)
+		}
+	}
+}

@@ -1,0 +1,199 @@
+package faults_test
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+	"github.com/itil-dev/itil-operator/internal/practice/incident"
+)
+
+// history is every version of every Incident of a namespace that there ever was, as far as a watch tells.
+type history struct {
+	mu       sync.Mutex
+	versions []*v1alpha1.Incident
+	known    map[string]bool
+}
+
+// follow takes down versions until the test ends. Where the watch is lost it begins with a list.
+func follow(t *testing.T, namespace string) *history {
+	t.Helper()
+	h := &history{known: map[string]bool{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			h.listAndWatch(ctx, namespace)
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	return h
+}
+
+func (h *history) listAndWatch(ctx context.Context, namespace string) {
+	list := &v1alpha1.IncidentList{}
+	if err := env.Admin().List(ctx, list, client.InNamespace(namespace)); err != nil {
+		return
+	}
+	for i := range list.Items {
+		h.add(&list.Items[i])
+	}
+	from := &client.ListOptions{Namespace: namespace}
+	from.Raw = listOptions(list.ResourceVersion)
+	w, err := env.Admin().Watch(ctx, &v1alpha1.IncidentList{}, from)
+	if err != nil {
+		return
+	}
+	defer w.Stop()
+	for e := range w.ResultChan() {
+		if i, ok := e.Object.(*v1alpha1.Incident); ok && (e.Type == watch.Added || e.Type == watch.Modified) {
+			h.add(i)
+		}
+	}
+}
+
+func (h *history) add(i *v1alpha1.Incident) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	id := string(i.UID) + "/" + i.ResourceVersion
+	if !h.known[id] {
+		h.known[id] = true
+		h.versions = append(h.versions, i)
+	}
+}
+
+func (h *history) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.versions)
+}
+
+// inOrder are all versions in the order in which they were written.
+func (h *history) inOrder() []*v1alpha1.Incident {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := slices.Clone(h.versions)
+	slices.SortFunc(out, func(a, b *v1alpha1.Incident) int {
+		order, err := resourceversion.CompareResourceVersion(a.ResourceVersion, b.ResourceVersion)
+		if err != nil {
+			return cmp.Compare(a.ResourceVersion, b.ResourceVersion)
+		}
+		return order
+	})
+	return out
+}
+
+// verify checks what must be so of every version, whatever went wrong when.
+func (h *history) verify(w *world) {
+	w.t.Helper()
+	last := map[types.UID]*v1alpha1.Incident{}
+	open := map[configuration.Key]map[string]bool{}
+	for _, i := range h.inOrder() {
+		key, _ := incident.KeyOf(i)
+		if open[key] == nil {
+			open[key] = map[string]bool{}
+		}
+		delete(open[key], i.Name)
+		if isOpen(i) {
+			open[key][i.Name] = true
+		}
+		if len(open[key]) > 1 {
+			w.t.Errorf("%s had two open Incidents at once: %v", key.Name, open[key])
+		}
+		if before := last[i.UID]; before != nil {
+			h.step(w, before, i)
+		}
+		last[i.UID] = i
+	}
+	for _, i := range last {
+		h.timeline(w, i)
+	}
+	h.events(w, last)
+}
+
+// step checks what one write made of an Incident.
+func (h *history) step(w *world, a, b *v1alpha1.Incident) {
+	w.t.Helper()
+	allowed := map[v1alpha1.IncidentState][]v1alpha1.IncidentState{
+		"":                          {v1alpha1.IncidentNew, v1alpha1.IncidentResolved},
+		v1alpha1.IncidentNew:        {v1alpha1.IncidentInProgress, v1alpha1.IncidentOnHold, v1alpha1.IncidentResolved},
+		v1alpha1.IncidentInProgress: {v1alpha1.IncidentOnHold, v1alpha1.IncidentResolved},
+		v1alpha1.IncidentOnHold:     {v1alpha1.IncidentInProgress, v1alpha1.IncidentResolved},
+		v1alpha1.IncidentResolved:   {v1alpha1.IncidentInProgress, v1alpha1.IncidentOnHold, v1alpha1.IncidentClosed},
+	}
+	from, to := a.Status.State, b.Status.State
+	if from != to && !slices.Contains(allowed[from], to) {
+		w.t.Errorf("Incident %s went from %q to %q", b.Name, from, to)
+	}
+	reopened := from == v1alpha1.IncidentResolved && to != from && to != v1alpha1.IncidentClosed
+	if more := b.Status.Reopened - a.Status.Reopened; more < 0 || more > 1 || (more == 1) != reopened {
+		w.t.Errorf("Incident %s went from %q to %q, and its count of reopenings from %d to %d", b.Name, from, to, a.Status.Reopened, b.Status.Reopened)
+	}
+	if a.Status.DetectedAt != nil && !a.Status.DetectedAt.Equal(b.Status.DetectedAt) {
+		w.t.Errorf("Incident %s was detected at %v, and then at %v", b.Name, a.Status.DetectedAt, b.Status.DetectedAt)
+	}
+	if a.Status.StartedAt != nil && !a.Status.StartedAt.Equal(b.Status.StartedAt) {
+		w.t.Errorf("Incident %s began at %v, and then at %v", b.Name, a.Status.StartedAt, b.Status.StartedAt)
+	}
+}
+
+// timeline checks that everything is told once.
+func (h *history) timeline(w *world, i *v1alpha1.Incident) {
+	w.t.Helper()
+	told := map[string]int32{}
+	for _, entry := range i.Status.Timeline {
+		what, _, _ := strings.Cut(entry.What, ":")
+		told[what]++
+	}
+	resolved := i.Status.Reopened
+	if !isOpen(i) {
+		resolved++
+	}
+	if told["opened"] != 1 || told["reopened"] != i.Status.Reopened || told["resolved"] != resolved {
+		w.t.Errorf("Incident %s is %s and was reopened %d times; its timeline tells %v", i.Name, i.Status.State, i.Status.Reopened, told)
+	}
+}
+
+// events checks that nobody was told the same twice. A replica that dies before it tells takes the word with it.
+func (h *history) events(w *world, incidents map[types.UID]*v1alpha1.Incident) {
+	w.t.Helper()
+	list := &eventsv1.EventList{}
+	w.must(env.Admin().List(w.t.Context(), list, client.InNamespace(w.namespace)))
+	told := map[types.UID]map[string]int32{}
+	for _, e := range list.Items {
+		if incidents[e.Regarding.UID] == nil {
+			continue
+		}
+		if told[e.Regarding.UID] == nil {
+			told[e.Regarding.UID] = map[string]int32{}
+		}
+		count := int32(1)
+		if e.Series != nil {
+			count = e.Series.Count
+		}
+		told[e.Regarding.UID][e.Reason] += count
+	}
+	for uid, counts := range told {
+		i := incidents[uid]
+		most := map[string]int32{
+			incident.EventOpened: 1, incident.EventReopened: i.Status.Reopened, incident.EventResolved: i.Status.Reopened + 1,
+		}
+		for reason, limit := range most {
+			if counts[reason] > limit {
+				w.t.Errorf("event %s of Incident %s was sent %d times, want at most %d", reason, i.Name, counts[reason], limit)
+			}
+		}
+	}
+}
