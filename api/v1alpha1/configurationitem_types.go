@@ -168,7 +168,7 @@ type ConfigurationItemStatus struct {
 
 // SideDoorKind says how a running pod was changed.
 //
-// +kubebuilder:validation:Enum=EphemeralContainer;Resize
+// +kubebuilder:validation:Enum=EphemeralContainer;Resize;Relabel
 type SideDoorKind string
 
 const (
@@ -176,6 +176,8 @@ const (
 	SideDoorEphemeralContainer SideDoorKind = "EphemeralContainer"
 	// SideDoorResize: the resources of a running pod were altered.
 	SideDoorResize SideDoorKind = "Resize"
+	// SideDoorRelabel: a running pod of other images was given labels that make it pass for one of this workload's.
+	SideDoorRelabel SideDoorKind = "Relabel"
 )
 
 // SideDoor is a change of a running pod past its template.
