@@ -9,12 +9,15 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/cli/args"
+	"github.com/itil-dev/itil-operator/internal/cli/complete"
 	"github.com/itil-dev/itil-operator/internal/cli/output"
 	"github.com/itil-dev/itil-operator/internal/cli/screen"
 	"github.com/itil-dev/itil-operator/internal/cli/session"
+	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
 )
 
 type lister struct {
@@ -25,6 +28,10 @@ type lister struct {
 	ended bool
 	// toApprove: only those that wait for a vote of the user.
 	toApprove bool
+	filter    filter
+	// calendar: day by day, with what keeps the gate closed.
+	calendar bool
+	zone     string
 }
 
 // NewList makes `kubectl itil changes`.
@@ -34,12 +41,25 @@ func NewList(f *session.Factory) *cobra.Command {
 		Use:   "changes",
 		Short: "Show what is asked for, scheduled, frozen or in conflict, by window",
 		Long: `Show open Changes, the next window first: what waits for votes, what is scheduled and when, what a freeze or
-another Change keeps out, what is being rolled out, and what awaits its review.`,
+another Change keeps out, what is being rolled out, and what awaits its review.
+
+With --calendar it shows them day by day, below what closes the gate: change windows with their next hours, freezes, and
+error budgets that are spent.`,
 		Example: `  # What is planned in this namespace
   kubectl itil changes
 
   # What waits for my vote, anywhere
   kubectl itil changes -A --to-approve
+
+  # Day by day, with change windows and freezes
+  kubectl itil changes -A --calendar --until 14d
+
+  # What is planned for a Service on a day, in another time zone
+  kubectl itil changes --service checkout --since 2026-11-23 --until 2026-11-23 --calendar --zone America/New_York
+
+  # What I asked for, and which reviews are owed
+  kubectl itil changes --mine
+  kubectl itil changes -A --state Review
 
   # Also what has ended, with requester, targets and summary
   kubectl itil changes --all -o wide`,
@@ -49,41 +69,55 @@ another Change keeps out, what is being rolled out, and what awaits its review.`
 			if err := l.output.Check(); err != nil {
 				return err
 			}
-			return l.run(cmd.Context())
+			return l.run(cmd)
 		},
 	}
 	cmd.Flags().BoolVarP(&l.allNamespaces, "all-namespaces", "A", false, "Show Changes of all namespaces.")
 	cmd.Flags().BoolVar(&l.ended, "all", false, "Show also Changes that are closed, rejected or canceled.")
 	cmd.Flags().BoolVar(&l.toApprove, "to-approve", false, "Show only Changes that wait for a vote of yours.")
+	cmd.Flags().BoolVar(&l.calendar, "calendar", false, "Show them day by day, with change windows and freezes.")
+	cmd.Flags().StringVar(&l.zone, "zone", "", "Time zone of the calendar, and of dates given to --since and --until, such as Europe/Berlin. Default: the change windows' zone, else UTC.")
+	l.filter.addFlags(cmd)
+	// It fails only where there is no such flag.
+	_ = cmd.RegisterFlagCompletionFunc("service", complete.Flag(f, func() client.ObjectList { return &v1alpha1.ServiceList{} }))
 	l.output.AddTo(cmd)
 	return cmd
 }
 
-func (l *lister) run(ctx context.Context) error {
+func (l *lister) run(cmd *cobra.Command) error {
+	ctx := cmd.Context()
 	s, err := l.factory.Connect()
 	if err != nil {
 		return err
+	}
+	zone := time.UTC
+	if l.zone != "" {
+		if zone, err = servicelevel.ParseTimeZone("--zone", v1alpha1.TimeZone(l.zone)); err != nil {
+			return args.Wrong(cmd, "%s", err)
+		}
 	}
 	namespace := s.Namespace
 	if l.allNamespaces {
 		namespace = ""
 	}
-	list := &v1alpha1.ChangeList{}
-	if err := s.ReadAll(ctx, list, namespace); err != nil {
+	calendar, err := l.plan(ctx, s, namespace, &zone)
+	if err != nil {
 		return err
 	}
-	keep := func(c *v1alpha1.Change) bool { return l.ended || !isEnded(c) }
-	if l.toApprove {
-		me, err := s.WhoAmI(ctx)
-		if err != nil {
-			return err
-		}
-		keep = func(c *v1alpha1.Change) bool { return awaitsVoteOf(c, me) }
+	if err := l.filter.check(cmd, s.Now(), zone); err != nil {
+		return err
 	}
-	list.Items = slices.DeleteFunc(list.Items, func(c v1alpha1.Change) bool { return !keep(&c) })
-	slices.SortStableFunc(list.Items, func(a, b v1alpha1.Change) int { return byWindow(&a, &b) })
+	list, err := l.read(ctx, s, namespace)
+	if err != nil {
+		return err
+	}
 	if !l.output.ForPeople() {
 		return l.output.List(s.Screen.Out, list)
+	}
+	if calendar != nil {
+		calendar.changes, calendar.from, calendar.to = list.Items, l.filter.from, l.filter.to
+		_, err := calendar.page(l.allNamespaces, s.Screen.Palette).WriteTo(s.Screen.Out)
+		return err
 	}
 	if len(list.Items) == 0 {
 		s.Screen.Notef("%s", l.nothing(namespace))
@@ -92,9 +126,67 @@ func (l *lister) run(ctx context.Context) error {
 	return changesTable(list.Items, s.Now(), l.allNamespaces, l.output.Wide()).Write(s.Screen.Out, s.Screen.Palette)
 }
 
+// plan reads what a calendar needs, and finds its zone where none is given; nil where no calendar is wanted.
+func (l *lister) plan(ctx context.Context, s *session.Session, namespace string, zone **time.Location) (*plan, error) {
+	if !l.calendar || !l.output.ForPeople() {
+		return nil, nil
+	}
+	p, err := readPlan(ctx, s, namespace)
+	if err != nil {
+		return nil, err
+	}
+	if l.zone == "" {
+		*zone = p.commonZone()
+	}
+	p.zone = *zone
+	return p, nil
+}
+
+// read lists the Changes that are to be shown, by window.
+func (l *lister) read(ctx context.Context, s *session.Session, namespace string) (*v1alpha1.ChangeList, error) {
+	list := &v1alpha1.ChangeList{}
+	if err := s.ReadAll(ctx, list, namespace); err != nil {
+		return nil, err
+	}
+	var me session.Identity
+	if l.toApprove || l.filter.mine {
+		var err error
+		if me, err = s.WhoAmI(ctx); err != nil {
+			return nil, err
+		}
+	}
+	known := map[string]items{}
+	if l.filter.service != "" {
+		all := &v1alpha1.ConfigurationItemList{}
+		if err := s.ReadAll(ctx, all, namespace); err != nil {
+			return nil, err
+		}
+		for i := range all.Items {
+			in := all.Items[i].Namespace
+			if known[in] == nil {
+				known[in] = items{}
+			}
+			known[in][all.Items[i].Spec.WorkloadRef] = &all.Items[i]
+		}
+	}
+	list.Items = slices.DeleteFunc(list.Items, func(c v1alpha1.Change) bool {
+		switch {
+		case l.toApprove && !awaitsVoteOf(&c, me):
+			return true
+		case !l.toApprove && !l.ended && len(l.filter.states) == 0 && isEnded(&c):
+			return true
+		}
+		return !l.filter.keeps(&c, me, known)
+	})
+	slices.SortStableFunc(list.Items, func(a, b v1alpha1.Change) int { return byWindow(&a, &b) })
+	return list, nil
+}
+
 func (l *lister) nothing(namespace string) string {
 	what := "No open Changes"
 	switch {
+	case l.filter.service != "" || len(l.filter.states) > 0 || l.filter.mine || l.filter.since != "" || l.filter.until != "":
+		what = "No such Changes"
 	case l.toApprove:
 		what = "No Change waits for your vote"
 	case l.ended:

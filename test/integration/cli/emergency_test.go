@@ -224,6 +224,11 @@ var _ = Describe("An emergency", func() {
 				"Enforcement   Enforce: what no approved Change covers is refused", "Who votes", "Medium     1 vote", "Adopted")
 			dana.runs(ctx, namespace, "why", "deployment/checkout").expect(exit.OK, "Claimed by    Service checkout (tier 1)",
 				"you may not read ChangePolicies and Calendars")
+			oscar.runs(ctx, namespace, "changes", "--calendar").expect(exit.OK, "times are in UTC", "no change window and no freeze", "No Changes")
+			dana.runs(ctx, namespace, "changes", "--calendar").expect(exit.OK, "you may not read ChangePolicies and Calendars")
+			oscar.runs(ctx, namespace, "changes", "--state", "Done").expect(exit.Usage, "--state must be one of")
+			oscar.runs(ctx, namespace, "changes", "--calendar", "--zone", "Middle/Earth").expect(exit.Usage, "Middle/Earth")
+			oscar.runs(ctx, namespace, "changes", "--mine", "--service", "checkout", "--until", "7d", "-o", "json").expect(exit.OK, `"items": []`)
 			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "stray", Labels: map[string]string{"app": "checkout"}}}
 			pod.Spec.Containers = []corev1.Container{{Name: "app", Image: oldImage}}
 			Expect(env.Admin().Create(ctx, pod)).To(Succeed())
