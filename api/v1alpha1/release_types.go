@@ -267,6 +267,9 @@ type ReleaseStatus struct {
 	// backout is how it was taken back. From its beginning on, the Change covers nothing any more.
 	// +optional
 	Backout *ReleaseBackout `json:"backout,omitempty"`
+	// delivery are DORA's figures of this release and its services.
+	// +optional
+	Delivery *ReleaseDelivery `json:"delivery,omitempty"`
 	// nextStep says what a person should do.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024

@@ -414,6 +414,9 @@ type ServiceStatus struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=20
 	Goals []GoalStatus `json:"goals,omitempty"`
+	// delivery are DORA's figures of the Changes of its workloads over 90 days.
+	// +optional
+	Delivery *DeliveryFigures `json:"delivery,omitempty"`
 	// nextStep says what to do, where somebody must.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024

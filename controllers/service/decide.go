@@ -35,6 +35,8 @@ func decide(seen *observed, told servicelevel.ServiceHealth, changes []v1alpha1.
 		OpenIncidents:      int32(min(seen.openIncidents, 1<<20)), //nolint:gosec // bounded in the same line
 		OpenChanges:        int32(min(seen.openChanges, 1<<20)),   //nolint:gosec // bounded in the same line
 		Conditions:         slices.Clone(before.Conditions),
+		// Another controller writes these (controllers/delivery).
+		Delivery: before.Delivery.DeepCopy(),
 	}
 	s.Transitions = transitions(before, changes, told.Shown, now)
 	if n := len(s.Transitions); n > 0 && (s.HealthSince == nil || len(changes) > 0 || before.Health != s.Health) {
