@@ -148,7 +148,9 @@ func (r *Reconciler) open(ctx context.Context, in *input, result incident.Result
 	r.unlist(&r.overflow, incident.OverflowKey(), in.Key)
 	r.wantLog(in, result, created.Name)
 	openedTotal.WithLabelValues(string(d.Reason)).Inc()
-	timeToDetect.Observe(max(now.Sub(d.StartedAt.Time), 0).Seconds())
+	if r.storms.open(now) {
+		stormsTotal.Inc()
+	}
 	return nil
 }
 
@@ -275,6 +277,10 @@ func (r *Reconciler) write(ctx context.Context, current *v1alpha1.Incident, d in
 		return fmt.Errorf("write the status of Incident %s/%s: %w", current.Namespace, current.Name, err)
 	}
 	r.learn(next)
+	if current.Status.DetectedAt == nil && d.DetectedAt != nil && d.StartedAt != nil && d.Workloads == 0 {
+		// Once in its life, whatever fails between creating it and this.
+		timeToDetect.Observe(max(d.DetectedAt.Sub(d.StartedAt.Time), 0).Seconds())
+	}
 	return nil
 }
 

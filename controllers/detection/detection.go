@@ -88,6 +88,7 @@ type Reconciler struct {
 	jobs      jobIndex
 	backlog   collection
 	overflow  collection
+	storms    storms
 	tails     *tails
 	intake    *intake
 
@@ -208,6 +209,7 @@ func (f follower[T]) OnDelete(obj any) {
 }
 
 func (r *Reconciler) putPod(old, pod *Record) {
+	measureLag(old, pod, r.Clock.Now())
 	for _, key := range r.pods.put(old, pod, r) {
 		r.enqueue(key)
 	}

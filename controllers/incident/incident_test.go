@@ -369,7 +369,7 @@ func TestCollector(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(&Collector{Reader: s.server})
 	families, err := registry.Gather()
-	if err != nil || len(families) != 1 {
+	if err != nil || len(families) != 2 {
 		t.Fatalf("gathered %v, error %v", families, err)
 	}
 	var labels []string

@@ -1,9 +1,12 @@
 package incident
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,12 +26,17 @@ var (
 	timeToResolve = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "itil_incident_resolve_seconds", Help: "Time from detection until the service was restored.", Buckets: minutes,
 	}, []string{"priority", "code"})
+	reopenedTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "itil_incidents_reopened_total", Help: "Incidents that were opened again after they were resolved.",
+	}, []string{"priority"})
 	breachedTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "itil_incident_breaches_total", Help: "Clocks of Incidents that ran out.",
 	}, []string{"priority"})
 )
 
-func init() { metrics.Registry.MustRegister(timeToAcknowledge, timeToResolve, breachedTotal) }
+func init() {
+	metrics.Registry.MustRegister(timeToAcknowledge, timeToResolve, reopenedTotal, breachedTotal)
+}
 
 // register adds the collector, of which a process has one.
 func register(c *Collector) error {
@@ -52,9 +60,12 @@ func observe(i *v1alpha1.Incident, d practice.Decision) {
 		case practice.EventAcknowledged:
 			timeToAcknowledge.WithLabelValues(priority).Observe(max(i.Status.AcknowledgedAt.Sub(began), 0).Seconds())
 		case practice.EventResolved:
-			if i.Status.ResolvedAt != nil && i.Status.Resolution != nil {
+			// What fails again is not resolved twice: it counts as reopened.
+			if i.Status.ResolvedAt != nil && i.Status.Resolution != nil && i.Status.Reopened == 0 {
 				timeToResolve.WithLabelValues(priority, string(i.Status.Resolution.Code)).Observe(max(i.Status.ResolvedAt.Sub(began), 0).Seconds())
 			}
+		case practice.EventReopened:
+			reopenedTotal.WithLabelValues(priority).Inc()
 		case practice.EventBreached:
 			breachedTotal.WithLabelValues(priority).Inc()
 		}
@@ -72,8 +83,23 @@ var _ prometheus.Collector = &Collector{}
 var incidents = prometheus.NewDesc("itil_incidents",
 	"Incidents that are kept, by state, priority and most telling reason.", []string{"state", "priority", "reason"}, nil)
 
+var openByService = prometheus.NewDesc("itil_incidents_open",
+	"Open Incidents by the Service that suffers and priority; of more than 100 Services, those with fewer are in _other.",
+	[]string{"namespace", "service", "priority"}, nil)
+
+const (
+	// maxServices bounds how many services have a series of their own.
+	maxServices  = 100
+	otherService = "_other"
+)
+
+type serviceName struct{ namespace, name string }
+
 // Describe implements prometheus.Collector.
-func (c *Collector) Describe(descs chan<- *prometheus.Desc) { descs <- incidents }
+func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
+	descs <- incidents
+	descs <- openByService
+}
 
 // Collect implements prometheus.Collector.
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
@@ -86,11 +112,56 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 		return
 	}
 	counts := map[[3]string]float64{}
+	services := map[serviceName]map[v1alpha1.Priority]int{}
 	for n := range list.Items {
-		s := &list.Items[n].Status
+		i := &list.Items[n]
+		s := &i.Status
 		counts[[3]string{string(s.State), string(s.Priority), string(s.Reason)}]++
+		if s.State == v1alpha1.IncidentResolved || s.State == v1alpha1.IncidentClosed || i.Spec.ServiceRef == nil {
+			continue
+		}
+		name := serviceName{i.Namespace, string(i.Spec.ServiceRef.Name)}
+		if services[name] == nil {
+			services[name] = map[v1alpha1.Priority]int{}
+		}
+		services[name][s.Priority]++
+	}
+	for name, open := range bounded(services) {
+		for priority, count := range open {
+			out <- prometheus.MustNewConstMetric(openByService, prometheus.GaugeValue, float64(count), name.namespace, name.name, string(priority))
+		}
 	}
 	for labels, count := range counts {
 		out <- prometheus.MustNewConstMetric(incidents, prometheus.GaugeValue, count, labels[0], labels[1], labels[2])
 	}
+}
+
+// bounded are the services with the most open Incidents; the others are one.
+func bounded(services map[serviceName]map[v1alpha1.Priority]int) map[serviceName]map[v1alpha1.Priority]int {
+	if len(services) <= maxServices {
+		return services
+	}
+	total := func(name serviceName) int {
+		sum := 0
+		for _, n := range services[name] {
+			sum += n
+		}
+		return sum
+	}
+	names := slices.SortedFunc(maps.Keys(services), func(a, b serviceName) int {
+		return cmp.Or(cmp.Compare(total(b), total(a)), cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name))
+	})
+	out := map[serviceName]map[v1alpha1.Priority]int{}
+	rest := map[v1alpha1.Priority]int{}
+	for n, name := range names {
+		if n < maxServices {
+			out[name] = services[name]
+			continue
+		}
+		for priority, count := range services[name] {
+			rest[priority] += count
+		}
+	}
+	out[serviceName{name: otherService}] = rest
+	return out
 }

@@ -54,11 +54,19 @@ func TestEdits(t *testing.T) {
 			},
 			of: incident("a", resolved(fixed)), want: patch{"resolution": map[string]any{"code": "NoFault", "notes": nil, "closed": false}},
 		},
-		"closing what is closed":       {edit: func(i *v1alpha1.Incident) (patch, error) { return closeIncident(i, session.Identity{}) }, of: incident("a", resolved(v1alpha1.Resolution{Code: "NoFault", Closed: true}))},
-		"closing what was declared":    {edit: func(i *v1alpha1.Incident) (patch, error) { return closeIncident(i, session.Identity{}) }, of: incident("a", resolved(fixed)), want: patch{"resolution": map[string]any{"code": "FixedByChange", "notes": "limit", "closed": true}}},
-		"closing what is open":         {edit: func(i *v1alpha1.Incident) (patch, error) { return closeIncident(i, session.Identity{}) }, of: incident("a"), code: exit.WrongState},
-		"reopening what is open":       {edit: func(i *v1alpha1.Incident) (patch, error) { return reopen(i, session.Identity{}) }, of: incident("a")},
-		"reopening what has recovered": {edit: func(i *v1alpha1.Incident) (patch, error) { return reopen(i, session.Identity{}) }, of: incident("a", resolved(fixed), func(i *v1alpha1.Incident) { i.Status.RecoveredAt = at(0) }), code: exit.WrongState},
+		"closing what is closed":             {edit: func(i *v1alpha1.Incident) (patch, error) { return closeIncident(i, session.Identity{}) }, of: incident("a", resolved(v1alpha1.Resolution{Code: "NoFault", Closed: true}))},
+		"closing what was declared":          {edit: func(i *v1alpha1.Incident) (patch, error) { return closeIncident(i, session.Identity{}) }, of: incident("a", resolved(fixed)), want: patch{"resolution": map[string]any{"code": "FixedByChange", "notes": "limit", "closed": true}}},
+		"closing what is open":               {edit: func(i *v1alpha1.Incident) (patch, error) { return closeIncident(i, session.Identity{}) }, of: incident("a"), code: exit.WrongState},
+		"reopening what is open":             {edit: func(i *v1alpha1.Incident) (patch, error) { return reopen(i, session.Identity{}) }, of: incident("a")},
+		"reopening what has recovered":       {edit: func(i *v1alpha1.Incident) (patch, error) { return reopen(i, session.Identity{}) }, of: incident("a", resolved(fixed), state(v1alpha1.IncidentResolved), func(i *v1alpha1.Incident) { i.Status.RecoveredAt = at(0) }), want: patch{"resolution": nil, "recovery": "Disputed"}},
+		"reopening what recovered by itself": {edit: func(i *v1alpha1.Incident) (patch, error) { return reopen(i, session.Identity{}) }, of: incident("a", state(v1alpha1.IncidentResolved), func(i *v1alpha1.Incident) { i.Status.RecoveredAt = at(0) }), want: patch{"recovery": "Disputed"}},
+		"resolving what was disputed": {
+			edit: func(i *v1alpha1.Incident) (patch, error) {
+				return resolve(i, v1alpha1.Resolution{Code: v1alpha1.ResolutionNoFault}, "")
+			},
+			of:   incident("a", func(i *v1alpha1.Incident) { i.Spec.Recovery = v1alpha1.RecoveryDisputed }),
+			want: patch{"recovery": nil, "resolution": map[string]any{"code": "NoFault", "notes": nil, "closed": false}},
+		},
 		"a parent of the same namespace, again": {
 			edit: func(i *v1alpha1.Incident) (patch, error) { return merged(links{parent: "shop/b"}.patch(i)), nil },
 			of:   incident("a", func(i *v1alpha1.Incident) { i.Spec.ParentRef = &v1alpha1.NamespacedReference{Name: "b"} }),

@@ -40,7 +40,8 @@ func NewList(f *session.Factory) *cobra.Command {
 		Use:   "incidents",
 		Short: "Show open Incidents, by what is due next",
 		Long: `Show open Incidents: what is due first comes first, overdue before all; then, where no agreement sets a time, by
-priority. DUE says what is due, the response (somebody takes notice) or the resolution.`,
+priority. DUE says what is due, the response (somebody takes notice) or the resolution. ELAPSED (-o wide) is the time since
+detection, until the resolution, by the wall clock and in the service time that was agreed, less its pauses.`,
 		Example: `  # What must be done next, anywhere
   kubectl itil incidents -A
 
@@ -113,8 +114,9 @@ func (l *lister) run(ctx context.Context) error {
 		return nil
 	}
 	t := newTable(l.allNamespaces, l.output.Wide())
+	times := newElapsed(s)
 	for i := range list.Items {
-		t.Add(row(&list.Items[i], s.Now(), l.allNamespaces, l.output.Wide())...)
+		t.Add(row(&list.Items[i], s.Now(), l.allNamespaces, l.output.Wide(), func(i *v1alpha1.Incident) string { return times.text(ctx, i) })...)
 	}
 	return t.Write(s.Screen.Out, s.Screen.Palette)
 }

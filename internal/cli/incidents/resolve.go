@@ -70,7 +70,11 @@ func resolve(i *v1alpha1.Incident, wanted v1alpha1.Resolution, parent string) (p
 	if wanted.Notes == "" {
 		fields["notes"] = nil // an earlier resolution's notes go with it
 	}
-	return merged(linked, patch{"resolution": fields}), nil
+	out := merged(linked, patch{"resolution": fields})
+	if i.Spec.Recovery == v1alpha1.RecoveryDisputed {
+		out["recovery"] = nil // whoever says how it ended disputes it no longer
+	}
+	return out, nil
 }
 
 // stillFails says that what was declared resolved still shows; empty where it does not, or where that is accepted.

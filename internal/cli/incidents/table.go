@@ -93,12 +93,13 @@ func newTable(namespaces, wide bool) *screen.Table {
 		t.Header = slices.Insert(t.Header, 0, "NAMESPACE")
 	}
 	if wide {
-		t.Header = append(t.Header, "SUSPECTED-CHANGE", "KNOWN-ERROR", "TITLE")
+		t.Header = append(t.Header, "ELAPSED", "SUSPECTED-CHANGE", "KNOWN-ERROR", "TITLE")
 	}
 	return t
 }
 
-func row(i *v1alpha1.Incident, now time.Time, namespaces, wide bool) []screen.Cell {
+// row of a table; elapsed is asked for where it is wide.
+func row(i *v1alpha1.Incident, now time.Time, namespaces, wide bool, elapsed func(*v1alpha1.Incident) string) []screen.Cell {
 	cells := []screen.Cell{
 		screen.Text(i.Name),
 		screen.Styled(priorityStyle(i), majorMark(i)),
@@ -114,7 +115,7 @@ func row(i *v1alpha1.Incident, now time.Time, namespaces, wide bool) []screen.Ce
 		cells = slices.Insert(cells, 0, screen.Text(i.Namespace))
 	}
 	if wide {
-		cells = append(cells, screen.Text(suspectOf(i)), screen.Text(knownErrorOf(i)), screen.Text(i.Spec.Title))
+		cells = append(cells, screen.Text(elapsed(i)), screen.Text(suspectOf(i)), screen.Text(knownErrorOf(i)), screen.Text(i.Spec.Title))
 	}
 	return cells
 }

@@ -92,7 +92,7 @@ func TestTable(t *testing.T) {
 			table := newTable(test.wide, test.wide)
 			items := ordered()
 			for i := range items {
-				table.Add(row(&items[i], now, test.wide, test.wide)...)
+				table.Add(row(&items[i], now, test.wide, test.wide, func(*v1alpha1.Incident) string { return "2h, 1h agreed" })...)
 			}
 			var out bytes.Buffer
 			if err := table.Write(&out, test.palette); err != nil {

@@ -27,12 +27,13 @@ type follower struct {
 	// shown is the version of each incident that was shown last. One that leaves the filter (resolved, or assigned to
 	// another) is shown once more, so that one sees it go.
 	shown map[types.UID]string
+	times *elapsedTimes
 }
 
 func (l *lister) follow(ctx context.Context, s *session.Session, namespace string, keep func(*v1alpha1.Incident) bool) error {
 	f := &follower{
 		lister: l, session: s, namespace: namespace, keep: keep,
-		table: newTable(l.allNamespaces, l.output.Wide()), shown: map[types.UID]string{},
+		table: newTable(l.allNamespaces, l.output.Wide()), shown: map[types.UID]string{}, times: newElapsed(s),
 	}
 	for {
 		expired, err := f.round(ctx)
@@ -58,7 +59,7 @@ func (f *follower) round(ctx context.Context) (expired bool, err error) {
 	}
 	list.Items = chosen(list.Items, func(i *v1alpha1.Incident) bool { return f.shown[i.UID] == pending })
 	for i := range list.Items {
-		if err := f.show(&list.Items[i]); err != nil {
+		if err := f.show(ctx, &list.Items[i]); err != nil {
 			return false, err
 		}
 	}
@@ -75,7 +76,7 @@ func (f *follower) round(ctx context.Context) (expired bool, err error) {
 			if !open {
 				return true, nil
 			}
-			if expired, err := f.handle(event); expired || err != nil {
+			if expired, err := f.handle(ctx, event); expired || err != nil {
 				return expired, err
 			}
 		}
@@ -94,13 +95,13 @@ func (f *follower) admit(i *v1alpha1.Incident) {
 	}
 }
 
-func (f *follower) handle(event watch.Event) (expired bool, err error) {
+func (f *follower) handle(ctx context.Context, event watch.Event) (expired bool, err error) {
 	switch event.Type {
 	case watch.Added, watch.Modified:
 		if i, ok := event.Object.(*v1alpha1.Incident); ok {
 			f.admit(i)
 			if version, known := f.shown[i.UID]; known && version == pending {
-				return false, f.show(i)
+				return false, f.show(ctx, i)
 			}
 		}
 	case watch.Deleted:
@@ -118,7 +119,7 @@ func (f *follower) handle(event watch.Event) (expired bool, err error) {
 	return false, nil
 }
 
-func (f *follower) show(i *v1alpha1.Incident) error {
+func (f *follower) show(ctx context.Context, i *v1alpha1.Incident) error {
 	f.shown[i.UID] = i.ResourceVersion
 	if !f.keep(i) {
 		delete(f.shown, i.UID)
@@ -128,7 +129,7 @@ func (f *follower) show(i *v1alpha1.Incident) error {
 		return f.output.Object(out.Out, i)
 	}
 	f.table.Rows = nil
-	f.table.Add(row(i, f.session.Now(), f.allNamespaces, f.output.Wide())...)
+	f.table.Add(row(i, f.session.Now(), f.allNamespaces, f.output.Wide(), func(i *v1alpha1.Incident) string { return f.times.text(ctx, i) })...)
 	if !f.header {
 		f.header = true
 		return f.table.Write(out.Out, out.Palette)

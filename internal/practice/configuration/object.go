@@ -238,6 +238,7 @@ func observeDeployment(spec, status map[string]any, w *Workload) {
 }
 
 func observeStatefulSet(spec, status map[string]any, w *Workload) {
+	w.UpdateRevision = stringAt(status, "updateRevision")
 	observeReplicas(spec, status, w)
 	w.Updated = countAt(status, "updatedReplicas", 0)
 	strategy := mapAt(spec, "updateStrategy")

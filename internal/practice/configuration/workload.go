@@ -41,6 +41,9 @@ type Workload struct {
 	// Desired, Ready, Updated and Current are counts of pods. Of a CronJob or Job, Desired is 1 and Ready is 1
 	// unless its last run failed. Updated pods run the newest template; Current is how many exist.
 	Desired, Ready, Updated, Current int32
+	// UpdateRevision is the value of the label controller-revision-hash that a StatefulSet's pods of the newest template
+	// have; empty for other kinds.
+	UpdateRevision string
 	// Hold says why an admitted template may be held back; empty where it is not.
 	Hold Hold
 	// Schedule of a CronJob with its time zone, and when it last ran.

@@ -110,6 +110,9 @@ func (l *look) newestPod(w *configuration.Workload) Second {
 // currentRevision is the revision of the pods of the newest template. A Deployment names its ReplicaSet in a
 // condition; of others, the pods made last tell, and where that is a tie, their number.
 func currentRevision(pods []*Pod, w *configuration.Workload) string {
+	if w.UpdateRevision != "" {
+		return w.UpdateRevision
+	}
 	if named := namedRevision(w); named != "" {
 		return named
 	}

@@ -88,13 +88,27 @@ func (s Settings) With(d *v1alpha1.Detection) Settings {
 			*field = time.Duration(value) * time.Second
 		}
 	}
-	seconds(&s.NotReady, d.NotReadySeconds)
-	seconds(&s.ImagePull, d.ImagePullSeconds)
-	seconds(&s.Unschedulable, d.UnschedulableSeconds)
-	seconds(&s.JobOverdue, d.JobOverdueSeconds)
-	if d.CrashLoopRestarts > 0 {
-		s.CrashLoopRestarts = d.CrashLoopRestarts
+	count := func(field *int32, value int32) {
+		if value > 0 {
+			*field = value
+		}
 	}
+	seconds(&s.OOM, d.OOMSeconds)
+	seconds(&s.ImagePull, d.ImagePullSeconds)
+	seconds(&s.Config, d.ConfigSeconds)
+	seconds(&s.Start, d.StartSeconds)
+	seconds(&s.Unschedulable, d.UnschedulableSeconds)
+	seconds(&s.Sandbox, d.SandboxSeconds)
+	seconds(&s.NotReady, d.NotReadySeconds)
+	seconds(&s.Progress, d.ProgressSeconds)
+	seconds(&s.ReplicasMissing, d.ReplicasMissingSeconds)
+	seconds(&s.NoReplicas, d.NoReplicasSeconds)
+	seconds(&s.ScheduleMissed, d.ScheduleMissedSeconds)
+	seconds(&s.JobOverdue, d.JobOverdueSeconds)
+	seconds(&s.Terminating, d.TerminatingSeconds)
+	count(&s.CrashLoopRestarts, d.CrashLoopRestarts)
+	count(&s.SlowLoopRestarts, d.SlowLoopRestarts)
+	count(&s.FailedPods, d.FailedPods)
 	return s
 }
 

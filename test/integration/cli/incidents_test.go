@@ -131,7 +131,8 @@ var _ = Describe("Incidents", func() {
 			i.Status.State, i.Status.RecoveredAt, i.Status.ResolvedAt = v1alpha1.IncidentResolved, &now, &now
 			i.Status.Resolution = &v1alpha1.Resolution{Code: v1alpha1.ResolutionRolledBack, Notes: "it recovered"}
 		})
-		sam.runs(ctx, namespace, "incident", "reopen", "well").expect(exit.WrongState, "has recovered", "incident open TITLE")
+		sam.runs(ctx, namespace, "incident", "reopen", "well").expect(exit.OK, "open again")
+		Expect(get(ctx, "well").Spec.Recovery).To(Equal(v1alpha1.RecoveryDisputed))
 		sam.runs(ctx, namespace, "incident", "close", "well").expect(exit.OK, "closed")
 		Expect(get(ctx, "well").Spec.Resolution).To(Equal(&v1alpha1.Resolution{Code: v1alpha1.ResolutionRolledBack, Notes: "it recovered", Closed: true}))
 
