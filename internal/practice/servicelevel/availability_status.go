@@ -25,6 +25,8 @@ type AgreementFacts struct {
 	Agreement *v1alpha1.ServiceLevelAgreement
 	// Calendar that it names; nil: there is none of that name.
 	Calendar *v1alpha1.CalendarSpec
+	// TermsCalendar is the one that the terms in its status name, where that is another.
+	TermsCalendar *v1alpha1.CalendarSpec
 	// Service as its status tells; nil: there is none of that name.
 	Service *Observation
 	// Transitions are the latest changes of the service's health that led to it, the oldest first. TransitionsCut: there
@@ -33,6 +35,8 @@ type AgreementFacts struct {
 	TransitionsCut bool
 	// Incidents on the service.
 	Incidents []AgreementIncident
+	// Underpinning are the OLAs and UCs that it rests on.
+	Underpinning []Underpinning
 }
 
 // AgreementIncident is what counts of an Incident on the service.
@@ -40,6 +44,11 @@ type AgreementIncident struct {
 	// Interval from its start to its resolution; without an End it is not resolved.
 	Interval
 
+	// Namespace, where it is another than the agreement's, and Name of it.
+	Namespace v1alpha1.NamespaceName
+	Name      v1alpha1.ObjectName
+	// Gone: it was deleted. What it counted is remembered.
+	Gone bool
 	// Declared: a person said that its impact is High, so that users are down.
 	Declared bool
 	// DetectedAt says in which period its times count.
@@ -62,9 +71,12 @@ func EvaluateAgreement(f AgreementFacts, now time.Time) AgreementDecision {
 	now = now.UTC().Truncate(time.Second)
 	e := &agreementEvaluation{AgreementFacts: f, now: now, account: accountOf(before)}
 	e.account = e.observe()
+	e.recall()
 	e.after = v1alpha1.ServiceLevelAgreementStatus{
 		ObservedGeneration: f.Agreement.Generation,
+		Terms:              before.Terms.DeepCopy(),
 		CurrentPeriod:      before.CurrentPeriod.DeepCopy(),
+		IncidentRecords:    before.IncidentRecords,
 		Incidents:          before.Incidents.DeepCopy(),
 		History:            slices.Clone(before.History),
 	}
@@ -73,18 +85,28 @@ func EvaluateAgreement(f AgreementFacts, now time.Time) AgreementDecision {
 			e.after.Conditions = append(e.after.Conditions, c)
 		}
 	}
-	e.terms, e.credits, e.problems = agreementTerms(f)
+	e.spec = readSpec(f)
+	e.agreed = inForce(f, e.spec)
+	e.problems = e.spec.problems
+	if len(e.problems) == 0 {
+		e.problems = e.agreed.problems
+	}
 	switch {
 	case len(e.problems) > 0:
 		e.cannotSay(reasonInvalid, listedErrors(e.problems))
 		e.after.NextStep = "correct " + fieldOf(e.problems[0]) + ": " + e.command("edit sla", f.Agreement.Name)
-	case now.Before(e.terms.From):
-		e.wake = e.terms.From
-		e.after.CurrentPeriod, e.after.Incidents = nil, nil
-		e.cannotSay(reasonNotStarted, "it counts from "+e.terms.From.UTC().Format(time.RFC3339)+" on")
 	default:
+		e.closePeriods()
+		e.terms = e.agreed.terms
+		if now.Before(e.terms.From) {
+			e.wake = e.terms.From
+			e.after.Terms, e.after.CurrentPeriod, e.after.Incidents, e.after.IncidentRecords = nil, nil, nil, nil
+			e.cannotSay(reasonNotStarted, "it counts from "+e.terms.From.UTC().Format(time.RFC3339)+" on")
+			break
+		}
 		e.measure()
 	}
+	e.judgeUnderpinning()
 	e.after.Observed, e.after.Interruptions = recordOf(e.account)
 	if e.onlyTimePassed() {
 		e.after = *before
@@ -95,15 +117,18 @@ func EvaluateAgreement(f AgreementFacts, now time.Time) AgreementDecision {
 type agreementEvaluation struct {
 	AgreementFacts
 
-	now      time.Time
-	account  Account
-	terms    Terms
-	credits  []creditTerm
-	problems []error
-	period   Interval
-	sums     Sums
-	after    v1alpha1.ServiceLevelAgreementStatus
-	wake     time.Time
+	now     time.Time
+	account Account
+	// spec is what is agreed now, and agreed by what the running period is measured.
+	spec, agreed agreed
+	terms        Terms
+	problems     []error
+	period       Interval
+	sums         Sums
+	// firing is the pair of windows in which the budget is used too fast.
+	firing BurnPair
+	after  v1alpha1.ServiceLevelAgreementStatus
+	wake   time.Time
 }
 
 // observe folds what happened to the service into the account: each change of its health since the last one counted.
@@ -136,23 +161,18 @@ func (e *agreementEvaluation) observation() Observation {
 	return o
 }
 
-// measure closes the periods that have ended and adds up the one that runs.
+// measure adds up the period that runs.
 func (e *agreementEvaluation) measure() {
-	before := e.after.CurrentPeriod
-	e.period = e.terms.Period.At(e.now)
-	agreed := e.terms.Target
-	if before != nil {
-		e.closePeriods(Interval{Start: before.Start.Time, End: before.End.Time}, e.bindTarget(before, agreed))
-		if before.Start.Time.Equal(e.period.Start) {
-			agreed = e.bindTarget(before, agreed)
-		}
-	}
-	e.terms.Target = agreed
+	before := e.Agreement.Status.CurrentPeriod
+	e.agreed = e.agreed.begin(e.period)
+	e.after.Terms = &e.agreed.written
+	keepFrom := e.period.Start.Add(-longestWindow)
 	if before == nil || !before.Start.Time.Equal(e.period.Start) {
 		// What the windows of the burn rate may still ask for is kept. It is cut when a period begins only, since
 		// time that passes is no reason to write.
-		e.account = e.account.since(e.period.Start.Add(-longestWindow))
+		e.account = e.account.since(keepFrom)
 	}
+	e.after.IncidentRecords = e.records(keepFrom)
 	e.sums = e.terms.Sum(e.account, e.declared(), e.period, e.now)
 	e.after.CurrentPeriod = e.figures(e.period, e.sums, e.now)
 	if !e.sums.OpenSince.IsZero() {
@@ -160,6 +180,8 @@ func (e *agreementEvaluation) measure() {
 		e.after.CurrentPeriod.OpenOutageSince = &since
 	}
 	e.after.Incidents = e.countIncidents()
+	down := e.terms.downtime(e.account, e.declared())
+	e.firing = e.terms.firing(down, e.sums.Whole, e.now)
 	e.judge()
 	e.wake = e.period.End.Add(time.Second)
 	if turn := e.terms.nextTurn(e.sums); turn > 0 {
@@ -170,46 +192,52 @@ func (e *agreementEvaluation) measure() {
 	if at, ok := e.terms.Calendar.NextOpen(e.now); ok && e.sums.outOfHours {
 		e.wake = earlier(e.wake, at)
 	}
-}
-
-// bindTarget is the target by which a period is measured: the one that was agreed when it began. A Rolling period
-// never begins, so that a new target applies at once.
-func (e *agreementEvaluation) bindTarget(p *v1alpha1.PeriodFigures, agreed PartsPerMillion) PartsPerMillion {
-	if bound, err := ParsePercentage("", p.Target); err == nil && bound > 0 && !e.terms.Period.rolling() {
-		return bound
+	if e.after.Compliance == v1alpha1.ComplianceMet || e.after.Compliance == v1alpha1.ComplianceAtRisk {
+		if at := e.terms.nextFiring(down, e.sums.Whole, e.now); !at.IsZero() {
+			e.wake = earlier(e.wake, at)
+		}
 	}
-	return agreed
 }
 
-// closePeriods moves what has ended into the history, beginning with the period that ran when the status was written.
-// Of Rolling periods, those go there that do not overlap one another.
-func (e *agreementEvaluation) closePeriods(p Interval, target PartsPerMillion) {
-	terms := e.terms
-	terms.Target = target
+// closePeriods moves what has ended into the history, beginning with the period that ran when the status was written,
+// and finds the one that runs. What was agreed anew applies from the end of a period on. Of Rolling periods, those go
+// into the history that do not overlap one another.
+func (e *agreementEvaluation) closePeriods() {
+	before := e.after.CurrentPeriod
+	if before == nil {
+		e.period = e.agreed.terms.Period.At(e.now)
+		return
+	}
+	p := Interval{Start: before.Start.Time, End: before.End.Time}
 	for range maxClosings {
 		if e.now.Before(p.End) {
+			e.period = p
 			return
 		}
 		if e.completes(p) {
+			terms := e.agreed.terms
 			sums := terms.Sum(e.account, e.declared(), p, p.End)
 			figures := (&agreementEvaluation{terms: terms}).figures(p, sums, p.End)
-			figures.CreditPercent = creditFor(e.credits, sums)
+			figures.CreditPercent = creditFor(e.agreed.credits, sums)
 			e.after.History = slices.Insert(e.after.History, 0, *figures)
 			e.after.History = e.after.History[:min(len(e.after.History), maxHistory)]
 		}
-		p, terms.Target = e.terms.Period.At(p.End), e.terms.Target
+		e.agreed = e.agreed.adopt(e.spec, p.End)
+		p = e.agreed.terms.Period.At(p.End)
 	}
+	e.period = e.agreed.terms.Period.At(e.now)
 }
 
 // completes reports whether a period that has ended goes into the history.
 func (e *agreementEvaluation) completes(p Interval) bool {
-	if !e.terms.Period.rolling() {
-		return e.terms.From.Before(p.End)
+	terms := e.agreed.terms
+	if !terms.Period.rolling() {
+		return terms.From.Before(p.End)
 	}
 	if len(e.after.History) > 0 {
-		return !p.Start.Before(e.after.History[0].End.Time)
+		return !p.Start.Before(e.after.History[0].End.Time) && !p.Start.Before(terms.From)
 	}
-	return !p.Start.Before(e.terms.From)
+	return !p.Start.Before(terms.From)
 }
 
 func (e *agreementEvaluation) declared() []Interval {
@@ -236,6 +264,12 @@ func (e *agreementEvaluation) figures(p Interval, s Sums, asOf time.Time) *v1alp
 	}
 	if left, ok := e.terms.BudgetRemaining(s); ok {
 		f.ErrorBudgetRemaining = tenths(left)
+	}
+	if mean, ok := s.MTRS(); ok {
+		f.MTRSSeconds = &mean
+	}
+	if mean, ok := s.MTBF(); ok {
+		f.MTBFSeconds = &mean
 	}
 	return f
 }
@@ -276,8 +310,10 @@ func (e *agreementEvaluation) onlyTimePassed() bool {
 	if written.Outages != running.Outages || !equality.Semantic.DeepEqual(written.OpenOutageSince, running.OpenOutageSince) {
 		return false
 	}
-	then := e.figures(e.period, e.terms.Sum(e.account, e.declared(), e.period, written.AsOf.Time), written.AsOf.Time)
-	then.Outages, then.OpenOutageSince = written.Outages, written.OpenOutageSince
+	sums := e.terms.Sum(e.account, e.declared(), e.period, written.AsOf.Time)
+	sums.Outages = written.Outages
+	then := e.figures(e.period, sums, written.AsOf.Time)
+	then.OpenOutageSince = written.OpenOutageSince
 	return equality.Semantic.DeepEqual(then, written)
 }
 

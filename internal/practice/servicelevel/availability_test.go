@@ -242,16 +242,19 @@ func TestAgreementThroughAnOutage(t *testing.T) {
 	expect(noon, true, met, midnight)
 	expect(noon.Add(time.Hour), false, met, midnight)
 
-	// 99.9648 s are allowed in the day; the rate exceeds it after 55 s (11/24 of them, and 54.15 by what has elapsed).
+	// 99.9648 s are allowed in the day: two seconds are more than 2 % of them within an hour.
 	f.Service = observed(v1alpha1.HealthOutage, noon.Add(time.Hour))
 	from := noon.Add(time.Hour)
-	expect(from, true, met, from.Add(55*time.Second))
-	expect(from.Add(54*time.Second), false, met, from.Add(55*time.Second))
-	expect(from.Add(55*time.Second), true, risk, from.Add(100*time.Second))
+	expect(from, true, met, from.Add(2*time.Second))
+	expect(from.Add(time.Second), false, met, from.Add(2*time.Second))
+	// After 55 s they do not last at the rate so far either; that is at risk already.
+	expect(from.Add(2*time.Second), true, risk, from.Add(55*time.Second))
+	expect(from.Add(55*time.Second), false, risk, from.Add(100*time.Second))
 	p := expect(from.Add(100*time.Second), true, breached, midnight)
 	want := v1alpha1.PeriodFigures{
 		Start: metav1.NewTime(noon.Add(-12 * time.Hour)), End: metav1.NewTime(noon.Add(12 * time.Hour)), AsOf: metav1.NewTime(from.Add(100 * time.Second)),
 		AgreedSeconds: 13*3600 + 100, DowntimeSeconds: 100, Outages: 1, OpenOutageSince: new(metav1.NewTime(from)),
+		MTRSSeconds: new(int64(100)), MTBFSeconds: new(int64(13 * 3600)),
 		Target: "99.8843", Availability: "99.7867", ErrorBudgetRemaining: "-0.1",
 	}
 	if diff := cmp.Diff(want, *p); diff != "" {

@@ -19,6 +19,7 @@ const (
 	reasonNotAtRisk       = "NotAtRisk"
 	reasonBudgetExhausted = "BudgetExhausted"
 	reasonPresentRate     = "PresentRate"
+	reasonBurnRate        = "BurnRate"
 	reasonDueSoon         = "IncidentDueSoon"
 	reasonBreached        = "Breached"
 	reasonBudgetLeft      = "BudgetLeft"
@@ -32,55 +33,13 @@ const (
 
 var agreementConditions = []string{
 	v1alpha1.ConditionMet, v1alpha1.ConditionAtRisk, v1alpha1.ConditionBudgetExhausted, v1alpha1.ConditionDataAvailable,
+	v1alpha1.ConditionUnderpinned,
 }
 
 // creditTerm is a credit that is due below an availability.
 type creditTerm struct {
 	below   PartsPerMillion
 	percent int32
-}
-
-// agreementTerms reads what an agreement says; nothing of it applies where there are errors, each naming its field.
-func agreementTerms(f AgreementFacts) (Terms, []creditTerm, []error) {
-	spec, problems := &f.Agreement.Spec, []error(nil)
-	collect := func(errs ...error) {
-		for _, err := range errs {
-			if err != nil {
-				problems = append(problems, err)
-			}
-		}
-	}
-	t := Terms{From: f.Agreement.CreationTimestamp.Time, Calendar: Always(), ExcludePlanned: spec.ExcludePlannedMaintenance}
-	var err error
-	if spec.ValidFrom != "" {
-		t.From, err = ParseTimestamp("spec.validFrom", spec.ValidFrom)
-		collect(err)
-		t.From = t.From.Truncate(time.Second)
-	}
-	t.Period, err = ParsePeriod("spec.period", spec.Period)
-	collect(err)
-	if spec.Availability != nil {
-		t.Target, err = ParsePercentage("spec.availability.target", spec.Availability.Target)
-		collect(err)
-	}
-	switch ref := spec.CalendarRef; {
-	case ref == nil:
-	case f.Calendar == nil:
-		collect(invalid("spec.calendarRef.name", string(ref.Name), "is not the name of a Calendar that exists"))
-	default:
-		calendar, errs := ParseCalendar(*f.Calendar)
-		for _, err := range errs {
-			collect(fmt.Errorf("spec.calendarRef names Calendar %s, whose %w", ref.Name, err))
-		}
-		t.Calendar = calendar
-	}
-	credits := make([]creditTerm, 0, len(spec.Credits))
-	for i, c := range spec.Credits {
-		below, err := ParsePercentage(fmt.Sprintf("spec.credits[%d].below", i), c.Below)
-		collect(err)
-		credits = append(credits, creditTerm{below: below, percent: c.Percent})
-	}
-	return t, credits, problems
 }
 
 // creditFor is the greatest credit that is due; none where nothing was observed. It compares whole numbers.
@@ -145,6 +104,9 @@ func (e *agreementEvaluation) kept() {
 	switch {
 	case e.terms.exhausted(e.sums):
 		risk(reasonBudgetExhausted, "any more downtime breaks it")
+	case e.firing != BurnPair{}:
+		risk(reasonBurnRate, fmt.Sprintf("the error budget is used too fast: more than %d %% of it in the last %s, and so in the last %s",
+			e.firing.share, e.firing.Long.Name, e.firing.Short.Name))
 	case e.terms.tooFast(e.sums):
 		risk(reasonPresentRate, "at the present rate of downtime the error budget does not last until the period ends")
 	case dueSoon:
@@ -198,17 +160,19 @@ type RunningFigures struct {
 // Running computes an agreement's figures from what its status records, without altering it; false where they cannot
 // be said.
 func Running(f AgreementFacts, now time.Time) (RunningFigures, bool) {
-	e := &agreementEvaluation{AgreementFacts: f, account: accountOf(&f.Agreement.Status)}
-	var problems []error
-	e.terms, _, problems = agreementTerms(f)
-	now = now.Truncate(time.Second)
-	if len(problems) > 0 || now.Before(e.terms.From) || e.account.Health == "" {
+	now = now.UTC().Truncate(time.Second)
+	e := &agreementEvaluation{AgreementFacts: f, now: now, account: accountOf(&f.Agreement.Status), spec: readSpec(f)}
+	e.after.CurrentPeriod = f.Agreement.Status.CurrentPeriod
+	e.agreed = inForce(f, e.spec)
+	if len(e.spec.problems)+len(e.agreed.problems) > 0 || e.account.Health == "" {
 		return RunningFigures{}, false
 	}
-	period := e.terms.Period.At(now)
-	if p := f.Agreement.Status.CurrentPeriod; p != nil && p.Start.Time.Equal(period.Start) {
-		e.terms.Target = e.bindTarget(p, e.terms.Target)
+	e.recall()
+	e.closePeriods()
+	if e.terms = e.agreed.terms; now.Before(e.terms.From) {
+		return RunningFigures{}, false
 	}
+	period := e.period
 	r := RunningFigures{Terms: e.terms, Sums: e.terms.Sum(e.account, e.declared(), period, now), Windows: map[string]Burnt{}}
 	down := e.terms.downtime(e.account, e.declared())
 	for _, w := range BurnWindows() {

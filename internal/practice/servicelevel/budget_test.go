@@ -119,6 +119,7 @@ func TestPeriodsEnd(t *testing.T) {
 	}
 	want := []v1alpha1.PeriodFigures{{
 		Start: stamp(11), End: stamp(12), AsOf: stamp(12), AgreedSeconds: 2_462_400, DowntimeSeconds: 604_800, Outages: 1,
+		MTRSSeconds: new(int64(604_800)), MTBFSeconds: new(int64(1_857_600)),
 		Target: "99", Availability: "75.4385", ErrorBudgetRemaining: "-2356.2", CreditPercent: 25,
 	}}
 	if diff := cmp.Diff(want, s.History); diff != "" {

@@ -154,7 +154,9 @@ var _ = Describe("a ServiceLevelAgreement", Ordered, func() {
 			// 321 of 1,242,381 s, and of a budget of 2592 s.
 			g.Expect(s.CurrentPeriod.Availability).To(Equal("99.9741"))
 			g.Expect(s.CurrentPeriod.ErrorBudgetRemaining).To(Equal("87.6"))
-			g.Expect(s.Compliance).To(Equal(v1alpha1.ComplianceMet))
+			g.Expect(s.CurrentPeriod.MTRSSeconds).To(HaveValue(BeEquivalentTo(321)))
+			// More than 2 % of the budget within an hour.
+			g.Expect(s.Compliance).To(Equal(v1alpha1.ComplianceAtRisk))
 		})
 		Expect(gauges()).To(And(
 			HaveKeyWithValue("itil_sla_availability_ratio", BeNumerically("~", 1-321/1_242_381., 1e-12)),
@@ -163,9 +165,15 @@ var _ = Describe("a ServiceLevelAgreement", Ordered, func() {
 	})
 
 	It("is not written while nothing happens", func(ctx SpecContext) {
+		calm := begin.Add(8 * time.Hour)
+		now.SetTime(calm)
+		touch(ctx, namespace, 50)
+		eventually(ctx, func(g Gomega, s *v1alpha1.ServiceLevelAgreementStatus) {
+			g.Expect(s.Compliance).To(Equal(v1alpha1.ComplianceMet))
+		})
 		before := agreement(Default, ctx).ResourceVersion
 		for n := range 5 {
-			now.SetTime(begin.Add(time.Duration(2+n) * time.Hour))
+			now.SetTime(calm.Add(time.Duration(1+n) * time.Hour))
 			touch(ctx, namespace, n)
 		}
 		stop()
@@ -174,7 +182,7 @@ var _ = Describe("a ServiceLevelAgreement", Ordered, func() {
 		Consistently(func(g Gomega) {
 			current := agreement(g, ctx)
 			g.Expect(current.ResourceVersion).To(Equal(after.ResourceVersion))
-			g.Expect(current.Status.CurrentPeriod.AsOf.Time).To(BeTemporally("==", begin.Add(time.Hour+381*time.Second)))
+			g.Expect(current.Status.CurrentPeriod.AsOf.Time).To(BeTemporally("==", calm))
 		}, 2*time.Second).Should(Succeed())
 		Expect(after.ResourceVersion).NotTo(Equal(before), "the test itself wrote labels")
 	})
@@ -243,6 +251,74 @@ var _ = Describe("a ServiceLevelAgreement", Ordered, func() {
 		})
 	})
 
+	It("goes on by what was agreed when the period began", func(ctx SpecContext) {
+		a := agreement(Default, ctx)
+		edited := a.DeepCopy()
+		edited.Spec.Availability.Target = "50"
+		edited.Spec.Credits = nil
+		Expect(env.Admin().Patch(ctx, edited, client.MergeFrom(a))).To(Succeed())
+		eventually(ctx, func(g Gomega, s *v1alpha1.ServiceLevelAgreementStatus) {
+			g.Expect(s.ObservedGeneration).To(Equal(edited.Generation))
+			g.Expect(s.CurrentPeriod.Target).To(BeEquivalentTo("99.9"))
+			g.Expect(s.Terms.Credits).To(HaveLen(1))
+		})
+	})
+
+	It("does not become an agreement about another service", func(ctx SpecContext) {
+		a := agreement(Default, ctx)
+		edited := a.DeepCopy()
+		edited.Spec.ServiceRef.Name = "ledger"
+		Expect(env.Admin().Patch(ctx, edited, client.MergeFrom(a))).To(MatchError(ContainSubstring(
+			"serviceRef cannot be changed, since what was recorded is of that service; create another agreement")))
+	})
+
+	It("tells an SLA that what it rests on promises less", func(ctx SpecContext) {
+		underpinned := func(status metav1.ConditionStatus, says string) {
+			GinkgoHelper()
+			eventually(ctx, func(g Gomega, s *v1alpha1.ServiceLevelAgreementStatus) {
+				g.Expect(s.Conditions).To(ContainElement(And(
+					HaveField("Type", v1alpha1.ConditionUnderpinned), HaveField("Status", status), HaveField("Message", ContainSubstring(says)))))
+			})
+		}
+		ola := &v1alpha1.ServiceLevelAgreement{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "internal"},
+			Spec: v1alpha1.ServiceLevelAgreementSpec{
+				Type: v1alpha1.AgreementOLA, ServiceRef: v1alpha1.LocalReference{Name: "checkout"},
+				Availability: &v1alpha1.AvailabilityTarget{Target: "49.9"},
+			},
+		}
+		Expect(env.Admin().Create(ctx, ola)).To(Succeed())
+		underpinned(metav1.ConditionFalse, "OLA "+namespace+"/internal promises an availability of 49.9 %, less than 50 %")
+		better := ola.DeepCopy()
+		better.Spec.Availability.Target = "99.99"
+		Expect(env.Admin().Patch(ctx, better, client.MergeFrom(ola))).To(Succeed())
+		underpinned(metav1.ConditionTrue, "promise as much")
+	})
+
+	It("counts what several changes of a Service's health say at once", func(ctx SpecContext) {
+		before := agreement(Default, ctx).Status.CurrentPeriod.DowntimeSeconds
+		at := func(s int) metav1.Time { return metav1.NewTime(time.Date(2026, 10, 1, 12, 0, s, 0, time.UTC)) }
+		now.SetTime(at(600).Time)
+		service := &v1alpha1.Service{}
+		Expect(env.Admin().Get(ctx, client.ObjectKey{Namespace: namespace, Name: "checkout"}, service)).To(Succeed())
+		after := service.DeepCopy()
+		after.Status.Health, after.Status.HealthSince = v1alpha1.HealthOperational, new(at(247))
+		after.Status.Transitions = []v1alpha1.HealthTransition{
+			{Health: v1alpha1.HealthOperational, At: *service.Status.HealthSince}, {Health: v1alpha1.HealthOutage, At: at(5)},
+			{Health: v1alpha1.HealthUnknown, At: at(42)}, {Health: v1alpha1.HealthOutage, At: at(52)}, {Health: v1alpha1.HealthOperational, At: at(247)},
+		}
+		Expect(env.Admin().Status().Patch(ctx, after, client.MergeFrom(service))).To(Succeed())
+		eventually(ctx, func(g Gomega, s *v1alpha1.ServiceLevelAgreementStatus) {
+			g.Expect(s.CurrentPeriod.DowntimeSeconds - before).To(BeEquivalentTo(232))
+			g.Expect(s.CurrentPeriod.UnobservedSeconds).To(BeEquivalentTo(10))
+		})
+		// The next specs tell the health alone.
+		Expect(env.Admin().Get(ctx, client.ObjectKey{Namespace: namespace, Name: "checkout"}, service)).To(Succeed())
+		bare := service.DeepCopy()
+		bare.Status.Transitions = nil
+		Expect(env.Admin().Status().Patch(ctx, bare, client.MergeFrom(service))).To(Succeed())
+	})
+
 	It("says which field cannot be understood, and loses nothing meanwhile", func(ctx SpecContext) {
 		edit := func(zone v1alpha1.TimeZone) {
 			GinkgoHelper()
@@ -260,12 +336,12 @@ var _ = Describe("a ServiceLevelAgreement", Ordered, func() {
 		})
 		out := time.Date(2026, 10, 2, 0, 0, 0, 0, time.UTC)
 		health(ctx, v1alpha1.HealthOutage, out, out)
-		eventually(ctx, func(g Gomega, s *v1alpha1.ServiceLevelAgreementStatus) { g.Expect(s.Interruptions).To(HaveLen(1)) })
+		eventually(ctx, func(g Gomega, s *v1alpha1.ServiceLevelAgreementStatus) { g.Expect(s.Observed.Health).To(Equal(v1alpha1.HealthOutage)) })
 		health(ctx, v1alpha1.HealthOperational, out.Add(5*time.Second), out.Add(65*time.Second))
 		edit("UTC")
 		eventually(ctx, func(g Gomega, s *v1alpha1.ServiceLevelAgreementStatus) {
-			g.Expect(s.Compliance).To(Equal(v1alpha1.ComplianceMet))
-			g.Expect(s.CurrentPeriod.DowntimeSeconds).To(BeEquivalentTo(5))
+			g.Expect(s.Compliance).To(Equal(v1alpha1.ComplianceAtRisk))
+			g.Expect(s.CurrentPeriod.DowntimeSeconds).To(BeEquivalentTo(232 + 5))
 		})
 	})
 })
