@@ -61,8 +61,11 @@ type Reconciler struct {
 	// Managers are the field managers that put back what their source says; nil: backout.ReconcilingManagers.
 	Managers []string
 
+	// Watched is until when another process watched before this one; the zero time: that is not known. Nil: it never is.
+	Watched func() time.Time
+
 	// observing is since when all that happens is seen.
-	observing atomic.Pointer[time.Time]
+	observing atomic.Pointer[observation]
 	// beginning is held while a Release begins: of two with a unit in common, the second must know of the first.
 	beginning sync.Mutex
 	looks     looks
@@ -71,7 +74,7 @@ type Reconciler struct {
 // SetupWithManager registers the reconciler and the indexes by which it finds what concerns a Release. The inventory
 // must have been registered with the manager's cache.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
+	if err := Index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
 	if r.Managers == nil {
@@ -101,7 +104,11 @@ func (r *Reconciler) releases() source.Source {
 			log.FromContext(ctx).Error(err, "Listing the Releases that exist")
 			return false
 		}
-		r.Observe(r.Clock.Now())
+		var until time.Time
+		if r.Watched != nil {
+			until = r.Watched()
+		}
+		r.Observe(until, r.Clock.Now())
 		for i := range all.Items {
 			push(client.ObjectKeyFromObject(&all.Items[i]))
 		}
@@ -110,8 +117,12 @@ func (r *Reconciler) releases() source.Source {
 	return kubepush.Source(start, synced)
 }
 
-// Observe says since when all that happens is seen. Starting the controller calls it.
-func (r *Reconciler) Observe(since time.Time) { r.observing.Store(&since) }
+// observation is until when another process watched, and since when this one does.
+type observation struct{ until, since time.Time }
+
+// Observe says until when another process watched, as far as that is known, and since when this one does. Starting the
+// controller calls it.
+func (r *Reconciler) Observe(until, since time.Time) { r.observing.Store(&observation{until, since}) }
 
 // Reconcile brings the status of a Release up to date, or does the write that comes next.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {

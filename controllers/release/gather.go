@@ -30,8 +30,8 @@ const (
 // gather brings together what the decision about a Release depends on.
 func (r *Reconciler) gather(ctx context.Context, rel *v1alpha1.Release) (*practice.Input, error) {
 	in := &practice.Input{Release: rel, Units: map[string]practice.Unit{}}
-	if since := r.observing.Load(); since != nil {
-		in.ObservingSince = *since
+	if o := r.observing.Load(); o != nil {
+		in.ObservedUntil, in.ObservingSince = o.until, o.since
 	}
 	r.changes(in)
 	seen := map[string]bool{}

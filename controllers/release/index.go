@@ -24,7 +24,8 @@ const (
 	agreementsIndex = "release.agreementService"
 )
 
-func index(ctx context.Context, indexer client.FieldIndexer) error {
+// Index lets a cache find what concerns a Release. SetupWithManager calls it.
+func Index(ctx context.Context, indexer client.FieldIndexer) error {
 	for _, i := range []struct {
 		obj  client.Object
 		name string

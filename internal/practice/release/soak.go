@@ -15,16 +15,21 @@ const (
 	checkpointEvery = 30 * time.Second
 )
 
-// observe accounts for the time in which the operator did not look: it ended when it began to look, and began no
-// later than the last record that it wrote before. It counts for neither soak nor timeout.
+// observe accounts for the time in which the operator did not look: it ended when it began to look, and began when the
+// one before it ended, or, where that is not known, with the last record that it wrote. It counts for neither soak nor
+// timeout.
 func (d *decider) observe(p *v1alpha1.ReleasePhaseStatus) {
 	since := d.ObservingSince.UTC().Truncate(time.Second)
 	if p.DoneAt != nil || p.ObservedAt == nil || !p.ObservedAt.Time.Before(since) {
 		return
 	}
-	p.UnobservedSeconds += secondsOf(since.Sub(p.ObservedAt.Time))
+	last := p.ObservedAt.Time
+	if until := d.ObservedUntil.UTC().Truncate(time.Second); until.After(last) && until.Before(since) {
+		last = until
+	}
+	p.UnobservedSeconds += secondsOf(since.Sub(last))
 	if p.SoakingSince != nil {
-		p.SoakedSeconds += secondsOf(p.ObservedAt.Sub(p.SoakingSince.Time))
+		p.SoakedSeconds += secondsOf(last.Sub(p.SoakingSince.Time))
 		p.SoakingSince = timePtr(since)
 	}
 	p.ObservedAt = timePtr(d.now)

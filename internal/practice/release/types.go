@@ -31,6 +31,8 @@ type Input struct {
 	Carry []types.NamespacedName
 	// ObservingSince is since when the operator has seen all that happens without a gap.
 	ObservingSince time.Time
+	// ObservedUntil is until when the operator saw all before that; zero: that is not known.
+	ObservedUntil time.Time
 	// Done is what came of the write that the last decision asked for; nil: none was done since.
 	Done *Outcome
 }

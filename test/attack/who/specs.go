@@ -635,10 +635,13 @@ func releases(c Cluster) {
 		groups := map[string]string{"Deployment": "apps", "StatefulSet": "apps", "DaemonSet": "apps", "CronJob": "batch", "Job": "batch"}
 		for kind, group := range groups {
 			name := strings.ToLower(kind)
-			expectRefused(c.as("rita").Create(ctx, release(name, kind, "Apply")), policy, "the images of "+kind+"s needs the verb update")
-			observing := release(name+"-observe", kind, "Observe")
+			needed := "the images of " + kind + "s, or takes them back, needs the verb update"
+			expectRefused(c.as("rita").Create(ctx, release(name, kind, "Apply")), policy, needed)
+			expectRefused(c.as("rita").Create(ctx, release(name, kind, "Observe")), policy, needed)
+			observing := release(name+"-observe", kind, "Observe, backout: Manual")
 			Expect(c.as("rita").Create(ctx, observing)).To(Succeed())
-			expectRefused(patch(ctx, c.as("rita"), observing, `{"spec":{"strategy":"Apply"}}`), policy, "the images of "+kind+"s needs the verb update")
+			expectRefused(patch(ctx, c.as("rita"), observing, `{"spec":{"strategy":"Apply"}}`), policy, needed)
+			expectRefused(patch(ctx, c.as("rita"), observing, `{"spec":{"backout":"Automatic"}}`), policy, needed)
 			c.Env().Grant(GinkgoTB(), namespace, apiserver.User("rita"), apiserver.Allow(group, name+"s", "update"))
 			Expect(c.as("rita").Create(ctx, release(name, kind, "Apply"))).To(Succeed())
 		}
