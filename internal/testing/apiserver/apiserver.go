@@ -137,6 +137,10 @@ func (e *Env) configure(assets string, o options) *envtest.Environment {
 			"admissionregistration.k8s.io/v1/mutatingadmissionpolicies=false,"+
 				"admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings=false")
 	}
+	if o.syncing {
+		environment.ControlPlane.Etcd = &envtest.Etcd{}
+		environment.ControlPlane.Etcd.Configure().Disable("unsafe-no-fsync")
+	}
 	for name, values := range o.apiServerArgs {
 		args.Append(name, values...)
 	}

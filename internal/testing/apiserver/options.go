@@ -14,6 +14,8 @@ type options struct {
 	objects []string
 	// restarts: Suspend and Resume may be called.
 	restarts bool
+	// syncing: etcd syncs every write to the disk.
+	syncing bool
 	// apiServerArgs are further flags of kube-apiserver, without the leading dashes.
 	apiServerArgs map[string][]string
 }
@@ -39,6 +41,12 @@ func WithObjects(dir string) Option {
 // WithRestarts lets Suspend and Resume be called.
 func WithRestarts() Option {
 	return func(o *options) { o.restarts = true }
+}
+
+// WithSyncingEtcd makes etcd sync every write to the disk, as it does in a cluster: for measurements. Tests do without,
+// which is faster.
+func WithSyncingEtcd() Option {
+	return func(o *options) { o.syncing = true }
 }
 
 // WithAPIServerFlag sets a flag of kube-apiserver, without the leading dashes. The same flag given twice has both

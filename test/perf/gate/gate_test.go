@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	goruntime "runtime"
 	"slices"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
@@ -241,8 +243,15 @@ func decoder(tb testing.TB) runtime.Decoder {
 }
 
 type thresholds struct {
-	DecisionToDecode float64 `json:"decisionToDecode"`
-	Growth           float64 `json:"growth"`
+	DecisionToDecode           float64 `json:"decisionToDecode"`
+	Growth                     float64 `json:"growth"`
+	EventGrowth                float64 `json:"eventGrowth"`
+	MemoryGrowth               float64 `json:"memoryGrowth"`
+	NotTheTemplate             float64 `json:"notTheTemplate"`
+	NotTheTemplateMilliseconds float64 `json:"notTheTemplateMilliseconds"`
+	TemplateP50                float64 `json:"templateP50"`
+	TemplateP99                float64 `json:"templateP99"`
+	TemplateToNoop             float64 `json:"templateToNoop"`
 }
 
 func readThresholds(tb testing.TB) thresholds {
@@ -252,7 +261,8 @@ func readThresholds(tb testing.TB) thresholds {
 		tb.Fatal(err)
 	}
 	var t thresholds
-	if err := yaml.UnmarshalStrict(data, &t); err != nil || t.DecisionToDecode <= 0 || t.Growth <= 0 {
+	if err := yaml.UnmarshalStrict(data, &t); err != nil || slices.Contains([]float64{t.DecisionToDecode, t.Growth, t.EventGrowth, t.MemoryGrowth,
+		t.NotTheTemplate, t.NotTheTemplateMilliseconds, t.TemplateP50, t.TemplateP99, t.TemplateToNoop}, 0) {
 		tb.Fatalf("thresholds %+v, error %v", t, err)
 	}
 	return t
@@ -278,20 +288,21 @@ var scenarios = []struct {
 // AdmissionReview; the ratio must stay below the threshold.
 func BenchmarkGate(b *testing.B) {
 	limits := readThresholds(b)
-	w, quarter := build(b, full), build(b, full.part(4))
+	w, half, quarter := build(b, full), build(b, full.part(2)), build(b, full.part(4))
 	body, decode := review(b, full), decoder(b)
 	b.Logf("AdmissionReview of %d bytes; %d Services, %d workloads, %d open Changes", len(body), full.services, full.workloads, full.changes)
 	for _, s := range scenarios {
 		b.Run(s.name, func(b *testing.B) {
-			r, small := w.request(b, full, s.image, s.alter), quarter.request(b, full.part(4), s.image, s.alter)
+			r, middle, small := w.request(b, full, s.image, s.alter), half.request(b, full.part(2), s.image, s.alter), quarter.request(b, full.part(4), s.image, s.alter)
 			for _, check := range []change.Decision{
-				change.Decide(r, w.inventory.World(r), now), change.Decide(small, quarter.inventory.World(small), now),
+				change.Decide(r, w.inventory.World(r), now), change.Decide(middle, half.inventory.World(middle), now),
+				change.Decide(small, quarter.inventory.World(small), now),
 			} {
 				if check.Verdict != s.verdict {
 					b.Fatalf("the scenario is %s, not %s: %v", check.Verdict, s.verdict, check.Reasons)
 				}
 			}
-			var deciding, decoding, smaller samples
+			var deciding, decoding, halved, smaller samples
 			b.ReportAllocs()
 			for b.Loop() {
 				begin := time.Now()
@@ -301,13 +312,17 @@ func BenchmarkGate(b *testing.B) {
 					b.Fatal(err, d.Verdict)
 				}
 				decoded := time.Now()
+				change.Decide(middle, half.inventory.World(middle), now)
+				again := time.Now()
 				change.Decide(small, quarter.inventory.World(small), now)
-				deciding, decoding, smaller = append(deciding, decided.Sub(begin)), append(decoding, decoded.Sub(decided)), append(smaller, time.Since(decoded))
+				deciding, decoding = append(deciding, decided.Sub(begin)), append(decoding, decoded.Sub(decided))
+				halved, smaller = append(halved, again.Sub(decoded)), append(smaller, time.Since(again))
 			}
 			ratio, growth := deciding.median()/decoding.median(), deciding.median()/smaller.median()
 			b.ReportMetric(deciding.median(), "decision-ns")
 			b.ReportMetric(decoding.median(), "decode-ns")
 			b.ReportMetric(ratio, "decision/decode")
+			b.ReportMetric(deciding.median()/halved.median(), "growth/2x")
 			b.ReportMetric(growth, "growth/4x")
 			if s.budgeted && ratio > limits.DecisionToDecode {
 				b.Errorf("the decision takes %.3f of the time to decode its AdmissionReview; the threshold is %.3f", ratio, limits.DecisionToDecode)
@@ -317,6 +332,83 @@ func BenchmarkGate(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkGrowth measures what an event costs the inventory, and the memory that it takes for each workload, in a
+// cluster and in one of half and of a quarter of its size.
+func BenchmarkGrowth(b *testing.B) {
+	limits := readThresholds(b)
+	var worlds []*world
+	var perWorkload []float64
+	parts := []int{4, 2, 1}
+	for _, part := range parts {
+		before := heap()
+		w := build(b, full.part(part))
+		w.templates = nil // of the test, not of the inventory
+		worlds = append(worlds, w)
+		perWorkload = append(perWorkload, float64(heap()-before)/float64(full.part(part).workloads))
+	}
+	b.Run("memory", func(b *testing.B) {
+		for b.Loop() {
+			goruntime.KeepAlive(worlds)
+		}
+		ratio := perWorkload[2] / perWorkload[0]
+		b.ReportMetric(perWorkload[2], "bytes/workload")
+		b.ReportMetric(perWorkload[2]/perWorkload[1], "growth/2x")
+		b.ReportMetric(ratio, "growth/4x")
+		if ratio > limits.MemoryGrowth {
+			b.Errorf("each workload takes %.2f times the memory in a cluster four times as large; the threshold is %.2f", ratio, limits.MemoryGrowth)
+		}
+	})
+	for name, event := range map[string]func(w *world, n int) client.Object{
+		"change": func(w *world, n int) client.Object {
+			return builder.MakeChange(w.key.Namespace, "change-0").Target(v1alpha1.WorkloadDeployment, "workload-7", imageNext).
+				Window(now.Add(-time.Hour), now.Add(time.Duration(5+n%2)*time.Hour)).Assessed(v1alpha1.RiskMedium).Obj()
+		},
+		"workload": func(w *world, n int) client.Object {
+			d := workload(w.key.Namespace, 7, 20, imageNow)
+			d.Status.UpdatedReplicas = int32(n % 2) //nolint:gosec // 0 or 1
+			return builder.Unstructured(d, appsv1.SchemeGroupVersion.WithKind("Deployment"))
+		},
+		"incident": func(w *world, n int) client.Object {
+			i := &v1alpha1.Incident{ObjectMeta: metav1.ObjectMeta{Namespace: w.key.Namespace, Name: "incident-0"}}
+			i.Spec.ServiceRef = &v1alpha1.LocalReference{Name: "service-7"}
+			if n%2 == 0 {
+				i.Status.State = v1alpha1.IncidentClosed
+			}
+			return i
+		},
+	} {
+		b.Run("event/"+name, func(b *testing.B) {
+			taken := make([]samples, len(worlds))
+			n := 0
+			for b.Loop() {
+				n++
+				for i, w := range worlds {
+					object := event(w, n)
+					begin := time.Now()
+					w.inventory.Put(object)
+					taken[i] = append(taken[i], time.Since(begin))
+				}
+			}
+			ratio := taken[2].median() / taken[0].median()
+			b.ReportMetric(taken[2].median(), "event-ns")
+			b.ReportMetric(taken[2].median()/taken[1].median(), "growth/2x")
+			b.ReportMetric(ratio, "growth/4x")
+			if ratio > limits.EventGrowth {
+				b.Errorf("an event of a %s costs %.2f times as much in a cluster four times as large; the threshold is %.2f", name, ratio, limits.EventGrowth)
+			}
+		})
+	}
+}
+
+// heap is the memory that is in use after the garbage is collected.
+func heap() uint64 {
+	goruntime.GC()
+	goruntime.GC()
+	var m goruntime.MemStats
+	goruntime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // samples of one thing. Their median does not move when something else on the machine takes a turn.

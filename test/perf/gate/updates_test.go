@@ -1,0 +1,265 @@
+package gate_test
+
+import (
+	"context"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrladmission "sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/admission"
+	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/practice/change"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
+	"github.com/itil-dev/itil-operator/internal/testing/builder"
+)
+
+// mostClients write at once, each to a Deployment of its own, so that none waits for another's write.
+const mostClients = 50
+
+// arm is a namespace whose updates are measured: without a webhook, with one that does nothing, or with the gate.
+type arm struct {
+	name      string
+	namespace string
+	// called counts the requests that reached the webhook.
+	called atomic.Int64
+	taken  samples
+}
+
+// site is a real API server with the three arms. The gate decides from the inventory of a large cluster.
+type site struct {
+	client client.Client
+	arms   []*arm
+	turn   int
+}
+
+func newSite(b *testing.B) *site {
+	b.Helper()
+	env := apiserver.Start(b, apiserver.WithSyncingEtcd())
+	s := &site{client: env.Admin()}
+	w := build(b, full)
+	for _, name := range []string{"none", "noop", "gate"} {
+		a := &arm{name: name, namespace: env.Namespace(b, map[string]string{"arm": name, "env": "production"})}
+		s.arms = append(s.arms, a)
+		for i := range mostClients {
+			if err := s.client.Create(b.Context(), workload(a.namespace, i, 1, imageNow)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	s.govern(b, w.inventory, s.arms[2].namespace)
+	s.install(b, env, s.arms[1], ctrladmission.HandlerFunc(func(context.Context, ctrladmission.Request) ctrladmission.Response {
+		return ctrladmission.Allowed("")
+	}))
+	s.install(b, env, s.arms[2], &admission.Gate{Facts: w.inventory, Filer: nobody{}, Records: w.inventory, Clock: clocktesting.NewFakePassiveClock(now)})
+	return s
+}
+
+// nobody files nothing.
+type nobody struct{}
+
+func (nobody) File(change.Filing) {}
+
+// govern puts the Deployments of a namespace into the inventory, each with its baseline and a Change for the next image.
+func (s *site) govern(b *testing.B, facts *inventory.Inventory, namespace string) {
+	b.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace, Labels: map[string]string{"env": "production"}}}
+	facts.Put(ns)
+	w := &world{inventory: facts, templates: map[string]configuration.Template{}}
+	service := builder.MakeService(namespace, "service-0").Tier(1).Obj()
+	service.Spec.Workloads = []v1alpha1.WorkloadClaim{{
+		Kind: v1alpha1.WorkloadDeployment, Selector: &v1alpha1.LabelSelector{MatchLabels: map[string]v1alpha1.LabelValue{"service": "service-0"}},
+	}}
+	facts.Put(service)
+	for i := range mostClients {
+		d := builder.Unstructured(workload(namespace, i, 1, imageNow), appsv1.SchemeGroupVersion.WithKind("Deployment"))
+		facts.Put(d)
+		facts.Put(builder.ConfigurationItem(namespace, v1alpha1.WorkloadDeployment, d.GetName(), w.baselines(b, namespace, i, 1)...))
+		c := builder.MakeChange(namespace, fmt.Sprintf("change-%d", i)).Target(v1alpha1.WorkloadDeployment, d.GetName(), imageNext).
+			Window(now.Add(-time.Hour), now.Add(5*time.Hour)).Assessed(v1alpha1.RiskMedium).Obj()
+		facts.Put(c)
+		facts.Put(builder.ChangeApproval(c.Name+"-bob", c, v1alpha1.DecisionApprove, "bob"))
+	}
+}
+
+// install puts a handler behind the webhook of config/webhook/gate.yaml, with its rules and match conditions, for the
+// namespace of an arm, and waits until the API server calls it.
+func (s *site) install(b *testing.B, env *apiserver.Env, a *arm, handler ctrladmission.Handler) {
+	b.Helper()
+	webhook := &ctrladmission.Webhook{Handler: handler}
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.called.Add(1)
+		webhook.ServeHTTP(w, r)
+	}))
+	b.Cleanup(server.Close)
+	root, err := apiserver.Root()
+	if err != nil {
+		b.Fatal(err)
+	}
+	read, err := apiserver.ReadManifests(filepath.Join(root, "config", "webhook", "gate.yaml"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	config := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	if err := env.Scheme().Convert(read[0], config, nil); err != nil {
+		b.Fatal(err)
+	}
+	config.Name += "-" + a.name
+	config.Webhooks = config.Webhooks[:1]
+	config.Webhooks[0].NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"arm": a.name}}
+	config.Webhooks[0].ClientConfig = admissionregistrationv1.WebhookClientConfig{
+		URL:      new(server.URL + admission.Path),
+		CABundle: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
+	}
+	if err := env.Admin().Create(b.Context(), config); err != nil {
+		b.Fatal(err)
+	}
+	const patience = 5000
+	for n := 0; a.called.Load() == 0; n++ {
+		if n == patience {
+			b.Fatalf("the API server does not call the webhook of arm %s", a.name)
+		}
+		if err := s.write(b.Context(), a, 0, template(n)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// template is a patch of the pod template that goes to and fro between the agreed image and the one that a Change allows.
+func template(n int) []byte {
+	image := imageNow
+	if n%2 == 0 {
+		image = imageNext
+	}
+	return fmt.Appendf(nil, `{"spec":{"template":{"spec":{"containers":[{"name":"app","image":%q}]}}}}`, image)
+}
+
+// aside is a patch that is not about the template.
+func aside(n int) []byte {
+	return fmt.Appendf(nil, `{"metadata":{"annotations":{"n":"%d"}},"spec":{"replicas":%d}}`, n, n%2)
+}
+
+func (s *site) write(ctx context.Context, a *arm, worker int, patch []byte) error {
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, Name: fmt.Sprintf("workload-%d", worker)}}
+	return s.client.Patch(ctx, d, client.RawPatch(types.StrategicMergePatchType, patch))
+}
+
+// round lets clients write to an arm, each n times, and takes down how long each write took.
+func (s *site) round(b *testing.B, a *arm, clients, n int, patch func(int) []byte) {
+	b.Helper()
+	taken := make([]samples, clients)
+	failures := make([]error, clients)
+	var all sync.WaitGroup
+	for worker := range clients {
+		all.Go(func() {
+			for i := range n {
+				body := patch(s.turn*n + i)
+				begin := time.Now()
+				if err := s.write(b.Context(), a, worker, body); err != nil {
+					failures[worker] = err
+					return
+				}
+				taken[worker] = append(taken[worker], time.Since(begin))
+			}
+		})
+	}
+	all.Wait()
+	for worker := range clients {
+		if failures[worker] != nil {
+			b.Fatalf("arm %s: %v", a.name, failures[worker])
+		}
+		a.taken = append(a.taken, taken[worker]...)
+	}
+}
+
+// measure lets the arms take turns, in another order each time, so that whatever else the machine does falls on all.
+func (s *site) measure(b *testing.B, rounds, clients, n int, patch func(int) []byte) {
+	b.Helper()
+	const warmUp = 2
+	for r := range rounds + warmUp {
+		if r == warmUp {
+			for _, a := range s.arms {
+				a.taken = nil
+				a.called.Store(0)
+			}
+		}
+		s.turn++
+		for i := range s.arms {
+			s.round(b, s.arms[(r+i)%len(s.arms)], clients, n, patch)
+		}
+	}
+}
+
+// percentile of the samples, in milliseconds.
+func (s samples) percentile(p int) float64 {
+	slices.Sort(s)
+	return s[min(len(s)*p/100, len(s)-1)].Seconds() * 1000
+}
+
+// BenchmarkUpdates measures updates of Deployments on a real API server whose etcd syncs: in a namespace without a
+// webhook, in one with a webhook that does nothing, and in one with the gate, which knows a large cluster.
+func BenchmarkUpdates(b *testing.B) {
+	limits := readThresholds(b)
+	s := newSite(b)
+	none, noop, gate := s.arms[0], s.arms[1], s.arms[2]
+	report := func(b *testing.B) (p50, p99, toNoop float64) {
+		b.Helper()
+		p50, p99 = gate.taken.percentile(50)/none.taken.percentile(50), gate.taken.percentile(99)/none.taken.percentile(99)
+		toNoop = gate.taken.percentile(50) / noop.taken.percentile(50)
+		b.ReportMetric(none.taken.percentile(50), "none-p50-ms")
+		b.ReportMetric(none.taken.percentile(99), "none-p99-ms")
+		b.ReportMetric(gate.taken.percentile(50), "gate-p50-ms")
+		b.ReportMetric(gate.taken.percentile(99), "gate-p99-ms")
+		b.ReportMetric(p50, "p50/none")
+		b.ReportMetric(p99, "p99/none")
+		b.ReportMetric(toNoop, "p50/noop")
+		return p50, p99, toNoop
+	}
+	b.Run("NotTheTemplate", func(b *testing.B) {
+		for b.Loop() {
+			s.measure(b, 300, 1, 1, aside)
+		}
+		p50, _, _ := report(b)
+		added := gate.taken.percentile(50) - none.taken.percentile(50)
+		b.ReportMetric(added, "added-ms")
+		b.ReportMetric(float64(gate.called.Load()), "calls")
+		if gate.called.Load() > 0 {
+			b.Errorf("the gate was called %d times for updates that are not about the template", gate.called.Load())
+		}
+		if p50 > limits.NotTheTemplate && added > limits.NotTheTemplateMilliseconds {
+			b.Errorf("an update that is not about the template takes %.3f times as long, %.2f ms more; the thresholds are %.2f and %.2f ms", p50, added, limits.NotTheTemplate, limits.NotTheTemplateMilliseconds)
+		}
+	})
+	for _, c := range []struct{ clients, rounds, n int }{{1, 300, 1}, {mostClients, 8, 4}} {
+		b.Run(fmt.Sprintf("Template/clients=%d", c.clients), func(b *testing.B) {
+			for b.Loop() {
+				s.measure(b, c.rounds, c.clients, c.n, template)
+			}
+			p50, p99, toNoop := report(b)
+			if want := int64(c.rounds * c.clients * c.n); gate.called.Load() < want {
+				b.Errorf("the gate was called %d times for %d updates of the template", gate.called.Load(), want)
+			}
+			if p50 > limits.TemplateP50 || p99 > limits.TemplateP99 || toNoop > limits.TemplateToNoop {
+				b.Errorf("a template update takes %.2f times as long (p99 %.2f), and %.2f times as long as with a webhook that does nothing; the thresholds are %.2f, %.2f and %.2f",
+					p50, p99, toNoop, limits.TemplateP50, limits.TemplateP99, limits.TemplateToNoop)
+			}
+		})
+	}
+}
