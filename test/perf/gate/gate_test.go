@@ -367,7 +367,7 @@ func BenchmarkGrowth(b *testing.B) {
 		},
 		"workload": func(w *world, n int) client.Object {
 			d := workload(w.key.Namespace, 7, 20, imageNow)
-			d.Status.UpdatedReplicas = int32(n % 2) //nolint:gosec // 0 or 1
+			d.Status.UpdatedReplicas = int32(n % 2)
 			return builder.Unstructured(d, appsv1.SchemeGroupVersion.WithKind("Deployment"))
 		},
 		"incident": func(w *world, n int) client.Object {
