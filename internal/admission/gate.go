@@ -64,9 +64,10 @@ type Gate struct {
 	Facts   Facts
 	Filer   Filer
 	Records Records
-	// Audits may be nil.
-	Audits Audits
-	Clock  clock.PassiveClock
+	// Audits and SideDoors may be nil.
+	Audits    Audits
+	SideDoors SideDoors
+	Clock     clock.PassiveClock
 }
 
 // Webhook is the gate as an HTTP handler; a panic is an answer of 500.
@@ -82,6 +83,12 @@ type judged struct {
 // Handle answers one request. What cannot be read is refused: uncertain means closed.
 func (g *Gate) Handle(ctx context.Context, req admission.Request) admission.Response {
 	begin := g.Clock.Now()
+	if what := sideDoorOf(&req.AdmissionRequest); what != "" {
+		response := g.sideDoor(ctx, &req.AdmissionRequest, what, begin)
+		if what != v1alpha1.SideDoorRelabel || sameOwners(&req.AdmissionRequest) {
+			return response
+		}
+	}
 	question, err := ask(&req.AdmissionRequest)
 	if err != nil {
 		observe(change.Denied, "", g.Clock.Since(begin))

@@ -22,9 +22,14 @@ var (
 		// From 50 µs to 0.8 s; the API server waits 3 s.
 		Buckets: prometheus.ExponentialBuckets(50e-6, 2, 15),
 	})
+
+	sideDoors = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "itil_gate_side_doors_total",
+		Help: "Changes of running pods of governed workloads past their template: EphemeralContainer, Resize or Relabel. By namespace.",
+	}, []string{"what", "namespace"})
 )
 
-func init() { metrics.Registry.MustRegister(decisions, decisionSeconds) }
+func init() { metrics.Registry.MustRegister(decisions, decisionSeconds, sideDoors) }
 
 func observe(verdict change.Verdict, enforcement v1alpha1.Enforcement, took time.Duration) {
 	label := string(enforcement)

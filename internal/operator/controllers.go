@@ -39,8 +39,9 @@ const incidentCRD = "incidents.itil.dev"
 
 // gateSinks take what follows from the gate's decisions.
 type gateSinks struct {
-	filer  admission.Filer
-	audits admission.Audits
+	filer     admission.Filer
+	audits    admission.Audits
+	sideDoors admission.SideDoors
 }
 
 // addControllers registers what reconciles, and returns what files Changes and counts for the gate.
@@ -69,6 +70,10 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 		Client: c, Inventory: inv, Clock: clk, Recorder: recorder,
 		Rules: incidentpractice.DefaultRules(), Concurrency: o.Concurrency,
 		NamespaceCap: detector.NamespaceCap, ClusterCap: detector.ClusterCap,
+	}
+	doors := configurationitem.NewSideDoorKeeper(c, inv, recorder)
+	if err := mgr.Add(doors); err != nil {
+		return nil, fmt.Errorf("adding the keeper of side doors: %w", err)
 	}
 	tally := &changepolicy.Tally{Client: c, Clock: clk}
 	changes := &change.Reconciler{
@@ -107,7 +112,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 			return nil, fmt.Errorf("setting up controller %s: %w", add.name, err)
 		}
 	}
-	return &gateSinks{filer: filer, audits: tally}, nil
+	return &gateSinks{filer: filer, audits: tally, sideDoors: doors}, nil
 }
 
 // addOutsiders lets detection read logs, where Services ask for that, and take in the alerts of others, where that is

@@ -165,7 +165,7 @@ func cacheByObject(o Options) map[client.Object]cache.ByObject {
 
 // addWebhooks serves the gate. Until all facts are read it answers nothing: an empty memory would govern nobody.
 func addWebhooks(mgr ctrl.Manager, inv *inventory.Inventory, sinks *gateSinks, clk clock.PassiveClock) {
-	gate := &admission.Gate{Facts: inv, Filer: sinks.filer, Records: inv, Audits: sinks.audits, Clock: clk}
+	gate := &admission.Gate{Facts: inv, Filer: sinks.filer, Records: inv, Audits: sinks.audits, SideDoors: sinks.sideDoors, Clock: clk}
 	mgr.GetWebhookServer().Register(admission.Path, onceSynced(inv.HasSynced, gate.Webhook()))
 }
 

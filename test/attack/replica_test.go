@@ -25,6 +25,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/inventory"
 	"github.com/itil-dev/itil-operator/internal/kube/gateconfig"
 	"github.com/itil-dev/itil-operator/internal/practice/change"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
 	"github.com/itil-dev/itil-operator/test/attack/who"
 )
@@ -44,6 +45,7 @@ type replica struct {
 	mu    sync.Mutex
 	asked map[string][]string
 	filed map[string][]change.Filing
+	told  map[string][]configuration.SideDoor
 }
 
 func startReplica(ctx SpecContext) *replica {
@@ -52,7 +54,7 @@ func startReplica(ctx SpecContext) *replica {
 	env.Bind(GinkgoTB(), "", apiserver.User(who.Operator), "cluster-admin")
 	r := &replica{
 		inventory: inventory.New(), client: env.Client(GinkgoTB(), who.Operator),
-		asked: map[string][]string{}, filed: map[string][]change.Filing{},
+		asked: map[string][]string{}, filed: map[string][]change.Filing{}, told: map[string][]configuration.SideDoor{},
 	}
 	mgr, err := ctrl.NewManager(env.Config(GinkgoTB(), who.Operator), ctrl.Options{
 		Scheme:     env.Scheme(),
@@ -79,7 +81,7 @@ func startReplica(ctx SpecContext) *replica {
 // serve installs config/webhook/gate.yaml with the address of a server of our own.
 func (r *replica) serve(ctx context.Context) {
 	GinkgoHelper()
-	gate := &admission.Gate{Facts: r.inventory, Filer: r, Records: r.inventory, Clock: clock.RealClock{}}
+	gate := &admission.Gate{Facts: r.inventory, Filer: r, Records: r.inventory, SideDoors: r, Clock: clock.RealClock{}}
 	webhook := &kubeadmission.Webhook{Handler: kubeadmission.HandlerFunc(func(ctx context.Context, req kubeadmission.Request) kubeadmission.Response {
 		r.mu.Lock()
 		r.asked[req.Namespace] = append(r.asked[req.Namespace], string(req.Operation)+" "+req.Resource.Resource)
@@ -118,6 +120,20 @@ func (r *replica) File(f change.Filing) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.filed[f.Namespace] = append(r.filed[f.Namespace], f)
+}
+
+// SideDoor implements admission.SideDoors.
+func (r *replica) SideDoor(door configuration.SideDoor) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.told[door.Pod.Namespace] = append(r.told[door.Pod.Namespace], door)
+}
+
+// doors that were used in a namespace.
+func (r *replica) doors(namespace string) []configuration.SideDoor {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]configuration.SideDoor(nil), r.told[namespace]...)
 }
 
 // questions that reached the handler about a namespace.

@@ -18,6 +18,9 @@ const (
 	EnforceWebhook = "enforce.gate.itil.dev"
 	// AuditWebhook is the webhook of the namespaces whose workloads are under Warn or Audit only; it fails open.
 	AuditWebhook = "audit.gate.itil.dev"
+	// SideDoorsWebhook is the webhook of both lists' namespaces that is told of changes of running pods which no
+	// template tells of; it fails open and refuses nothing.
+	SideDoorsWebhook = "sidedoors.gate.itil.dev"
 	// Placeholder stands for no namespace: it is no valid name of one. A selector with an empty list is refused, and
 	// one without requirements matches everything.
 	Placeholder = "No_Namespace"
@@ -49,6 +52,13 @@ func (n Namespaces) Of(namespace string) Listed {
 		return ListedAudit
 	}
 	return NotListed
+}
+
+// all are the namespaces of both lists.
+func (n Namespaces) all() []string {
+	all := slices.Concat(n.Enforce, n.Audit)
+	slices.Sort(all)
+	return all
 }
 
 // Equal reports whether both lists are the same.
@@ -93,6 +103,8 @@ func Write(config *admissionregistrationv1.ValidatingWebhookConfiguration, n Nam
 			changed = set(webhook, n.Enforce) || changed
 		case AuditWebhook:
 			changed = set(webhook, n.Audit) || changed
+		case SideDoorsWebhook:
+			changed = set(webhook, n.all()) || changed
 		}
 	}
 	return changed

@@ -2,6 +2,7 @@ package gateconfig_test
 
 import (
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -27,7 +28,7 @@ func shipped(t *testing.T) *admissionregistrationv1.ValidatingWebhookConfigurati
 
 func TestShippedConfigurationNamesNobody(t *testing.T) {
 	config := shipped(t)
-	if config.Name != gateconfig.Name || len(config.Webhooks) != 2 {
+	if config.Name != gateconfig.Name || len(config.Webhooks) != 3 {
 		t.Fatalf("the shipped configuration is %s with %d webhooks", config.Name, len(config.Webhooks))
 	}
 	if got := gateconfig.Read(config); !got.Equal(gateconfig.Namespaces{}) {
@@ -37,6 +38,16 @@ func TestShippedConfigurationNamesNobody(t *testing.T) {
 		t.Error("writing empty lists alters the shipped configuration")
 	}
 	enforce, audit := config.Webhooks[0], config.Webhooks[1]
+	if doors := config.Webhooks[2]; doors.Name != gateconfig.SideDoorsWebhook || *doors.FailurePolicy != admissionregistrationv1.Ignore {
+		t.Errorf("webhook %s, which refuses nothing, must fail open", doors.Name)
+	}
+	written := config.DeepCopy()
+	if !gateconfig.Write(written, gateconfig.Namespaces{Enforce: []string{"b"}, Audit: []string{"a"}}) {
+		t.Error("nothing was written")
+	}
+	if got := written.Webhooks[2].NamespaceSelector.MatchExpressions[0].Values; !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("webhook %s lists %v, want both lists", gateconfig.SideDoorsWebhook, got)
+	}
 	if *enforce.FailurePolicy != admissionregistrationv1.Fail || *audit.FailurePolicy != admissionregistrationv1.Ignore {
 		t.Error("Enforce must fail closed and Audit open")
 	}
