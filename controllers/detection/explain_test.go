@@ -136,7 +136,9 @@ func TestDependency(t *testing.T) {
 	first.Status.ContainerStatuses[0].LastTerminationState.Terminated.FinishedAt = earlier
 	s.seePod(first)
 	s.work()
-	s.seePod(crashing("web", 0))
+	worked := crashing("web", 0)
+	worked.CreationTimestamp = metav1.NewTime(t0.Add(-time.Hour))
+	s.seePod(worked)
 	s.work()
 	web := incident.Name(keyOfDeployment("web"), 1)
 	if ref := s.one0(web).Status.ParentRef; ref != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
@@ -188,12 +189,15 @@ func (x *podIndex) leave(pod *Record) {
 	x.byNode[pod.Node] = there
 }
 
-// on are the pods on a node, and the workloads that they belong to.
+// on are the pods on a node that have not ended, and the workloads that they belong to.
 func (x *podIndex) on(node string) (pods []*incident.Pod, keys []configuration.Key) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	seen := map[configuration.Key]struct{}{}
 	for _, pod := range x.byNode[node] {
+		if pod.Phase == corev1.PodFailed || pod.Phase == corev1.PodSucceeded {
+			continue
+		}
 		pods = append(pods, &pod.Pod)
 		if _, o, known := x.find(pod); known {
 			seen[o.key] = struct{}{}

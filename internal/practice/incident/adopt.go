@@ -59,11 +59,12 @@ func ofDependency(reason v1alpha1.SignalReason) bool {
 	}
 }
 
-// explains reports whether a candidate explains a finding. Of a rollout whose new pods alone fail, the new template is
-// the likelier cause than what all of them depend on.
+// explains reports whether a candidate explains a finding. Where only new pods fail, of a rollout or made since the
+// candidate began, their template may be the cause as well as what they depend on: that must be looked at.
 func (c *Candidate) explains(f *Finding, r *Result) bool {
 	if c.Node == "" {
-		return ofDependency(f.Reason) && !c.Began.After(f.Since) && (!r.RollingOut || !f.CurrentOnly)
+		old := !f.OldestPod.Known() || f.OldestPod <= SecondOf(c.Began)
+		return ofDependency(f.Reason) && !c.Began.After(f.Since) && old && (!r.RollingOut || !f.CurrentOnly)
 	}
 	// The node was silent for a while before it counted as lost.
 	if c.Began.After(f.Since.Add(clockTolerance)) || !ofNode(f.Reason) {

@@ -66,6 +66,14 @@ func TestParent(t *testing.T) {
 		"a crash loop, and what it needs is out": {
 			result: with(false, finding(v1alpha1.SignalCrashLooping, "")), candidates: []incident.Candidate{db(-minute)}, want: dbs,
 		},
+		"pods that were made since": {
+			result:     with(false, incident.Finding{Reason: v1alpha1.SignalCrashLooping, Since: t0, OldestPod: incident.SecondOf(at(-second))}),
+			candidates: []incident.Candidate{db(-minute)},
+		},
+		"pods that worked before": {
+			result:     with(false, incident.Finding{Reason: v1alpha1.SignalCrashLooping, Since: t0, OldestPod: incident.SecondOf(at(-hour))}),
+			candidates: []incident.Candidate{db(-minute)}, want: dbs,
+		},
 		"what it needs failed later": {
 			result: with(false, finding(v1alpha1.SignalCrashLooping, "")), candidates: []incident.Candidate{db(second)},
 		},

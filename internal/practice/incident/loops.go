@@ -431,6 +431,7 @@ func (l *look) addLoop(p *loop, f Finding, reason v1alpha1.SignalReason) {
 		}
 		f.AffectedPods++
 		f.Pods = firstNames(f.Pods, i.pod.Name)
+		f.OldestPod = firstKnown(f.OldestPod, i.pod.CreatedAt)
 		f.CurrentOnly, f.OldOnly = f.CurrentOnly && l.rollout.isCurrent(i.pod), f.OldOnly && l.rollout.isOld(i.pod)
 		if !counted {
 			f.Count = addCount(f.Count, i.container.Restarts)

@@ -57,6 +57,8 @@ type Finding struct {
 	AffectedPods int32
 	// CurrentOnly: only pods of the newest template show it. OldOnly: only pods of others.
 	CurrentOnly, OldOnly bool
+	// OldestPod is when the first of the pods that show it was made; 0 where it is of none.
+	OldestPod Second
 	// LostNode explains it: all pods that show it are, or were to be, on nodes that are lost, of which this is the
 	// first. Empty where that is not so.
 	LostNode string
@@ -183,7 +185,7 @@ func (l *look) add(f Finding, pod *Pod) {
 	}
 	f.Since, f.LastAt = l.notFuture(f.Since), l.notFuture(f.LastAt)
 	if pod != nil {
-		f.Pods, f.AffectedPods = []string{pod.Name}, 1
+		f.Pods, f.AffectedPods, f.OldestPod = []string{pod.Name}, 1, pod.CreatedAt
 		f.CurrentOnly, f.OldOnly = l.rollout.isCurrent(pod), l.rollout.isOld(pod)
 	}
 	f.LostNode = l.lostNode(f.Reason, pod)
@@ -251,6 +253,7 @@ func (f *Finding) join(other Finding) {
 	if other.LastAt.After(f.LastAt) {
 		f.LastAt = other.LastAt
 	}
+	f.OldestPod = firstKnown(f.OldestPod, other.OldestPod)
 	f.Count += other.Count
 	f.AffectedPods += other.AffectedPods
 	f.CurrentOnly, f.OldOnly = f.CurrentOnly && other.CurrentOnly, f.OldOnly && other.OldOnly
@@ -258,6 +261,14 @@ func (f *Finding) join(other Finding) {
 	for _, pod := range other.Pods {
 		f.Pods = firstNames(f.Pods, pod)
 	}
+}
+
+// firstKnown is the earlier of two times, or the one that is known.
+func firstKnown(a, b Second) Second {
+	if !a.Known() || b.Known() && b < a {
+		return b
+	}
+	return a
 }
 
 // newerFinding orders by time, and where that is the same by text, so that the order of pods does not matter.
