@@ -2,7 +2,9 @@ package service
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,13 +29,18 @@ type amount struct {
 	quota    []corev1.ResourceName
 	declared v1alpha1.Quantity
 	value    func(resource.Quantity) int64
-	// requested by the workloads now.
-	requested int64
-	show      func(int64) string
+	show     func(int64) string
+	// requested by the workloads now, and at the ceilings of their autoscalers.
+	requested, atCeiling int64
+	// usable is what they may use at the ceilings; unlimited: as much as there is.
+	usable    int64
+	unlimited bool
+	// perPod is what a pod of each workload asks for.
+	perPod map[string]int64
 }
 
-// setCapacityMet compares what the service must be able to have with what the namespace's quotas leave to it: what is
-// free, and what its own workloads have already.
+// setCapacityMet compares what the service must be able to have with what the namespace's quotas and limit ranges leave
+// to it (what is free, and what its own workloads have already), and with what its workloads may use.
 func setCapacityMet(s *v1alpha1.ServiceStatus, seen *observed, now time.Time) {
 	declared := seen.service.Spec.Resources
 	if declared == nil || *declared == (v1alpha1.RequiredResources{}) {
@@ -41,45 +48,55 @@ func setCapacityMet(s *v1alpha1.ServiceStatus, seen *observed, now time.Time) {
 		return
 	}
 	var shortfalls []string
-	for _, a := range amounts(declared, seen.workloads) {
-		if a.declared == "" {
-			continue
-		}
-		if why := a.shortfall(seen.quotas); why != "" {
-			shortfalls = append(shortfalls, why)
+	for _, a := range amounts(declared, seen) {
+		if a.declared != "" {
+			shortfalls = append(shortfalls, a.shortfalls(seen)...)
 		}
 	}
 	switch {
 	case len(shortfalls) > 0:
-		set(s, v1alpha1.ConditionCapacityMet, metav1.ConditionFalse, reasonShortfall, strings.Join(shortfalls, "; "), now)
+		message := strings.Join(shortfalls, "; ")
+		set(s, v1alpha1.ConditionCapacityMet, metav1.ConditionFalse, reasonShortfall, strings.ToValidUTF8(message[:min(len(message), maxShortfalls)], ""), now)
 	case len(seen.quotas) == 0:
-		set(s, v1alpha1.ConditionCapacityMet, metav1.ConditionTrue, reasonSufficient, "no ResourceQuota limits the namespace", now)
+		set(s, v1alpha1.ConditionCapacityMet, metav1.ConditionTrue, reasonSufficient, "no ResourceQuota limits the namespace, and the workloads may use as much", now)
 	default:
-		set(s, v1alpha1.ConditionCapacityMet, metav1.ConditionTrue, reasonSufficient, "the namespace's ResourceQuotas leave enough", now)
+		set(s, v1alpha1.ConditionCapacityMet, metav1.ConditionTrue, reasonSufficient, "the namespace's ResourceQuotas leave enough, and the workloads may use as much", now)
 	}
 }
 
-func amounts(declared *v1alpha1.RequiredResources, members []member) []amount {
-	var cpu, memory int64
-	for i := range members {
-		w := &members[i]
-		cpu = saturating(cpu, w.Desired, w.Template.Requests.CPUMilli)
-		memory = saturating(memory, w.Desired, w.Template.Requests.MemoryBytes)
+// maxShortfalls bounds the message in bytes.
+const maxShortfalls = 2048
+
+func amounts(declared *v1alpha1.RequiredResources, seen *observed) []*amount {
+	cpu := &amount{
+		name: corev1.ResourceCPU, quota: []corev1.ResourceName{corev1.ResourceRequestsCPU, corev1.ResourceCPU},
+		declared: declared.CPU, perPod: map[string]int64{},
+		value: func(q resource.Quantity) int64 { return q.MilliValue() },
+		show:  func(v int64) string { return resource.NewMilliQuantity(v, resource.DecimalSI).String() },
 	}
-	return []amount{
-		{
-			name: corev1.ResourceCPU, quota: []corev1.ResourceName{corev1.ResourceRequestsCPU, corev1.ResourceCPU},
-			declared: declared.CPU, requested: cpu,
-			value: func(q resource.Quantity) int64 { return q.MilliValue() },
-			show:  func(v int64) string { return resource.NewMilliQuantity(v, resource.DecimalSI).String() },
-		},
-		{
-			name: corev1.ResourceMemory, quota: []corev1.ResourceName{corev1.ResourceRequestsMemory, corev1.ResourceMemory},
-			declared: declared.Memory, requested: memory,
-			value: func(q resource.Quantity) int64 { return q.Value() },
-			show:  func(v int64) string { return resource.NewQuantity(v, resource.BinarySI).String() },
-		},
+	memory := &amount{
+		name: corev1.ResourceMemory, quota: []corev1.ResourceName{corev1.ResourceRequestsMemory, corev1.ResourceMemory},
+		declared: declared.Memory, perPod: map[string]int64{},
+		value: func(q resource.Quantity) int64 { return q.Value() },
+		show:  func(v int64) string { return resource.NewQuantity(v, resource.BinarySI).String() },
 	}
+	for i := range seen.workloads {
+		w := &seen.workloads[i]
+		limits := w.Template.Limits
+		cpu.add(w, seen.ceilings[w.Key], w.Template.Requests.CPUMilli, limits.CPUMilli, limits.AnyCPU)
+		memory.add(w, seen.ceilings[w.Key], w.Template.Requests.MemoryBytes, limits.MemoryBytes, limits.AnyMemory)
+	}
+	return []*amount{cpu, memory}
+}
+
+// add a workload, whose autoscaler makes no more than ceiling replicas of it; 0: it has none.
+func (a *amount) add(m *member, ceiling int32, requests, limits int64, unlimited bool) {
+	a.requested = saturating(a.requested, m.Desired, requests)
+	replicas := max(m.Desired, ceiling)
+	a.atCeiling = saturating(a.atCeiling, replicas, requests)
+	a.usable = saturating(a.usable, replicas, max(requests, limits))
+	a.unlimited = a.unlimited || unlimited && replicas > 0
+	a.perPod[m.Key.Kind+" "+m.Key.Name] = requests
 }
 
 // saturating adds replicas of an amount, and stops at the greatest number.
@@ -93,13 +110,29 @@ func saturating(sum int64, replicas int32, each int64) int64 {
 	return sum + each*int64(replicas)
 }
 
-// shortfall says by how much the tightest quota falls short; empty where none does.
-func (a *amount) shortfall(quotas []corev1.ResourceQuota) string {
+// shortfalls says by how much of what it falls short, and by what.
+func (a *amount) shortfalls(seen *observed) []string {
 	want, err := resource.ParseQuantity(string(a.declared))
 	if err != nil {
-		return fmt.Sprintf("spec.resources.%s is not an amount: %s", a.name, a.declared)
+		return []string{fmt.Sprintf("spec.resources.%s is not an amount: %s", a.name, a.declared)}
 	}
-	need, worst, by := a.value(want), int64(0), ""
+	need := a.value(want)
+	var list []string
+	if missing, by := a.short(need, seen.quotas); missing > 0 {
+		list = append(list, fmt.Sprintf("%s: %s short of %s, by ResourceQuota %s", a.name, a.show(missing), a.declared, by))
+	} else if missing, by := a.short(a.atCeiling, seen.quotas); missing > 0 && a.atCeiling > a.requested {
+		list = append(list, fmt.Sprintf("%s: %s short of the %s that its workloads ask for at the ceilings of their HorizontalPodAutoscalers, by ResourceQuota %s",
+			a.name, a.show(missing), a.show(a.atCeiling), by))
+	}
+	if len(seen.workloads) > 0 && !a.unlimited && a.usable < need {
+		list = append(list, fmt.Sprintf("%s: %s short of %s, by what its workloads may use at most (replicas or HorizontalPodAutoscalers' maxReplicas, times limits or requests)",
+			a.name, a.show(need-a.usable), a.declared))
+	}
+	return append(list, a.tooBig(seen.limits)...)
+}
+
+// short is by how much the tightest quota falls short of a need, and which that is.
+func (a *amount) short(need int64, quotas []corev1.ResourceQuota) (worst int64, by string) {
 	for i := range quotas {
 		q := &quotas[i]
 		if len(q.Spec.Scopes) > 0 || q.Spec.ScopeSelector != nil {
@@ -120,8 +153,23 @@ func (a *amount) shortfall(quotas []corev1.ResourceQuota) string {
 			}
 		}
 	}
-	if worst == 0 {
-		return ""
+	return worst, by
+}
+
+// tooBig are the workloads whose pods ask for more than a LimitRange lets a pod have, so that none can be made.
+func (a *amount) tooBig(ranges []corev1.LimitRange) (list []string) {
+	for i := range ranges {
+		for _, item := range ranges[i].Spec.Limits {
+			most, limited := item.Max[a.name]
+			if !limited || item.Type != corev1.LimitTypePod {
+				continue
+			}
+			for _, workload := range slices.Sorted(maps.Keys(a.perPod)) {
+				if over := a.perPod[workload] - a.value(most); over > 0 {
+					list = append(list, fmt.Sprintf("%s: a pod of %s asks for %s more than LimitRange %s lets a pod have", a.name, workload, a.show(over), ranges[i].Name))
+				}
+			}
+		}
 	}
-	return fmt.Sprintf("%s: %s short of %s, by ResourceQuota %s", a.name, a.show(worst), a.declared, by)
+	return list
 }

@@ -10,15 +10,18 @@ import (
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/inventory"
@@ -33,7 +36,9 @@ const DefaultRecoveryHold = time.Minute
 
 // +kubebuilder:rbac:groups=itil.dev,resources=services,verbs=get;list;watch
 // +kubebuilder:rbac:groups=itil.dev,resources=services/status,verbs=patch
-// +kubebuilder:rbac:groups="",resources=resourcequotas,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=resourcequotas;limitranges,verbs=get;list;watch
+// +kubebuilder:rbac:groups=autoscaling,resources=horizontalpodautoscalers,verbs=get;list;watch
+// +kubebuilder:rbac:groups=itil.dev,resources=servicelevelagreements,verbs=get;list;watch
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
@@ -74,11 +79,33 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 		WatchesRawSource(push.Source(r.follow, func(ctx context.Context) bool {
 			return r.Inventory.WaitForSync(ctx) && (r.Pods == nil || r.Pods.WaitForPods(ctx))
 		})).
-		Watches(&corev1.ResourceQuota{}, handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []ctrl.Request {
-			return r.requestsIn(o.GetNamespace(), func(s *inventory.Service) bool { return s.Spec.Resources != nil })
-		})).
+		Watches(&corev1.ResourceQuota{}, handler.EnqueueRequestsFromMapFunc(r.planned)).
+		Watches(&corev1.LimitRange{}, handler.EnqueueRequestsFromMapFunc(r.planned)).
+		Watches(&autoscalingv2.HorizontalPodAutoscaler{}, handler.EnqueueRequestsFromMapFunc(r.planned),
+			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.ServiceLevelAgreement{}, handler.EnqueueRequestsFromMapFunc(r.measured), builder.WithPredicates(complianceChanged())).
 		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, r.followGate()).
 		Complete(r)
+}
+
+// planned are the Services of a namespace that say what they must be able to have.
+func (r *Reconciler) planned(_ context.Context, o client.Object) []ctrl.Request {
+	return r.requestsIn(o.GetNamespace(), func(s *inventory.Service) bool { return s.Spec.Resources != nil })
+}
+
+// measured are the Services with a goal that an agreement measures.
+func (r *Reconciler) measured(_ context.Context, o client.Object) []ctrl.Request {
+	return r.requestsIn(o.GetNamespace(), func(s *inventory.Service) bool {
+		return slices.ContainsFunc(s.Spec.Goals, func(g v1alpha1.Goal) bool { return g.Measure == o.GetName() })
+	})
+}
+
+func complianceChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*v1alpha1.ServiceLevelAgreement)
+		after, ok2 := e.ObjectNew.(*v1alpha1.ServiceLevelAgreement)
+		return !ok || !ok2 || before.Status.Compliance != after.Status.Compliance
+	}}
 }
 
 // follow turns news of the inventory into requests, after all Services that there are.

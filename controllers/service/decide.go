@@ -48,11 +48,14 @@ func decide(seen *observed, told servicelevel.ServiceHealth, changes []v1alpha1.
 			Namespace: v1alpha1.NamespaceName(d.Namespace), Name: v1alpha1.ObjectName(d.Name),
 		})
 	}
-	conditions.Keep(&s.Conditions, v1alpha1.ConditionHealthy, v1alpha1.ConditionCapacityMet, v1alpha1.ConditionDependenciesHealthy, v1alpha1.ConditionGoverned)
+	conditions.Keep(&s.Conditions, v1alpha1.ConditionHealthy, v1alpha1.ConditionCapacityMet, v1alpha1.ConditionDependenciesHealthy, v1alpha1.ConditionGoverned,
+		v1alpha1.ConditionLifecycleKept)
 	setHealthy(&s, told, now)
 	setDependenciesHealthy(&s, told, now)
 	setCapacityMet(&s, seen, now)
 	setGoverned(&s, seen, now)
+	setLifecycleKept(&s, seen, now)
+	s.Goals = goals(seen)
 	s.NextStep = nextStep(&s, seen)
 	return s
 }
@@ -132,23 +135,77 @@ func setGoverned(s *v1alpha1.ServiceStatus, seen *observed, now time.Time) {
 		set(s, v1alpha1.ConditionGoverned, metav1.ConditionFalse, reasonDisabled, "it claims no workload, so there is nothing to govern", now)
 	case !seen.gateInstalled:
 		set(s, v1alpha1.ConditionGoverned, metav1.ConditionFalse, reasonWebhookPending,
-			"the gate is not installed: there is no ValidatingWebhookConfiguration "+gateconfig.Name, now)
+			"the gate is not installed: there is no ValidatingWebhookConfiguration "+gateconfig.Name+strictest(seen), now)
 	case seen.listed != want && seen.listed != gateconfig.ListedEnforce:
 		set(s, v1alpha1.ConditionGoverned, metav1.ConditionFalse, reasonWebhookPending, fmt.Sprintf(
-			"the gate's webhook does not list namespace %s for %s yet; kube-system and the operator's own namespace never are", namespace, seen.enforcement), now)
+			"the gate's webhook does not list namespace %s for %s yet; kube-system and the operator's own namespace never are%s", namespace, seen.enforcement, strictest(seen)), now)
 	default:
 		set(s, v1alpha1.ConditionGoverned, metav1.ConditionTrue, reason, message+strictest(seen), now)
 	}
 }
 
-// strictest says who governs more strictly what this service claims as well.
+// strictest says who claims, as well, what this service claims, and whose enforcement applies.
 func strictest(seen *observed) string {
-	if len(seen.others) == 0 {
-		return ""
+	said := ""
+	if len(seen.stricter) > 0 {
+		said += "; the stricter Service " + firstOf(seen.stricter) + " claims some of them as well, and its enforcement applies to those"
 	}
+	if len(seen.others) > 0 {
+		said += "; Service " + firstOf(seen.others) + " claims some of them as well, and the strictest enforcement applies to those"
+	}
+	return said
+}
+
+func firstOf(names []string) string {
 	const shown = 3
-	names := strings.Join(seen.others[:min(len(seen.others), shown)], ", ")
-	return "; the stricter Service " + names + " claims some of them as well, and its enforcement applies to those"
+	return strings.Join(names[:min(len(names), shown)], ", ")
+}
+
+// Reasons of the condition LifecycleKept.
+const (
+	reasonStillRunning  = "StillRunning"
+	reasonNothingRuns   = "NothingRuns"
+	reasonLive          = "Live"
+	reasonNotOfferedYet = "NotOfferedYet"
+)
+
+// setLifecycleKept is False where a Retired service still runs something. In the Pipeline it may run what it likes, and
+// opens no Incidents.
+func setLifecycleKept(s *v1alpha1.ServiceStatus, seen *observed, now time.Time) {
+	status, reason, message := metav1.ConditionTrue, reasonLive, "it is offered to customers"
+	switch seen.service.Spec.Lifecycle {
+	case v1alpha1.LifecyclePipeline:
+		reason, message = reasonNotOfferedYet, "it is not offered yet: failures of its workloads open no Incidents"
+	case v1alpha1.LifecycleRetired:
+		reason, message = reasonNothingRuns, "it is retired, and nothing of it runs"
+		if running := running(seen); len(running) > 0 {
+			status, reason = metav1.ConditionFalse, reasonStillRunning
+			message = "it is retired, but still runs " + firstOf(running)
+		}
+	case v1alpha1.LifecycleLive:
+	}
+	set(s, v1alpha1.ConditionLifecycleKept, status, reason, message, now)
+}
+
+// running are its workloads that are to have pods.
+func running(seen *observed) (names []string) {
+	for i := range seen.workloads {
+		w := &seen.workloads[i]
+		if w.Desired > 0 && !w.Hold.Suspended {
+			names = append(names, w.Key.Kind+" "+w.Key.Name)
+		}
+	}
+	return names
+}
+
+// goals are those that an agreement measures.
+func goals(seen *observed) (list []v1alpha1.GoalStatus) {
+	for _, g := range seen.service.Spec.Goals {
+		if compliance, measured := seen.agreements[g.Measure]; measured {
+			list = append(list, v1alpha1.GoalStatus{Name: g.Name, Agreement: v1alpha1.ObjectName(g.Measure), Compliance: compliance})
+		}
+	}
+	return list
 }
 
 func set(s *v1alpha1.ServiceStatus, kind string, status metav1.ConditionStatus, reason, message string, now time.Time) {
@@ -169,6 +226,8 @@ func nextStep(s *v1alpha1.ServiceStatus, seen *observed) string {
 		step = fmt.Sprintf("create %s %s, or take it out of spec.workloads", c.Kind, c.Name)
 	case len(seen.unmatched) > 0:
 		step = "put the labels on the pod templates, or correct spec.workloads: nothing matches " + seen.unmatched[0]
+	case seen.service.Spec.Lifecycle == v1alpha1.LifecycleRetired && len(running(seen)) > 0:
+		step = fmt.Sprintf("stop %s, or say that it is Live: kubectl edit itsvc -n %s %s (spec.lifecycle)", running(seen)[0], name.Namespace, name.Name)
 	case s.OpenIncidents > 0:
 		step = "see its open Incidents: kubectl get inc -n " + name.Namespace
 	}

@@ -7,8 +7,10 @@ import (
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -40,12 +42,17 @@ type observed struct {
 	openChanges   int
 
 	enforcement v1alpha1.Enforcement
-	// others claim one of its workloads and enforce more.
-	others []string
+	// stricter claim one of its workloads and enforce more, others as much or less.
+	stricter, others []string
 	// listed by the gate's webhooks; gateInstalled: there are such webhooks.
 	listed        gateconfig.Listed
 	gateInstalled bool
 	quotas        []corev1.ResourceQuota
+	limits        []corev1.LimitRange
+	// ceilings are the most replicas that autoscalers make of workloads.
+	ceilings map[configuration.Key]int32
+	// agreements that goals name as their measure, with how they are kept.
+	agreements map[string]v1alpha1.Compliance
 }
 
 // member is a workload with the claims of this Service on it.
@@ -91,13 +98,54 @@ func (r *Reconciler) gather(ctx context.Context, name servicelevel.ServiceName) 
 		return nil, false, err
 	}
 	if s.Spec.Resources != nil {
-		quotas := &corev1.ResourceQuotaList{}
-		if err := r.Client.List(ctx, quotas, client.InNamespace(name.Namespace)); err != nil {
-			return nil, false, fmt.Errorf("listing ResourceQuotas of %s: %w", name.Namespace, err)
+		if err := r.readCapacity(ctx, seen); err != nil {
+			return nil, false, err
 		}
-		seen.quotas = quotas.Items
 	}
-	return seen, true, nil
+	return seen, true, r.readGoals(ctx, seen)
+}
+
+// readCapacity reads what bounds the namespace and its workloads.
+func (r *Reconciler) readCapacity(ctx context.Context, seen *observed) error {
+	in := client.InNamespace(seen.name.Namespace)
+	quotas, limits, scalers := &corev1.ResourceQuotaList{}, &corev1.LimitRangeList{}, &autoscalingv2.HorizontalPodAutoscalerList{}
+	for _, list := range []client.ObjectList{quotas, limits, scalers} {
+		if err := r.Client.List(ctx, list, in); err != nil {
+			return fmt.Errorf("listing %T of %s: %w", list, seen.name.Namespace, err)
+		}
+	}
+	seen.quotas, seen.limits, seen.ceilings = quotas.Items, limits.Items, map[configuration.Key]int32{}
+	for i := range scalers.Items {
+		target := &scalers.Items[i].Spec.ScaleTargetRef
+		group, known := configuration.GroupOf(target.Kind)
+		if known {
+			key := configuration.Key{Group: group, Kind: target.Kind, Namespace: seen.name.Namespace, Name: target.Name}
+			seen.ceilings[key] = max(seen.ceilings[key], scalers.Items[i].Spec.MaxReplicas)
+		}
+	}
+	return nil
+}
+
+// readGoals reads how the agreements are kept that goals name as their measure.
+func (r *Reconciler) readGoals(ctx context.Context, seen *observed) error {
+	for _, g := range seen.service.Spec.Goals {
+		if len(validation.IsDNS1123Subdomain(g.Measure)) > 0 {
+			continue
+		}
+		a := &v1alpha1.ServiceLevelAgreement{}
+		err := r.Client.Get(ctx, client.ObjectKey{Namespace: seen.name.Namespace, Name: g.Measure}, a)
+		switch {
+		case apierrors.IsNotFound(err):
+		case err != nil:
+			return fmt.Errorf("reading ServiceLevelAgreement %s/%s: %w", seen.name.Namespace, g.Measure, err)
+		default:
+			if seen.agreements == nil {
+				seen.agreements = map[string]v1alpha1.Compliance{}
+			}
+			seen.agreements[g.Measure] = a.Status.Compliance
+		}
+	}
+	return nil
 }
 
 // look at the workloads of a Service; nil where it is gone meanwhile.
@@ -135,7 +183,8 @@ func (r *Reconciler) look(s *inventory.Service) *observed {
 	return seen
 }
 
-// plannedOf are the downtimes that approved Changes of a workload declared, from when their templates went in.
+// plannedOf are the downtimes that Changes of a workload declared, from when their templates went in. A declaration that
+// was approved afterwards, also since it was edited, excuses nothing.
 func (r *Reconciler) plannedOf(key configuration.Key) []planned {
 	var out []planned
 	for _, c := range r.Inventory.ChangesOf(key) {
@@ -144,7 +193,7 @@ func (r *Reconciler) plannedOf(key configuration.Key) []planned {
 			continue
 		}
 		for _, im := range c.Object.Status.Implementations {
-			if im.Workload == change.ReferenceTo(key) {
+			if approved := c.Candidate.Approval.At; im.Workload == change.ReferenceTo(key) && !approved.IsZero() && !approved.After(im.At.Time) {
 				out = append(out, planned{from: im.At.Time, until: im.At.Add(time.Duration(seconds) * time.Second)})
 			}
 		}
@@ -160,14 +209,19 @@ func (r *Reconciler) lookAtGovernance(seen *observed) {
 	seen.enforcement = change.EnforcementFor([]change.Claim{claim(seen.service)}, rules)
 	for _, m := range seen.workloads {
 		for _, c := range r.Inventory.Claimants(m.Key) {
-			if c.Service.Name == seen.name || slices.Contains(seen.others, c.Service.Name.Name) {
+			other := c.Service.Name
+			if other == seen.name || slices.Contains(seen.stricter, other.Name) || slices.Contains(seen.others, other.Name) {
 				continue
 			}
 			if both := change.EnforcementFor([]change.Claim{claim(seen.service), claim(c.Service)}, rules); both != seen.enforcement {
-				seen.others = append(seen.others, c.Service.Name.Name)
+				seen.stricter = append(seen.stricter, other.Name)
+			} else {
+				seen.others = append(seen.others, other.Name)
 			}
 		}
 	}
+	slices.Sort(seen.stricter)
+	slices.Sort(seen.others)
 }
 
 func (r *Reconciler) readGate(ctx context.Context, seen *observed) error {

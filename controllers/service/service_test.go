@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -60,7 +61,8 @@ func (c *cluster) put(objects ...client.Object) {
 	c.t.Helper()
 	for _, o := range objects {
 		switch o.(type) {
-		case *v1alpha1.Service, *corev1.ResourceQuota, *admissionregistrationv1.ValidatingWebhookConfiguration:
+		case *v1alpha1.Service, *v1alpha1.ServiceLevelAgreement, *corev1.ResourceQuota, *corev1.LimitRange,
+			*autoscalingv2.HorizontalPodAutoscaler, *admissionregistrationv1.ValidatingWebhookConfiguration:
 			stored := o.DeepCopyObject().(client.Object)
 			if err := c.r.Client.Create(c.t.Context(), stored); err != nil {
 				c.t.Fatal(err)
@@ -317,8 +319,16 @@ func TestPlannedDowntime(t *testing.T) {
 	if s.Health != v1alpha1.HealthMaintenance || again != 4*time.Minute {
 		t.Fatalf("health %s, again after %s: %+v", s.Health, again, s.Conditions)
 	}
-	if s, _ = c.after(4 * time.Minute).reconcile("checkout"); s.Health != v1alpha1.HealthOutage {
-		t.Errorf("after the declared downtime: %s", s.Health)
+	if s, _ = c.after(5 * time.Minute).reconcile("checkout"); s.Health != v1alpha1.HealthOutage || !s.HealthSince.Time.Equal(start.Add(4*time.Minute)) {
+		t.Errorf("after the declared downtime: %s since %s", s.Health, s.HealthSince)
+	}
+	// What was approved when the template was in already excuses nothing.
+	late := chg.DeepCopy()
+	late.Status.Implementations[0].At = metav1.NewTime(start.Add(-2 * time.Hour))
+	late.Spec.ExpectedDowntimeSeconds = 86400
+	c = newCluster(t, builder.MakeService("shop", "checkout").Claim("Deployment", "checkout").Obj(), checkout(2, 0), late)
+	if s, _ = c.reconcile("checkout"); s.Health != v1alpha1.HealthOutage {
+		t.Errorf("approved afterwards: %s", s.Health)
 	}
 }
 
@@ -366,7 +376,7 @@ func TestTwoServicesClaimOneWorkload(t *testing.T) {
 	message := func(s v1alpha1.ServiceStatus) string {
 		return meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionGoverned).Message
 	}
-	if !strings.Contains(message(lax), "stricter Service strict") || strings.Contains(message(strict), "stricter") {
+	if !strings.Contains(message(lax), "stricter Service strict") || !strings.Contains(message(strict), "Service lax claims some of them as well") {
 		t.Errorf("lax says %q, strict says %q", message(lax), message(strict))
 	}
 }

@@ -38,8 +38,9 @@ type Template struct {
 	AlwaysPulled []string
 	// Labels of the template, those that controllers generate included.
 	Labels map[string]string
-	// Requests is what one pod asks for.
+	// Requests is what one pod asks for, and Limits the most that it may use.
 	Requests Requests
+	Limits   Limits
 	// RestartedAt is the value of the kubectl.kubernetes.io/restartedAt annotation.
 	RestartedAt string
 
@@ -54,6 +55,14 @@ type Template struct {
 // nothing.
 type Requests struct {
 	CPUMilli, MemoryBytes int64
+}
+
+// Limits is the sum of what the containers of a pod may use, while it runs.
+type Limits struct {
+	Requests
+
+	// AnyCPU and AnyMemory: some container has no limit.
+	AnyCPU, AnyMemory bool
 }
 
 // Parts are the digests that the hash of a template is made of.
@@ -145,6 +154,7 @@ func (t *Template) readContainers(raw map[string]any) {
 			t.Images[name] = image
 			if list == "containers" || container["restartPolicy"] == "Always" {
 				t.Requests.add(mapAt(container, "resources", "requests"))
+				t.Limits.add(mapAt(container, "resources", "limits"))
 			}
 			if alwaysPulled(stringAt(container, "imagePullPolicy"), image) {
 				t.AlwaysPulled = append(t.AlwaysPulled, name)
@@ -161,6 +171,12 @@ func (r *Requests) add(requests map[string]any) {
 	if q, err := resource.ParseQuantity(stringAt(requests, "memory")); err == nil {
 		r.MemoryBytes = sum(r.MemoryBytes, q.Value())
 	}
+}
+
+func (l *Limits) add(limits map[string]any) {
+	l.Requests.add(limits)
+	l.AnyCPU = l.AnyCPU || stringAt(limits, "cpu") == ""
+	l.AnyMemory = l.AnyMemory || stringAt(limits, "memory") == ""
 }
 
 // sum of two amounts that are not negative, or the greatest number.

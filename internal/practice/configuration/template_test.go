@@ -92,6 +92,7 @@ func TestTemplateFacts(t *testing.T) {
 		Labels:       map[string]string{"app": "checkout", "pod-template-hash": "5f3c9ab1"},
 		RestartedAt:  "2026-11-02T08:00:00Z",
 		Requests:     configuration.Requests{CPUMilli: 100, MemoryBytes: 256 << 20},
+		Limits:       configuration.Limits{Requests: configuration.Requests{MemoryBytes: 256 << 20}, AnyCPU: true, AnyMemory: true},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

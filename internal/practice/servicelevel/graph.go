@@ -57,6 +57,9 @@ type graphNode struct {
 	// of is where in requirements a dependency counts.
 	of    map[ServiceName][]int
 	level level
+	// known: somebody observes it, or it runs on nothing of its own and enough of what it needs is known. Else nothing
+	// tells how it is.
+	known bool
 	// cycle is the other services of a dependency cycle through this one, and itself.
 	cycle  []ServiceName
 	health ServiceHealth
@@ -118,7 +121,7 @@ func (g *Graph) Set(service ServiceNode) []ServiceName {
 		if sameEdges && old.service.Own == service.Own {
 			return nil
 		}
-		if sameEdges && old.service.Own.Health == service.Own.Health {
+		if sameEdges && old.service.Own.Health == service.Own.Health && old.service.Own.Composite == service.Own.Composite {
 			// Only how it is told differs: nobody else is affected.
 			old.service = service
 			return g.retell([]ServiceName{service.Name})
@@ -260,9 +263,64 @@ func (g *Graph) settle(region map[ServiceName]struct{}) []ServiceName {
 			raise(dependent)
 		}
 	}
+	g.settleKnown(region)
 	names := slices.SortedFunc(maps.Keys(region), ServiceName.Compare)
 	g.findCycles(names, region)
 	return g.retell(names)
+}
+
+// settleKnown finds of which services within a region it is known how they are: the least fixed point, from those that
+// are observed themselves, so that a cycle of services that run on nothing is not known.
+func (g *Graph) settleKnown(region map[ServiceName]struct{}) {
+	var queue []*graphNode
+	learn := func(node *graphNode) {
+		if !node.known && node.knowable(g) {
+			node.known = true
+			queue = append(queue, node)
+		}
+	}
+	for name := range region {
+		g.nodes[name].known = false
+	}
+	for name := range region {
+		learn(g.nodes[name])
+	}
+	for len(queue) > 0 {
+		node := queue[0]
+		queue = queue[1:]
+		for name := range g.dependents[node.service.Name] {
+			if _, inside := region[name]; inside {
+				learn(g.nodes[name])
+			}
+		}
+	}
+}
+
+// knowable reports whether it is known how a service is, by what is known of others so far.
+func (n *graphNode) knowable(g *Graph) bool {
+	if !n.service.Own.Composite {
+		return n.service.Own.Health != v1alpha1.HealthUnknown
+	}
+	if n.level == levelOut {
+		return true
+	}
+	for _, r := range n.requirements {
+		if r.strength != v1alpha1.DependencyHard {
+			continue
+		}
+		known := 0
+		for _, member := range r.members {
+			if other, exists := g.nodes[member]; exists && other.known {
+				known++
+			}
+		}
+		if known < r.minimum {
+			return false
+		}
+	}
+	return slices.ContainsFunc(n.requirements, func(r requirement) bool {
+		return slices.ContainsFunc(r.members, func(m ServiceName) bool { other, exists := g.nodes[m]; return exists && other.known })
+	})
 }
 
 // count takes notice of a dependency that went from one level to a higher one.

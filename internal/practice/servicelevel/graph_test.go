@@ -45,6 +45,52 @@ const (
 	unknown  = v1alpha1.HealthUnknown
 )
 
+// composite runs on nothing of its own.
+func composite(name string, dependencies ...string) ServiceNode {
+	node := service(name, up, dependencies...)
+	node.Own.Composite = true
+	return node
+}
+
+// TestComposites: a service that runs on nothing is as what it needs is, also where that is not known.
+func TestComposites(t *testing.T) {
+	for name, test := range map[string]struct {
+		services []ServiceNode
+		want     v1alpha1.Health // of a
+	}{
+		"all is well":                         {[]ServiceNode{composite("a", "b", "c"), service("b", up), service("c", up)}, up},
+		"one is out":                          {[]ServiceNode{composite("a", "b", "c"), service("b", outage), service("c", unknown)}, outage},
+		"one is degraded":                     {[]ServiceNode{composite("a", "b"), service("b", degraded)}, degraded},
+		"one is not known":                    {[]ServiceNode{composite("a", "b", "c"), service("b", up), service("c", unknown)}, unknown},
+		"one does not exist":                  {[]ServiceNode{composite("a", "b", "c"), service("b", up)}, unknown},
+		"enough of a group is known":          {[]ServiceNode{composite("a", "b@g:1", "c@g:1"), service("b", up), service("c", unknown)}, up},
+		"too little of a group is known":      {[]ServiceNode{composite("a", "b@g:2", "c@g:2"), service("b", up), service("c", unknown)}, unknown},
+		"what it does not need is not known":  {[]ServiceNode{composite("a", "b", "c?"), service("b", up), service("c", unknown)}, up},
+		"nothing that it may use is known":    {[]ServiceNode{composite("a", "c?"), service("c", unknown)}, unknown},
+		"through another":                     {[]ServiceNode{composite("a", "b"), composite("b", "c"), service("c", unknown)}, unknown},
+		"a cycle that runs on nothing":        {[]ServiceNode{composite("a", "b"), composite("b", "a")}, unknown},
+		"a cycle that runs on something":      {[]ServiceNode{composite("a", "b"), service("b", up, "a")}, up},
+		"one that runs on something is known": {[]ServiceNode{service("a", up, "b"), service("b", unknown)}, up},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := Propagate(test.services)[svc("a")]; got.Shown != test.want {
+				t.Errorf("%s (%s), want %s", got.Shown, got.Message, test.want)
+			}
+			// Whatever the order in which they come, and when the last one goes and comes again.
+			g := NewGraph()
+			for _, s := range slices.Backward(test.services) {
+				g.Set(s)
+			}
+			last := test.services[len(test.services)-1]
+			g.Remove(last.Name)
+			g.Set(last)
+			if got, _ := g.Health(svc("a")); got.Shown != test.want {
+				t.Errorf("one after the other: %s (%s), want %s", got.Shown, got.Message, test.want)
+			}
+		})
+	}
+}
+
 func TestPropagate(t *testing.T) {
 	for name, test := range map[string]struct {
 		services []ServiceNode

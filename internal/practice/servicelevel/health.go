@@ -113,6 +113,8 @@ type OwnHealth struct {
 	Message string
 	// Planned: the health is Outage, and each workload that is out is so as declared beforehand.
 	Planned bool
+	// Composite: it runs on no workload of its own, so that its health is that of what it needs.
+	Composite bool
 }
 
 // finding is what one workload says about the health of its service.
@@ -147,7 +149,7 @@ func AssessOwn(facts OwnFacts) OwnHealth {
 		}
 	case len(findings) == 0 && facts.Composite:
 		return OwnHealth{
-			Health: worst, Reason: string(worst),
+			Health: worst, Reason: string(worst), Composite: true,
 			Message: "it runs on no workload of its own: its health is that of its dependencies",
 		}
 	case len(findings) == 0:

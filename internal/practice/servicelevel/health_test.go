@@ -131,7 +131,7 @@ func TestAssessOwn(t *testing.T) {
 			OwnFacts{Composite: true},
 			OwnHealth{
 				Health: v1alpha1.HealthOperational, Reason: "Operational",
-				Message: "it runs on no workload of its own: its health is that of its dependencies",
+				Message: "it runs on no workload of its own: its health is that of its dependencies", Composite: true,
 			},
 		},
 		"a planned outage": {

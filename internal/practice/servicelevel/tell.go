@@ -51,6 +51,10 @@ func (g *Graph) tell(node *graphNode) ServiceHealth {
 	case node.level == levelImpaired && own.Health != v1alpha1.HealthDegraded:
 		told.Health, told.Message = v1alpha1.HealthDegraded, listed(causes)
 	}
+	if !node.known && own.Composite && told.Health != v1alpha1.HealthOutage {
+		told.Health, told.Reason = v1alpha1.HealthUnknown, string(v1alpha1.HealthUnknown)
+		told.Message = "it runs on no workload of its own, and it is not known how enough of what it needs is"
+	}
 	told.Shown = told.Health
 	if own.Planned && !node.hardOut() {
 		told.Shown = v1alpha1.HealthMaintenance
@@ -104,7 +108,7 @@ func (g *Graph) tellDependencies(node *graphNode) DependenciesHealth {
 			missing = append(missing, dependency.String())
 		case other.level == levelOut:
 			down = append(down, dependency.String())
-		case other.service.Own.Health == v1alpha1.HealthUnknown:
+		case !other.known:
 			unknown = append(unknown, dependency.String())
 		}
 	}
