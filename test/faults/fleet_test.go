@@ -34,8 +34,8 @@ type slot struct {
 	replica *replica.Replica
 	fuse    fuse
 	starts  int
-	// complaint is why the last one did not start.
-	complaint string
+	// complaint is after how many starts it was last said why there is none.
+	complaint int
 }
 
 // newFleet starts replicas, of which one leads.
@@ -49,7 +49,7 @@ func newFleet(t *testing.T, w *world, count int, alter ...func(*replica.Config))
 		a(&f.config)
 	}
 	for range count {
-		s := &slot{}
+		s := &slot{complaint: -1}
 		f.slots = append(f.slots, s)
 		f.wait.Go(func() { f.keep(ctx, s) })
 	}
@@ -92,11 +92,11 @@ func (f *fleet) stop() {
 	f.wait.Wait()
 }
 
-// complain says why no replica starts, once.
+// complain says why no replica starts, once until one does.
 func (s *slot) complain(t *testing.T, err error) {
 	t.Helper()
-	if s.complaint != err.Error() {
-		s.complaint = err.Error()
+	if s.complaint != s.starts {
+		s.complaint = s.starts
 		t.Logf("a replica did not start: %v", err)
 	}
 }

@@ -245,7 +245,9 @@ func TestServerAway(t *testing.T) {
 		t.Log("in `make faults`: it takes minutes")
 		return
 	}
-	w := newWorld(t, size(6, 10))
+	// So slow that within the minute no reopen window ends: what is seen only then counts by when it is seen.
+	const slow = 10
+	w := newWorldAt(t, 10, slow)
 	f := newFleet(t, w, 2)
 	ctx := t.Context()
 	w.round(ctx)

@@ -101,6 +101,11 @@ func keyOf(o client.Object) client.ObjectKey { return client.ObjectKeyFromObject
 // newWorld makes workloads that are well, in a namespace of their own.
 func newWorld(t *testing.T, count int) *world {
 	t.Helper()
+	return newWorldAt(t, count, speed)
+}
+
+func newWorldAt(t *testing.T, count, speed int) *world {
+	t.Helper()
 	ensureOperatorNamespace(t)
 	w := &world{
 		t: t, g: NewWithT(t), seed: seedOf(t), clock: replica.NewClock(clock.RealClock{}, speed, headStart),

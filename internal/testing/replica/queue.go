@@ -52,7 +52,7 @@ func rewire[R comparable](w *wired, field reflect.Value, name string) bool {
 		return false
 	}
 	w.working.expect(name)
-	var wrapped newQueue[R] = func(controller string, limiter workqueue.TypedRateLimiter[R]) workqueue.TypedRateLimitingInterface[R] {
+	wrapped := func(controller string, limiter workqueue.TypedRateLimiter[R]) workqueue.TypedRateLimitingInterface[R] {
 		inner := makes(controller, limiter)
 		prioritised, ok := inner.(priorityqueue.PriorityQueue[R])
 		if !ok {

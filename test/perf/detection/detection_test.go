@@ -28,6 +28,14 @@ type thresholds struct {
 	PodToFull    float64 `json:"podToFull"`
 	LookToDecode float64 `json:"lookToDecode"`
 	Growth       float64 `json:"growth"`
+
+	StartPods   int     `json:"startPods"`
+	StartToList float64 `json:"startToList"`
+	StormWrites float64 `json:"stormWrites"`
+
+	IncidentP50Milliseconds   float64 `json:"incidentP50Milliseconds"`
+	IncidentP99Milliseconds   float64 `json:"incidentP99Milliseconds"`
+	CalmRoundTripMilliseconds float64 `json:"calmRoundTripMilliseconds"`
 }
 
 func readThresholds(tb testing.TB) thresholds {
