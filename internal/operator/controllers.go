@@ -18,6 +18,7 @@ import (
 	"github.com/itil-dev/itil-operator/controllers/change"
 	"github.com/itil-dev/itil-operator/controllers/changepolicy"
 	"github.com/itil-dev/itil-operator/controllers/configurationitem"
+	"github.com/itil-dev/itil-operator/controllers/delivery"
 	"github.com/itil-dev/itil-operator/controllers/detection"
 	"github.com/itil-dev/itil-operator/controllers/gatescope"
 	"github.com/itil-dev/itil-operator/controllers/incident"
@@ -81,11 +82,11 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 		Restorer: &backout.Restorer{Reader: mgr.GetAPIReader(), Client: c},
 	}
 	problems := &problem.Reconciler{Client: c, Clock: clk, Recorder: recorder, Rules: problempractice.DefaultRules}
+	services := &service.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder, Watched: watched, Pods: detector}
 	releases := &release.Reconciler{
 		Client: c, Reader: mgr.GetAPIReader(), Inventory: inv, Clock: clk, Recorder: recorder,
 		Restorer: &backout.Restorer{Reader: mgr.GetAPIReader(), Client: c},
 	}
-	services := &service.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder, Watched: watched, Pods: detector}
 	withContext := func(setUp func(context.Context, ctrl.Manager) error) func(ctrl.Manager) error {
 		return func(mgr ctrl.Manager) error { return setUp(ctx, mgr) }
 	}
@@ -104,6 +105,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 		{"wouldDeny", tally.SetupWithManager},
 		{"detection", detector.SetupWithManager},
 		{"incident", withContext(incidents.SetupWithManager)},
+		{"delivery", withContext((&delivery.Reconciler{Client: c, Inventory: inv, Clock: clk}).SetupWithManager)},
 		{"problem", withContext(problems.SetupWithManager)},
 		{"release", withContext(releases.SetupWithManager)},
 		{"sla", withContext((&sla.Reconciler{Client: c, Clock: clk, Services: services}).SetupWithManager)},

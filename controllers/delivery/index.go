@@ -1,0 +1,67 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+)
+
+// Indexes of the cache that this package's lists go by.
+const (
+	changeWorkload = "delivery/change.workload"
+	releaseChange  = "delivery/release.status.changeRef"
+	releaseService = "delivery/release.spec.serviceRefs"
+)
+
+func index(ctx context.Context, indexer client.FieldIndexer) error {
+	for _, i := range []struct {
+		kind  client.Object
+		field string
+		of    client.IndexerFunc
+	}{
+		{&v1alpha1.Change{}, changeWorkload, func(o client.Object) []string {
+			var out []string
+			if c, ok := o.(*v1alpha1.Change); ok && deploys(c) {
+				for _, w := range workloadsOf(c) {
+					out = append(out, string(w.Kind)+"/"+string(w.Name))
+				}
+			}
+			return out
+		}},
+		{&v1alpha1.Release{}, releaseChange, func(o client.Object) []string {
+			if r, ok := o.(*v1alpha1.Release); ok && r.Status.ChangeRef != nil {
+				return []string{string(r.Status.ChangeRef.Name)}
+			}
+			return nil
+		}},
+		{&v1alpha1.Release{}, releaseService, func(o client.Object) []string {
+			var out []string
+			if r, ok := o.(*v1alpha1.Release); ok {
+				for _, ref := range r.Spec.ServiceRefs {
+					out = append(out, string(ref.Name))
+				}
+			}
+			return out
+		}},
+	} {
+		if err := indexer.IndexField(ctx, i.kind, i.field, i.of); err != nil {
+			return fmt.Errorf("indexing %T by %s: %w", i.kind, i.field, err)
+		}
+	}
+	return nil
+}
+
+// workloadsOf are those that something of a Change went into.
+func workloadsOf(c *v1alpha1.Change) []v1alpha1.WorkloadReference {
+	var out []v1alpha1.WorkloadReference
+	for _, im := range c.Status.Implementations {
+		if !slices.Contains(out, im.Workload) {
+			out = append(out, im.Workload)
+		}
+	}
+	return out
+}

@@ -1,0 +1,138 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/kube/patch"
+	practice "github.com/itil-dev/itil-operator/internal/practice/delivery"
+)
+
+// releases writes the figures of Releases: of its own Change, and those of its Services, as they are while it runs and as
+// they were when it ended.
+type releases struct{ Client client.Client }
+
+func (r *releases) setUp(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).Named("release-delivery").
+		Watches(&v1alpha1.Release{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(predicate.Funcs{UpdateFunc: advanced})).
+		Watches(&v1alpha1.Change{}, handler.EnqueueRequestsFromMapFunc(r.ofChange), builder.WithPredicates(deploysOtherwise())).
+		Watches(&v1alpha1.Incident{}, handler.EnqueueRequestsFromMapFunc(r.ofIncident), builder.WithPredicates(endsOtherwise())).
+		Watches(&v1alpha1.Service{}, handler.EnqueueRequestsFromMapFunc(r.ofService), builder.WithPredicates(predicate.Funcs{UpdateFunc: measuredOtherwise})).
+		Complete(r)
+}
+
+// advanced lets pass a Release that has another Change or state, or whose figures somebody wiped.
+func advanced(e event.UpdateEvent) bool {
+	before, ok := e.ObjectOld.(*v1alpha1.Release)
+	after, ok2 := e.ObjectNew.(*v1alpha1.Release)
+	return !ok || !ok2 || before.Status.State != after.Status.State || !equality.Semantic.DeepEqual(before.Status.ChangeRef, after.Status.ChangeRef) ||
+		before.Status.Delivery != nil && after.Status.Delivery == nil
+}
+
+func measuredOtherwise(e event.UpdateEvent) bool {
+	before, ok := e.ObjectOld.(*v1alpha1.Service)
+	after, ok2 := e.ObjectNew.(*v1alpha1.Service)
+	return !ok || !ok2 || !equality.Semantic.DeepEqual(before.Status.Delivery, after.Status.Delivery)
+}
+
+func (r *releases) ofChange(ctx context.Context, o client.Object) []ctrl.Request {
+	return r.by(ctx, o.GetNamespace(), releaseChange, o.GetName(), false)
+}
+
+func (r *releases) ofIncident(ctx context.Context, o client.Object) []ctrl.Request {
+	c := suspected(ctx, r.Client, o)
+	if c == nil {
+		return nil
+	}
+	return r.ofChange(ctx, c)
+}
+
+func (r *releases) ofService(ctx context.Context, o client.Object) []ctrl.Request {
+	return r.by(ctx, o.GetNamespace(), releaseService, o.GetName(), true)
+}
+
+func (r *releases) by(ctx context.Context, namespace, field, value string, running bool) []ctrl.Request {
+	list := &v1alpha1.ReleaseList{}
+	if err := r.Client.List(ctx, list, client.InNamespace(namespace), client.MatchingFields{field: value}, client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Looking up Releases", "field", field)
+		return nil
+	}
+	var out []ctrl.Request
+	for i := range list.Items {
+		if !running || !over(&list.Items[i]) {
+			out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+		}
+	}
+	return out
+}
+
+func over(r *v1alpha1.Release) bool {
+	switch r.Status.State {
+	case v1alpha1.ReleaseCompleted, v1alpha1.ReleaseRolledBack, v1alpha1.ReleaseFailed, v1alpha1.ReleaseCanceled:
+		return true
+	case v1alpha1.ReleasePlanning, v1alpha1.ReleaseReady, v1alpha1.ReleaseDeploying, v1alpha1.ReleaseEarlyLifeSupport:
+	}
+	return false
+}
+
+// Reconcile measures one Release.
+func (r *releases) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	before := &v1alpha1.Release{}
+	if err := r.Client.Get(ctx, request.NamespacedName, before); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if before.DeletionTimestamp != nil || before.Status.ChangeRef == nil {
+		return ctrl.Result{}, nil
+	}
+	figures, ok, err := r.measure(ctx, before)
+	if err != nil || !ok {
+		return ctrl.Result{}, err
+	}
+	after := before.DeepCopy()
+	after.Status.Delivery = figures
+	if _, err := patch.Status(ctx, r.Client, before, after); err != nil && !apierrors.IsNotFound(err) {
+		return ctrl.Result{}, fmt.Errorf("writing the delivery figures of Release %s: %w", request, err)
+	}
+	return ctrl.Result{}, nil
+}
+
+// measure returns no figures where nothing went in yet, or where its Change is kept no longer: then they stay.
+func (r *releases) measure(ctx context.Context, rel *v1alpha1.Release) (*v1alpha1.ReleaseDelivery, bool, error) {
+	c := &v1alpha1.Change{}
+	err := r.Client.Get(ctx, types.NamespacedName{Namespace: rel.Namespace, Name: string(rel.Status.ChangeRef.Name)}, c)
+	if err != nil {
+		return nil, false, client.IgnoreNotFound(err)
+	}
+	d, ok, err := deployment(ctx, r.Client, c)
+	if err != nil || !ok {
+		return nil, false, err
+	}
+	figures := practice.One(d)
+	if before := rel.Status.Delivery; before != nil && over(rel) {
+		figures.Services = before.Services
+		return &figures, true, nil
+	}
+	for _, ref := range rel.Spec.ServiceRefs {
+		s := &v1alpha1.Service{}
+		err := r.Client.Get(ctx, types.NamespacedName{Namespace: rel.Namespace, Name: string(ref.Name)}, s)
+		switch {
+		case apierrors.IsNotFound(err):
+		case err != nil:
+			return nil, false, fmt.Errorf("reading Service %s: %w", ref.Name, err)
+		case s.Status.Delivery != nil:
+			figures.Services = append(figures.Services, v1alpha1.ServiceDelivery{Name: ref.Name, Figures: *s.Status.Delivery.DeepCopy()})
+		}
+	}
+	return &figures, true, nil
+}
