@@ -376,6 +376,28 @@ var otherRules = []rule{
 		from: `spec: {cancel: true}`, passes: []string{`spec: {paused: true}`}, refuses: []string{`spec: {cancel: false}`, `spec: {cancel: null}`},
 	},
 	{
+		kind: "Release", path: "", message: "this Release has begun: only paused, cancel, backout and earlyLifeSupport can still be set; make another Release",
+		from: `{}`, status: `status: {startedAt: "2026-11-23T08:00:00Z"}`,
+		passes: []string{
+			`spec: {paused: true}`, `spec: {cancel: true}`, `spec: {backout: Manual}`, `spec: {earlyLifeSupport: 1h}`,
+		},
+		refuses: []string{
+			`spec: {version: "3"}`, `spec: {strategy: Observe}`, `spec: {change: {summary: another}}`, `spec: {serviceRefs: [{name: another}]}`,
+			`spec: {units: [{name: checkout, workload: {kind: Deployment, name: checkout}, images: {app: evil}}]}`,
+			`spec: {phases: [{name: another, units: ["*"]}]}`,
+		},
+	},
+	{
+		kind: "Release", path: "spec.change", message: "an Emergency change needs incidentRef: the Incident that it is to end",
+		passes:  []string{`spec: {change: {type: Emergency, incidentRef: {name: a}}}`, `spec: {change: {type: Normal}}`},
+		refuses: []string{`spec: {change: {type: Emergency}}`},
+	},
+	{
+		kind: "Release", path: "spec.change", message: "a Standard change needs standardChange: the pre-authorised change of the ChangePolicy that it claims to be",
+		passes:  []string{`spec: {change: {type: Standard, standardChange: patch-bump}}`},
+		refuses: []string{`spec: {change: {type: Standard}}`},
+	},
+	{
 		kind: "Release", path: "spec.requester", message: "requester cannot be changed",
 		from: `{}`, passes: []string{`spec: {paused: true}`}, refuses: []string{`spec: {requester: mallory}`},
 	},
