@@ -47,6 +47,8 @@ func parseOptions(args []string) (options, error) {
 	fs.BoolVar(&o.MetricsInsecure, "metrics-insecure", false,
 		"Serve metrics over plain HTTP to anybody. For a cluster on one's own machine.")
 	fs.StringVar(&o.webhookAddress, "webhook-bind-address", ":9443", "The address of the admission webhooks.")
+	fs.StringVar(&o.WebhookClientCA, "webhook-client-ca", "",
+		"A file of the authorities that sign the client certificates which API servers show to webhooks. Default: they show none.")
 	fs.StringVar(&o.webhookHosts, "webhook-hosts", "",
 		"Further names and IP addresses, comma-separated, by which the API server calls the webhooks.")
 	fs.StringVar(&o.certificates, "certificates", string(servingcert.Self),

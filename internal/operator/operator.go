@@ -5,6 +5,7 @@ package operator
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
@@ -62,6 +63,9 @@ type Options struct {
 	// WebhookHost and WebhookPort are where admission requests are answered.
 	WebhookHost string
 	WebhookPort int
+	// WebhookClientCA is a file of the authorities that sign the client certificates of API servers; empty: callers
+	// show none.
+	WebhookClientCA string
 	// Certificates says who makes the webhooks' certificate, for CertificateNames.
 	Certificates     servingcert.Authority
 	CertificateNames servingcert.Names
@@ -88,6 +92,10 @@ func New(ctx context.Context, restConfig *rest.Config, o Options, clk clock.With
 		Webhooks: []string{gateconfig.Name}, Names: o.CertificateNames,
 		Authority: o.Certificates,
 	}
+	authorities, err := clientAuthorities(o.WebhookClientCA)
+	if err != nil {
+		return nil, err
+	}
 	newManager := o.NewManager
 	if newManager == nil {
 		newManager = ctrl.NewManager
@@ -96,7 +104,7 @@ func New(ctx context.Context, restConfig *rest.Config, o Options, clk clock.With
 	if err != nil {
 		return nil, err
 	}
-	settings := managerOptions(o, certificate)
+	settings := managerOptions(o, certificate, authorities)
 	settings.LeaderElectionResourceLockInterface = lock
 	mgr, err := newManager(restConfig, settings)
 	if err != nil {
@@ -114,7 +122,7 @@ func New(ctx context.Context, restConfig *rest.Config, o Options, clk clock.With
 	if err != nil {
 		return nil, err
 	}
-	addWebhooks(mgr, inv, sinks, clk)
+	addWebhooks(mgr, inv, sinks, clk, authorities)
 	return mgr, addChecks(mgr, inv, certificate, freshness)
 }
 
@@ -122,7 +130,7 @@ func serveWith(certificate *servingcert.Reconciler) func(*tls.Config) {
 	return func(c *tls.Config) { c.GetCertificate, c.MinVersion = certificate.Serve, tls.VersionTLS12 }
 }
 
-func managerOptions(o Options, certificate *servingcert.Reconciler) ctrl.Options {
+func managerOptions(o Options, certificate *servingcert.Reconciler, authorities *x509.CertPool) ctrl.Options {
 	serve := serveWith(certificate)
 	metrics := metricsserver.Options{BindAddress: o.MetricsAddress, SecureServing: !o.MetricsInsecure}
 	if metrics.SecureServing {
@@ -143,7 +151,8 @@ func managerOptions(o Options, certificate *servingcert.Reconciler) ctrl.Options
 		Metrics:                metrics,
 		HealthProbeBindAddress: o.ProbeAddress,
 		WebhookServer: webhook.NewServer(webhook.Options{
-			Host: o.WebhookHost, Port: o.WebhookPort, TLSOpts: []func(*tls.Config){serve},
+			Host: o.WebhookHost, Port: o.WebhookPort,
+			TLSOpts: []func(*tls.Config){serve, func(c *tls.Config) { askCallers(c, authorities) }},
 		}),
 		LeaderElection:                o.LeaderElect,
 		LeaderElectionID:              lease,
@@ -164,9 +173,9 @@ func cacheByObject(o Options) map[client.Object]cache.ByObject {
 }
 
 // addWebhooks serves the gate. Until all facts are read it answers nothing: an empty memory would govern nobody.
-func addWebhooks(mgr ctrl.Manager, inv *inventory.Inventory, sinks *gateSinks, clk clock.PassiveClock) {
+func addWebhooks(mgr ctrl.Manager, inv *inventory.Inventory, sinks *gateSinks, clk clock.PassiveClock, authorities *x509.CertPool) {
 	gate := &admission.Gate{Facts: inv, Filer: sinks.filer, Records: inv, Audits: sinks.audits, SideDoors: sinks.sideDoors, Clock: clk}
-	mgr.GetWebhookServer().Register(admission.Path, onceSynced(inv.HasSynced, gate.Webhook()))
+	mgr.GetWebhookServer().Register(admission.Path, verifiedOnly(authorities, onceSynced(inv.HasSynced, gate.Webhook())))
 }
 
 // onceSynced answers 503 until synced, so that the webhook's failurePolicy decides.

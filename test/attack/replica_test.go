@@ -1,6 +1,7 @@
 package attack
 
 import (
+	"bytes"
 	"context"
 	"encoding/pem"
 	"net/http"
@@ -36,6 +37,9 @@ type replica struct {
 	inventory *inventory.Inventory
 	// client is the operator's own.
 	client client.Client
+
+	// server answers the webhooks.
+	server *httptest.Server
 
 	// down: requests to the webhook get no answer.
 	down atomic.Bool
@@ -98,6 +102,7 @@ func (r *replica) serve(ctx context.Context) {
 		webhook.ServeHTTP(w, request)
 	}))
 	DeferCleanup(server.Close)
+	r.server = server
 
 	root, err := apiserver.Root()
 	Expect(err).NotTo(HaveOccurred())
@@ -120,6 +125,18 @@ func (r *replica) File(f change.Filing) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.filed[f.Namespace] = append(r.filed[f.Namespace], f)
+}
+
+// post sends a review to the webhook as anybody can who reaches it.
+func (r *replica) post(ctx context.Context, review []byte) {
+	GinkgoHelper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.server.URL+admission.Path, bytes.NewReader(review))
+	Expect(err).NotTo(HaveOccurred())
+	request.Header.Set("Content-Type", "application/json")
+	response, err := r.server.Client().Do(request)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(response.Body.Close()).To(Succeed())
+	Expect(response.StatusCode).To(Equal(http.StatusOK))
 }
 
 // SideDoor implements admission.SideDoors.

@@ -3,9 +3,12 @@ package attack
 import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	admissionv1 "k8s.io/api/admission/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
@@ -98,6 +101,44 @@ var _ = Describe("A vote", func() {
 		By("a second person voting for it")
 		s.vote(ctx, "carol", filed, v1alpha1.DecisionApprove)
 		Eventually(func() error { return s.change(ctx, flux, s.checkout, image(next)) }).Should(Succeed())
+	})
+})
+
+// Whoever reaches the operator's port can say whatever they like: by default an API server does not identify itself.
+var _ = Describe("A review that no API server sent", func() {
+	It("lets nothing in, and has a Change filed that its author cannot approve", func(ctx SpecContext) {
+		const next = "registry.evil.example/miner:2"
+		s := newScene(ctx)
+		env.Bind(GinkgoTB(), s.namespace, apiserver.User("mallory"), "system:aggregate-to-edit")
+		live, wanted := s.checkout.DeepCopy(), s.checkout.DeepCopy()
+		Expect(env.Admin().Get(ctx, client.ObjectKeyFromObject(live), live)).To(Succeed())
+		live.DeepCopyInto(wanted)
+		image(next)(wanted)
+		review := admissionv1.AdmissionReview{TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"}}
+		review.Request = &admissionv1.AdmissionRequest{
+			UID: "1", Kind: metav1.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"},
+			Resource:  metav1.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"},
+			Operation: admissionv1.Update, Namespace: s.namespace, Name: "checkout",
+			UserInfo:  authenticationv1.UserInfo{Username: "alice"},
+			OldObject: runtime.RawExtension{Raw: mustJSON(live)}, Object: runtime.RawExtension{Raw: mustJSON(wanted)},
+		}
+		operator.post(ctx, mustJSON(review))
+		filings := operator.filings(s.namespace)
+		filing := filings[len(filings)-1]
+		Expect(filing.Requester).To(Equal("alice"))
+		filed := filing.Object()
+		Expect(operator.client.Create(ctx, filed)).To(Succeed())
+		s.assess(ctx, filed)
+		s.vote(ctx, "mallory", filed, v1alpha1.DecisionApprove)
+		mallory := env.Client(GinkgoTB(), "mallory")
+		for range 3 {
+			expectDenied(s.change(ctx, mallory, s.checkout, image(next)), filed.Name)
+			expectDenied(s.attempt(ctx, image(next)))
+		}
+		By("another approving it as well")
+		s.vote(ctx, "carol", filed, v1alpha1.DecisionApprove)
+		expectDenied(s.change(ctx, mallory, s.checkout, image(next)))
+		Eventually(func() error { return s.attempt(ctx, image(next)) }).Should(Succeed())
 	})
 })
 

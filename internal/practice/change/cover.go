@@ -31,6 +31,10 @@ func (g *gate) covers(c *Candidate, r *Request, w *World, rep *report) bool {
 	if !ok && rep == nil {
 		return false
 	}
+	ok = g.separated(c, r, rep) && ok
+	if !ok && rep == nil {
+		return false
+	}
 	return g.admits(c, t, rep.about(c.Name)) && ok
 }
 
