@@ -51,6 +51,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	if err := IndexSuspicions(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
+	exported.show(ctx, &Collector{Reader: mgr.GetClient(), Clock: r.Clock, Elected: mgr.Elected()})
 	return ctrl.NewControllerManagedBy(mgr).Named("change").
 		WatchesRawSource(r.changes()).
 		Watches(&v1alpha1.Incident{}, toSuspected).
@@ -125,7 +126,7 @@ func (r *Reconciler) apply(ctx context.Context, known *inventory.Change, e *prac
 		return fmt.Errorf("writing the status of Change %s: %w", client.ObjectKeyFromObject(after), err)
 	case written:
 		r.tell(known.Object, e.Events)
-		countBackouts(&known.Object.Status, &e.Status)
+		observe(known.Object, &e.Status)
 	}
 	for _, vote := range known.Agreed.Approvals {
 		if err := r.applyVote(ctx, vote, e.Votes[vote.Name], r.Clock.Now()); err != nil {

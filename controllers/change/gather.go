@@ -35,9 +35,7 @@ func (r *Reconciler) gather(ctx context.Context, known *inventory.Change) (*prac
 		t := &known.Object.Spec.Targets[i]
 		key := practice.KeyOf(namespace, t.Workload)
 		world := r.world(key)
-		if fact, exists := r.workload(key, world); exists {
-			s.Workloads[key] = fact
-		}
+		s.Workloads[key] = r.workload(key, world)
 		for _, c := range world.Candidates {
 			if c.Name != known.Object.Name && !slices.Contains(s.Others, c) {
 				s.Others = append(s.Others, c)
@@ -71,8 +69,9 @@ func (r *Reconciler) world(key configuration.Key) *practice.World {
 	return r.Inventory.World(request)
 }
 
-// workload is what is known of a target; nothing where it neither exists nor is known to have existed.
-func (r *Reconciler) workload(key configuration.Key, world *practice.World) (practice.WorkloadFact, bool) {
+// workload is what is known of a target. Of one that is to be made the risk is known all the same: of whoever claims it
+// by its name, else of the strictest that may.
+func (r *Reconciler) workload(key configuration.Key, world *practice.World) practice.WorkloadFact {
 	fact := practice.WorkloadFact{
 		Baselines: world.Baselines, FailedChanges: world.FailedChanges, Enforcement: world.Enforcement,
 		Risk: world.Risk, ExhaustedBudgets: world.ExhaustedBudgets,
@@ -80,10 +79,13 @@ func (r *Reconciler) workload(key configuration.Key, world *practice.World) (pra
 	w, exists := r.Inventory.Workload(key)
 	if exists {
 		fact.Workload = w
-	} else if fact.Risk.Tier == 0 {
+		return fact
+	}
+	if fact.Risk.Tier == 0 {
 		fact.Risk.Tier = r.strictestTier(key.Namespace)
 	}
-	return fact, exists || r.Inventory.Item(key) != nil
+	fact.Unmade = r.Inventory.Item(key) == nil
+	return fact
 }
 
 // strictestTier of a namespace's Services: nobody can tell yet which of them will claim what does not exist.

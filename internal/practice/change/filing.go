@@ -50,7 +50,7 @@ func newDraft(g *gate, r *Request, w *World) *draft {
 		a.To = r.New.Images
 	}
 	if f.baseline != nil {
-		a.From = f.baseline.Images
+		a.From, a.Moved = f.baseline.Images, f.baseline.MovedImageIDs
 	}
 	if r.New != nil && f.baseline != nil && f.baseline.ImagelessHash != "" {
 		f.otherFields = f.baseline.ImagelessHash != r.New.ImagelessHash &&

@@ -31,8 +31,9 @@ type Subject struct {
 
 // WorkloadFact is what is known of a target.
 type WorkloadFact struct {
-	// Workload as it is; nil where it does not exist.
+	// Workload as it is; nil where it does not exist. Unmade: nor did it ever.
 	Workload *configuration.Workload
+	Unmade   bool
 	// Baselines of it, the newest first.
 	Baselines []v1alpha1.Baseline
 	// FailedChanges are the names, of those in Baselines, that ended Unsuccessful or RolledBack.
@@ -197,7 +198,8 @@ func (l *life) unassessable() []string {
 	lacks := slices.Clone(c.Invalid)
 	for i := range c.Targets {
 		t := &c.Targets[i]
-		_, known := l.Workloads[t.Key]
+		fact, known := l.Workloads[t.Key]
+		known = known && !fact.Unmade
 		creates := slices.Contains(t.Operations, v1alpha1.OperationCreate)
 		if !known && !creates && t.Rollout == "" && !isRecord(l.Change) {
 			lacks = append(lacks, "there is no "+nameOf(t.Key)+" in the namespace; a Change that creates it needs the operation Create")
@@ -233,7 +235,7 @@ func (l *life) undertaking() *Undertaking {
 		fact := l.Workloads[KeyOf(l.Change.Namespace, t.Workload)]
 		a := Alteration{Operation: heaviest(operationsOf(t)), Named: true, Facts: fact.Risk}
 		if base := agreed(fact.Baselines); base != nil {
-			a.From = base.Images
+			a.From, a.Moved = base.Images, base.MovedImageIDs
 		}
 		a.To = make(map[string]string, len(t.Images))
 		for container, image := range t.Images {

@@ -437,10 +437,15 @@ func TestRandomLives(t *testing.T) {
 	if underRace {
 		lives = 100
 	}
-	states := map[v1alpha1.ChangeState]int{}
+	states, undone := map[v1alpha1.ChangeState]int{}, map[v1alpha1.ChangeBackoutState]int{}
 	for seed := range uint64(lives) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		s := told(t)
+		s.enforcement([]v1alpha1.Enforcement{v1alpha1.EnforcementEnforce, v1alpha1.EnforcementWarn}[r.IntN(2)])
+		s.kept(RevisionFact{Hash: v23.Hash, Kept: r.IntN(5) > 0, Manager: []string{"", "kustomize-controller"}[r.IntN(2)]})
+		if r.IntN(2) == 0 {
+			s.edit(func(c *v1alpha1.ChangeSpec) { c.Backout = &v1alpha1.Backout{Automatic: true} })
+		}
 		if r.IntN(2) == 0 {
 			from := r.IntN(30)
 			s.edit(func(c *v1alpha1.ChangeSpec) {
@@ -452,7 +457,11 @@ func TestRandomLives(t *testing.T) {
 			was := s.subject.Change.Status
 			s.happens(r)
 			s.last = Evaluate(&s.subject, hour(s.hours))
+			s.restores(r, seed, &was)
 			states[s.last.Status.State]++
+			for _, t := range targetsOf(s.last.Status.Backout) {
+				undone[t.State]++
+			}
 			s.check(seed, &was)
 			c := s.subject.Change.DeepCopy()
 			c.Status = s.last.Status
@@ -464,14 +473,79 @@ func TestRandomLives(t *testing.T) {
 			t.Errorf("no life came to %s", state)
 		}
 	}
-	t.Log(states)
+	for _, state := range []v1alpha1.ChangeBackoutState{
+		v1alpha1.ChangeBackoutPending, v1alpha1.ChangeBackoutRestored, v1alpha1.ChangeBackoutVerified, v1alpha1.ChangeBackoutNotPossible,
+		v1alpha1.ChangeBackoutSuperseded, v1alpha1.ChangeBackoutFailed,
+	} {
+		if undone[state] == 0 {
+			t.Errorf("no backout came to %s", state)
+		}
+	}
+	t.Log(states, undone)
+}
+
+func targetsOf(b *v1alpha1.ChangeBackout) []v1alpha1.ChangeBackoutTarget {
+	if b == nil {
+		return nil
+	}
+	return b.Targets
+}
+
+// restores does what the evaluation asks for, as the controller does: only what a status that was written before says.
+func (s *story) restores(r *rand.Rand, seed uint64, was *v1alpha1.ChangeStatus) {
+	s.Helper()
+	if len(s.last.Restore) == 0 {
+		return
+	}
+	before := targetsOf(was.Backout)
+	if len(before) != 1 || before[0].State != v1alpha1.ChangeBackoutPending || before[0].To != v23.Hash {
+		s.Fatalf("life %d, hour %d: restores %+v after a status that says %+v", seed, s.hours, s.last.Restore, was.Backout)
+	}
+	results := []v1alpha1.ChangeBackoutState{
+		v1alpha1.ChangeBackoutRestored, v1alpha1.ChangeBackoutRestored, v1alpha1.ChangeBackoutRestored, v1alpha1.ChangeBackoutPending,
+		v1alpha1.ChangeBackoutNotPossible, v1alpha1.ChangeBackoutSuperseded,
+	}
+	result := results[r.IntN(len(results))]
+	s.restored(Restored{State: result})
+	s.last = Evaluate(&s.subject, hour(s.hours))
+	s.subject.Restored = nil
+	if len(s.last.Restore) > 0 {
+		s.Fatalf("life %d, hour %d: restores again", seed, s.hours)
+	}
+	if result == v1alpha1.ChangeBackoutRestored {
+		s.runs(rollingOut(v23), baseline(v23, by(v1alpha1.BaselineRollback, s.subject.Change.Name)))
+	}
+}
+
+// checkBackout checks that what is undone covers nothing any more, and is undone once.
+func (s *story) checkBackout(seed uint64, was *v1alpha1.ChangeStatus) {
+	s.Helper()
+	now := &s.last.Status
+	if now.Backout == nil {
+		if was.Backout != nil {
+			s.Fatalf("life %d, hour %d: a backout is forgotten", seed, s.hours)
+		}
+		return
+	}
+	if s.last.Candidate.Ended != EndedBackedOut {
+		s.Fatalf("life %d, hour %d: it is undone, and the gate sees it as %q", seed, s.hours, s.last.Candidate.Ended)
+	}
+	for i, t := range targetsOf(was.Backout) {
+		if t.State != v1alpha1.ChangeBackoutPending && now.Backout.Targets[i].State == v1alpha1.ChangeBackoutPending {
+			s.Fatalf("life %d, hour %d: %s became Pending again", seed, s.hours, t.State)
+		}
+	}
 }
 
 // happens alters one thing.
 func (s *story) happens(r *rand.Rand) {
 	s.hours += r.IntN(4)
 	started := len(s.subject.Change.Status.Implementations) > 0
-	switch r.IntN(12) {
+	switch r.IntN(13) {
+	case 12:
+		if started && s.subject.Workloads[checkout].Workload.Template.Hash == v24.Hash && r.IntN(2) == 0 {
+			s.runs(stuckAt(v24))
+		}
 	case 0, 1, 2:
 		s.votes([]string{"bob", "carol", "dave", "alice"}[r.IntN(4)])
 		last := s.subject.Approvals[len(s.subject.Approvals)-1]
@@ -498,7 +572,8 @@ func (s *story) happens(r *rand.Rand) {
 		if s.subject.Change.Status.State == v1alpha1.ChangeImplement && !started {
 			s.runs(rollingOut(v24), s.broughtIn(v24))
 		} else if started && r.IntN(2) == 0 {
-			s.runs(running(v24))
+			// What is undone is ready again with what it had.
+			s.runs(running(map[bool]*configuration.Template{true: v24, false: v23}[s.subject.Workloads[checkout].Baselines[0].TemplateHash == v24.Hash]))
 		}
 	case 8:
 		if started && r.IntN(4) == 0 {
@@ -511,7 +586,10 @@ func (s *story) happens(r *rand.Rand) {
 	case 10:
 		if started && r.IntN(4) == 0 {
 			s.with(func(x *Subject) {
-				x.Suspicions = []Suspicion{{Namespace: "shop", Name: "i", Priority: v1alpha1.PriorityP1}}
+				x.Suspicions = []Suspicion{{
+					Namespace: "shop", Name: "i", Priority: v1alpha1.PriorityP1, Open: r.IntN(2) == 0,
+					Confidence: []v1alpha1.Confidence{v1alpha1.ConfidenceHigh, v1alpha1.ConfidenceLow}[r.IntN(2)],
+				}}
 			})
 		}
 	case 11:
@@ -539,6 +617,7 @@ func (s *story) check(seed uint64, was *v1alpha1.ChangeStatus) {
 			}
 		}
 	}
+	s.checkBackout(seed, was)
 	// What the status promises is what the gate does.
 	world := World{
 		Claims: tierOne, Enforcement: v1alpha1.EnforcementEnforce, Rules: s.subject.Rules, Risk: RiskFacts{Tier: 1},

@@ -171,7 +171,7 @@ func (l *life) howToReview() string {
 	if l.status.Outcome == v1alpha1.OutcomeRolledBack {
 		steps = append(steps, l.proposeProblem())
 	}
-	return strings.Join(steps, " ")
+	return strings.Join(steps, "\n")
 }
 
 // howToUndo names the workloads that the operator could not bring back.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
@@ -30,6 +31,7 @@ var weights = struct {
 	lastMember int32 // of a dependency group
 	image      map[imageChange]int32
 	movableTag int32 // an image by tag may be another one later
+	movedTag   int32 // and the tag of what is agreed to is another one by now
 	fields     int32 // more of the template than images, or nobody knows
 	create     int32
 	remove     int32
@@ -55,6 +57,7 @@ var weights = struct {
 		imageSame: 0, imagePatch: 5, imageMinor: 10, imageMajor: 26, imageDowngrade: 26, imageUnknown: 26, imageOther: 35,
 	},
 	movableTag: 1,
+	movedTag:   8,
 	fields:     26,
 	create:     26,
 	remove:     30,
@@ -82,7 +85,10 @@ type Alteration struct {
 	Named    bool
 	// OtherFields of the template change as well, or it is not known that none does.
 	OtherFields bool
-	Facts       RiskFacts
+	// Moved has, by container, what the tag of the baseline's image means by now, where that is another image than was
+	// agreed to.
+	Moved map[string]string
+	Facts RiskFacts
 }
 
 // Undertaking is all that a change is to do, and when.
@@ -217,6 +223,9 @@ func (f factors) operation(a *Alteration) {
 			f.add("MovableTag", weights.movableTag, "image of "+container+" by tag, not by digest")
 		}
 	}
+	for _, container := range slices.Sorted(maps.Keys(a.Moved)) {
+		f.add("MovedTag", weights.movedTag, "the tag of "+container+" was moved after it was agreed to, and means "+shortImageID(a.Moved[container])+" now; name images by digest")
+	}
 	if a.Named {
 		return
 	}
@@ -225,6 +234,15 @@ func (f factors) operation(a *Alteration) {
 			f.add("Image", weights.image[imageOther], "container "+container+" goes away")
 		}
 	}
+}
+
+// shortImageID is the beginning of an image's digest, as people compare it.
+func shortImageID(id string) string {
+	const shown = len("sha256:") + 12
+	if at := strings.LastIndexByte(id, '@'); at >= 0 {
+		id = id[at+1:]
+	}
+	return brief(id, shown+len("…"))
 }
 
 func wordsOf(c imageChange) string {

@@ -246,9 +246,16 @@ func TestRisk(t *testing.T) {
 		level v1alpha1.RiskLevel
 		why   []string
 	}{
-		"nothing":             {Undertaking{Alterations: []Alteration{image("r/a:1.2.3", "r/a:1.2.3")}}, 0, "Low", nil},
-		"a patch":             {Undertaking{Alterations: []Alteration{image("r/a:1.2.3", "r/a:1.2.4")}}, 6, "Low", []string{"later patch image of app", "image of app by tag, not by digest"}},
-		"a patch of tier 1":   {Undertaking{Alterations: []Alteration{with(image("r/a:1.2.3", "r/a:1.2.4"), RiskFacts{Tier: 1})}}, 32, "Medium", []string{"tier 1", "later patch image of app", "image of app by tag, not by digest"}},
+		"nothing":           {Undertaking{Alterations: []Alteration{image("r/a:1.2.3", "r/a:1.2.3")}}, 0, "Low", nil},
+		"a patch":           {Undertaking{Alterations: []Alteration{image("r/a:1.2.3", "r/a:1.2.4")}}, 6, "Low", []string{"later patch image of app", "image of app by tag, not by digest"}},
+		"a patch of tier 1": {Undertaking{Alterations: []Alteration{with(image("r/a:1.2.3", "r/a:1.2.4"), RiskFacts{Tier: 1})}}, 32, "Medium", []string{"tier 1", "later patch image of app", "image of app by tag, not by digest"}},
+		"a tag that was moved": {
+			Undertaking{Alterations: []Alteration{{
+				Operation: "Template", From: map[string]string{"app": "r/a:1.2.3"}, To: map[string]string{"app": "r/a" + digest},
+				Moved: map[string]string{"app": "r/a@sha256:0123456789abcdef0123"},
+			}}},
+			26 + 8, "Medium", []string{"version not known image of app", "the tag of app was moved after it was agreed to, and means sha256:0123456789ab… now; name images by digest"},
+		},
 		"an unknown version":  {Undertaking{Alterations: []Alteration{image("r/a:x", "r/a"+digest)}}, 26, "Medium", []string{"version not known image of app"}},
 		"a new container":     {Undertaking{Alterations: []Alteration{{Operation: "Template", OtherFields: true, From: map[string]string{}, To: map[string]string{"spy": "r/a" + digest}}}}, 61, "High", []string{"new container spy", "changes more than images"}},
 		"a container goes":    {Undertaking{Alterations: []Alteration{{Operation: "Template", From: map[string]string{"app": "r/a:1"}}}}, 35, "Medium", []string{"container app goes away"}},

@@ -147,6 +147,45 @@ var _ = Describe("a Change", func() {
 		Expect(s.gate(v24).Verdict).To(Equal(practice.Denied))
 	})
 
+	It("to make a workload has the risk of whoever may claim it", func(ctx SpecContext) {
+		s := open(ctx)
+		c := s.ask(ctx, func(spec *v1alpha1.ChangeSpec) {
+			spec.Targets[0].Workload.Name = "worker"
+			spec.Targets[0].Operations = []v1alpha1.Operation{v1alpha1.OperationCreate}
+		})
+		var names []string
+		for _, f := range c.Status.Risk.Factors {
+			names = append(names, f.Name)
+		}
+		Expect(names).To(ContainElements("Tier", "Operation"))
+		Expect(c.Status.Risk.Level).To(Equal(v1alpha1.RiskHigh))
+	})
+
+	It("is loud when its review is overdue, and nothing else", func(ctx SpecContext) {
+		s := open(ctx)
+		s.deploy(ctx, v24)
+		s.baseline(ctx, v24, v1alpha1.BaselineBreakGlass, "", "mallory")
+		_, err := s.records.Reconcile(ctx, s.key())
+		Expect(err).NotTo(HaveOccurred())
+		name := s.all(ctx)[0].Name
+		c := s.reconcile(ctx, name)
+		Expect(meta.IsStatusConditionFalse(c.Status.Conditions, v1alpha1.ConditionReviewOverdue)).To(BeTrue())
+		due := mustParse(c.Status.ReviewDueAt)
+		Expect(due.Sub(s.clock.Now())).To(Equal(72 * time.Hour))
+		Expect(s.requeued).To(Equal(72 * time.Hour))
+		s.clock.SetTime(due)
+		c = s.reconcile(ctx, name)
+		Expect(meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionReviewOverdue)).To(BeTrue())
+		Expect(c.Status.NextStep).To(HavePrefix("Overdue since "))
+		Expect(s.told()).To(ContainElement(ContainSubstring("ReviewOverdue")))
+		s.clock.SetTime(due.Add(time.Hour))
+		s.reconcile(ctx, name)
+		Expect(s.told()).NotTo(ContainElement(ContainSubstring("ReviewOverdue")), "once")
+		c = s.edit(ctx, name, func(spec *v1alpha1.ChangeSpec) { spec.Review = &v1alpha1.Review{Outcome: v1alpha1.OutcomeSuccessful} })
+		Expect(c.Status.ReviewDueAt).To(BeEmpty())
+		Expect(meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReviewOverdue)).To(BeNil())
+	})
+
 	It("is undone by a rollback, and covers nothing any more", func(ctx SpecContext) {
 		s := open(ctx)
 		s.ask(ctx, nil)
