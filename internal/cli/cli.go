@@ -18,6 +18,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/cli/exit"
 	"github.com/itil-dev/itil-operator/internal/cli/incidents"
 	"github.com/itil-dev/itil-operator/internal/cli/problems"
+	"github.com/itil-dev/itil-operator/internal/cli/releases"
 	"github.com/itil-dev/itil-operator/internal/cli/screen"
 	"github.com/itil-dev/itil-operator/internal/cli/services"
 	"github.com/itil-dev/itil-operator/internal/cli/session"
@@ -77,11 +78,13 @@ would refuse it.`,
 	args.Group(root)
 	root.AddGroup(
 		&cobra.Group{ID: "changes", Title: "Changes:"},
+		&cobra.Group{ID: "releases", Title: "Releases:"},
 		&cobra.Group{ID: "incidents", Title: "Incidents:"},
 		&cobra.Group{ID: "problems", Title: "Problems:"},
 		&cobra.Group{ID: "services", Title: "Services:"},
 	)
 	add(root, "changes", changes.NewList(f), changes.NewApprove(f), changes.NewReject(f), changes.NewChange(f), changes.NewWhy(f), changes.NewEmergency(f))
+	add(root, "releases", releases.NewRelease(f))
 	add(root, "incidents", incidents.NewList(f), incidents.NewIncident(f))
 	add(root, "problems", problems.NewProblem(f))
 	add(root, "services", services.NewList(f), timeline.New(f))

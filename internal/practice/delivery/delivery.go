@@ -200,7 +200,7 @@ func median(values []int64) (middle *int64, sample int32) {
 	}
 	slices.Sort(values)
 	m := values[(len(values)-1)/2]
-	return &m, int32(min(len(values), 1<<20)) //nolint:gosec // G115: bounded in the same line
+	return &m, int32(min(len(values), 1<<20))
 }
 
 // decimal writes n/of, rounded half up, where n is in units of the last of so many decimals: 1250, 10 and 1 is "12.5".
