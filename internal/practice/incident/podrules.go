@@ -263,11 +263,12 @@ func (l *look) short() bool {
 
 // tooManyFailed: many at once, or a shortage that lasts.
 func (l *look) tooManyFailed(reason v1alpha1.SignalReason, pods []*Pod) {
-	recent, lasting := 0, false
+	var recent []time.Time
+	lasting := false
 	for _, pod := range pods {
 		at := l.notFuture(pod.failedAt().Time())
 		if l.now.Sub(at) < l.settings.FailedPodsWindow {
-			recent++
+			recent = append(recent, at)
 		}
 		if !l.isRecent(pod) || !l.short() {
 			continue
@@ -276,9 +277,10 @@ func (l *look) tooManyFailed(reason v1alpha1.SignalReason, pods []*Pod) {
 			lasting = true
 		}
 	}
-	if recent < int(l.settings.FailedPods) && !lasting {
+	if len(recent) < int(l.settings.FailedPods) && !lasting {
 		return
 	}
+	l.fewerFailed(recent)
 	for _, pod := range pods {
 		if !l.isRecent(pod) {
 			continue
@@ -291,6 +293,16 @@ func (l *look) tooManyFailed(reason v1alpha1.SignalReason, pods []*Pod) {
 		}
 		l.add(f, pod)
 	}
+}
+
+// fewerFailed asks for another look when so few of the failures are recent that they are none: nothing else may tell.
+func (l *look) fewerFailed(recent []time.Time) {
+	needed := int(l.settings.FailedPods)
+	if needed < 1 || len(recent) < needed {
+		return
+	}
+	slices.SortFunc(recent, func(a, b time.Time) int { return b.Compare(a) })
+	l.later(recent[needed-1].Add(l.settings.FailedPodsWindow))
 }
 
 func (l *look) failureText(pod *Pod) string {

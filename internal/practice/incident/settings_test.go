@@ -2,8 +2,10 @@ package incident_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
@@ -45,5 +47,24 @@ func TestRevisionOfAStatefulSet(t *testing.T) {
 		incident.DefaultSettings(), incident.History{}, at(6*minute))
 	if len(r.Findings) != 1 || r.Findings[0].Reason != v1alpha1.SignalImagePullFailed || !r.Findings[0].CurrentOnly || !r.RollingOut {
 		t.Errorf("findings %+v, rolling out %t", r.Findings, r.RollingOut)
+	}
+}
+
+// TestFailuresThatAreOver: many pods failed at once, and nothing happens any more: their failure must still end.
+func TestFailuresThatAreOver(t *testing.T) {
+	w := &configuration.Workload{Key: web, Desired: 1, Current: 1, Updated: 1, Ready: 1}
+	o := incident.Observation{Key: web, Workload: w, Pods: []*incident.Pod{aPod("well").obj()}}
+	for n, name := range []string{"a", "b", "c", "d"} {
+		p := aPod(name).phase(corev1.PodFailed, "OutOfcpu").created(minute + time.Duration(n)*second)
+		p.pod.Status.ContainerStatuses, p.pod.Status.Conditions = nil, nil
+		o.Pods = append(o.Pods, p.obj())
+	}
+	r := incident.Observe(o, incident.DefaultSettings(), incident.History{}, at(2*minute))
+	if want := at(3*minute + second); len(r.Findings) != 1 || !r.NextLook.Equal(want) {
+		t.Fatalf("findings %+v, next look %s, want %s: then fewer than three are recent", r.Findings, r.NextLook, want)
+	}
+	r = incident.Observe(o, incident.DefaultSettings(), r.History, r.NextLook)
+	if len(r.Findings) != 0 || !r.Well.Evident {
+		t.Errorf("findings %+v, well %+v", r.Findings, r.Well)
 	}
 }
