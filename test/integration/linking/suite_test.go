@@ -10,6 +10,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"go.uber.org/goleak"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -26,6 +27,14 @@ import (
 const operator = "system:serviceaccount:itil-system:itil-operator"
 
 var env *apiserver.Env
+
+// TestMain fails where anything that the specs started still runs after the last. Ginkgo's own wait for an interrupt
+// does.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(
+		"github.com/onsi/ginkgo/v2/internal/interrupt_handler.(*InterruptHandler).registerForInterrupts.func2",
+	))
+}
 
 func TestLinking(t *testing.T) {
 	RegisterFailHandler(Fail)

@@ -336,7 +336,9 @@ var _ = Describe("a ServiceLevelAgreement", Ordered, func() {
 		})
 		out := time.Date(2026, 10, 2, 0, 0, 0, 0, time.UTC)
 		health(ctx, v1alpha1.HealthOutage, out, out)
-		eventually(ctx, func(g Gomega, s *v1alpha1.ServiceLevelAgreementStatus) { g.Expect(s.Observed.Health).To(Equal(v1alpha1.HealthOutage)) })
+		eventually(ctx, func(g Gomega, s *v1alpha1.ServiceLevelAgreementStatus) {
+			g.Expect(s.Observed.Health).To(Equal(v1alpha1.HealthOutage))
+		})
 		health(ctx, v1alpha1.HealthOperational, out.Add(5*time.Second), out.Add(65*time.Second))
 		edit("UTC")
 		eventually(ctx, func(g Gomega, s *v1alpha1.ServiceLevelAgreementStatus) {
