@@ -4,6 +4,7 @@ package incident
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -149,12 +150,21 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		r.counted.written(i.UID, now)
 	}
 	written, err := r.apply(ctx, i, decision)
+	if errors.Is(err, errStale) {
+		return reconcile.Result{RequeueAfter: staleRetry}, nil
+	}
 	if err != nil || !written {
 		return after(decision.Next, now), err
 	}
 	r.tell(ctx, i, decision)
 	return after(decision.Next, now), nil
 }
+
+// errStale: the Incident was written since it was read. The event of that is on its way, and makes us look again; the
+// retry is for a conflict of which none tells, which a proxy or a server in trouble can answer with.
+var errStale = errors.New("the Incident was written since it was read")
+
+const staleRetry = time.Second
 
 // apply writes the status. It fails if the Incident was written since it was read: what happened since may be just what
 // this decision would tell a second time.
@@ -163,9 +173,10 @@ func (r *Reconciler) apply(ctx context.Context, i *v1alpha1.Incident, d practice
 	next.Status = d.Status
 	written, err = patch.Status(ctx, r.Client, i, next, patch.OptimisticLock)
 	switch {
-	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
-		// The event of what was written is on its way.
+	case apierrors.IsNotFound(err):
 		return false, nil
+	case apierrors.IsConflict(err):
+		return false, errStale
 	case err != nil:
 		return false, fmt.Errorf("write the status of Incident %s/%s: %w", i.Namespace, i.Name, err)
 	}

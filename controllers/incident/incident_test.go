@@ -162,7 +162,9 @@ func TestStaleCache(t *testing.T) {
 	s.patch = func() error {
 		return apierrors.NewConflict(schema.GroupResource{Resource: "incidents"}, "web-1", errors.New("it was written"))
 	}
-	s.reconcile()
+	if result := s.reconcile(); result.RequeueAfter <= 0 {
+		t.Error("a conflict of which no event tells is never tried again")
+	}
 	if got := s.events(); len(got) > 0 {
 		t.Errorf("events %v", got)
 	}
