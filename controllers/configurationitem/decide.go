@@ -138,7 +138,8 @@ func firstImages(images map[string]string) map[string]string {
 // in which nothing is written; then it reports false.
 func (o *outcome) baselines(s *v1alpha1.ConfigurationItemStatus, seen *observed, r rules, now time.Time) bool {
 	w, prefixes := seen.workload, r.baselines.IgnoredAnnotationPrefixes
-	if o.memory.uid != string(w.UID) {
+	fresh := o.memory.uid != string(w.UID)
+	if fresh {
 		o.memory = memory{uid: string(w.UID)}
 	}
 	r.baselines.SeenGeneration = o.memory.generation
@@ -146,6 +147,11 @@ func (o *outcome) baselines(s *v1alpha1.ConfigurationItemStatus, seen *observed,
 	current := len(s.Baselines) > 0 && w.Template.IsBaseline(s.Baselines[0], prefixes)
 	if record == nil && !current {
 		record = seen.derive()
+	}
+	// After a restart it is not known which scaling bumped the generation. Under Enforce nothing came in meanwhile that
+	// no record tells of, so that fields which were only added are defaults of a newer API server.
+	if record == nil && !current && fresh && r.baselines.Enforced {
+		r.baselines.SeenGeneration = w.Generation
 	}
 	next, wake := configuration.NextBaselines(s.Baselines, w, record, r.baselines, now)
 	if unauthorized(s.Baselines, next) {
