@@ -22,6 +22,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/cli/screen"
 	"github.com/itil-dev/itil-operator/internal/cli/services"
 	"github.com/itil-dev/itil-operator/internal/cli/session"
+	"github.com/itil-dev/itil-operator/internal/cli/slas"
 	"github.com/itil-dev/itil-operator/internal/cli/timeline"
 )
 
@@ -87,7 +88,7 @@ would refuse it.`,
 	add(root, "releases", releases.NewRelease(f))
 	add(root, "incidents", incidents.NewList(f), incidents.NewIncident(f))
 	add(root, "problems", problems.NewProblem(f))
-	add(root, "services", services.NewList(f), timeline.New(f))
+	add(root, "services", services.NewList(f), slas.New(f), timeline.New(f))
 	add(root, "", about.NewVersion(f), about.NewCompletion(f), about.NewOptions())
 	root.SetIn(env.In)
 	root.SetOut(env.Out)
