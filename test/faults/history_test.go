@@ -3,10 +3,12 @@ package faults_test
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -78,6 +80,25 @@ func (h *history) count() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.versions)
+}
+
+// tell is the timeline of every Incident as it was last, for the report of a failure.
+func (h *history) tell() string {
+	last := map[types.UID]*v1alpha1.Incident{}
+	for _, i := range h.inOrder() {
+		last[i.UID] = i
+	}
+	var text strings.Builder
+	for _, i := range last {
+		fmt.Fprintf(&text, "%s, episode %d, %s, recovered at %v:\n", i.Name, incident.Episode(i.Labels), i.Status.State, i.Status.RecoveredAt)
+		for _, s := range i.Status.Signals {
+			fmt.Fprintf(&text, "  signal %s since %s, seen %s, cleared %v, %v\n", s.Reason, s.Since.UTC().Format(time.TimeOnly), s.LastSeen.UTC().Format(time.TimeOnly), s.ClearedAt, s.Pods)
+		}
+		for _, entry := range i.Status.Timeline {
+			fmt.Fprintf(&text, "  %s %s\n", entry.At.UTC().Format(time.TimeOnly), entry.What)
+		}
+	}
+	return text.String()
 }
 
 // inOrder are all versions in the order in which they were written.
