@@ -31,6 +31,11 @@ func (t *teller) service(r Records) {
 		if s.Name != t.subject.Service {
 			continue
 		}
+		for n := range s.Status.Transitions {
+			if x := &s.Status.Transitions[n]; !o.knows(x.At) {
+				o.say(&x.At, operator, "health "+string(x.Health))
+			}
+		}
 		if since := s.Status.HealthSince; since != nil && !o.knows(*since) {
 			o.say(since, operator, "health "+string(s.Status.Health))
 		}

@@ -91,7 +91,9 @@ func shop() Records {
 	}
 
 	service := v1alpha1.Service{ObjectMeta: meta("checkout", -9999)}
-	service.Status = v1alpha1.ServiceStatus{Health: v1alpha1.HealthOperational, HealthSince: at(18)}
+	service.Status = v1alpha1.ServiceStatus{Health: v1alpha1.HealthOperational, HealthSince: at(18), Transitions: []v1alpha1.HealthTransition{
+		{Health: v1alpha1.HealthDegraded, At: *at(12)}, {Health: v1alpha1.HealthOutage, At: *at(13)}, {Health: v1alpha1.HealthOperational, At: *at(18)},
+	}}
 	sla := v1alpha1.ServiceLevelAgreement{ObjectMeta: meta("checkout-gold", -9999)}
 	sla.Spec.ServiceRef.Name = "checkout"
 	sla.Status.Interruptions = []v1alpha1.Interruption{{Type: v1alpha1.InterruptionOutage, From: *at(13), To: at(18)}}
