@@ -10,10 +10,10 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/itil-dev/itil-operator/internal/kube/workload"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 )
 
@@ -23,12 +23,12 @@ func now(c clock.PassiveClock) metav1.Time {
 
 // live reads a workload from the API server, with its template and its field managers, which no cache keeps.
 func (r *Reconciler) live(ctx context.Context, key configuration.Key) (*unstructured.Unstructured, error) {
-	kind, known := workload.Named(key.Kind)
+	kind, known := configuration.KindNamed(key.Kind)
 	if !known {
 		return nil, fmt.Errorf("reading %s %s/%s: its kind is not known", key.Kind, key.Namespace, key.Name)
 	}
 	obj := &unstructured.Unstructured{}
-	obj.SetGroupVersionKind(kind.GroupVersionKind())
+	obj.SetGroupVersionKind(schema.GroupVersionKind{Group: kind.Group(), Version: kind.Version(), Kind: kind.Name()})
 	if err := r.Reader.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, obj); err != nil {
 		return nil, fmt.Errorf("reading %s %s/%s: %w", key.Kind, key.Namespace, key.Name, err)
 	}
@@ -38,7 +38,7 @@ func (r *Reconciler) live(ctx context.Context, key configuration.Key) (*unstruct
 // setImages sets the images of some containers, of exactly the object that was read: server-side apply of these fields
 // alone, taken from whoever owns them.
 func (r *Reconciler) setImages(ctx context.Context, obj *unstructured.Unstructured, images map[string]string) (*unstructured.Unstructured, error) {
-	kind, known := workload.Named(obj.GetKind())
+	kind, known := configuration.KindNamed(obj.GetKind())
 	if !known {
 		return nil, fmt.Errorf("setting images: %s is not a kind that makes pods", obj.GetKind())
 	}
@@ -48,7 +48,7 @@ func (r *Reconciler) setImages(ctx context.Context, obj *unstructured.Unstructur
 	desired.SetName(obj.GetName())
 	desired.SetUID(obj.GetUID())
 	desired.SetResourceVersion(obj.GetResourceVersion())
-	spec := append(slices.Clone(kind.TemplatePath()), "spec")
+	spec := append(kind.TemplatePath(), "spec")
 	for _, list := range containerLists {
 		if named := namedIn(obj, spec, list, images); len(named) > 0 {
 			if err := unstructured.SetNestedSlice(desired.Object, named, append(slices.Clone(spec), list)...); err != nil {
@@ -81,7 +81,7 @@ func namedIn(obj *unstructured.Unstructured, spec []string, list string, images 
 // imageManager returns a reconciling field manager that owns the image of one of some containers; empty: none does.
 // What an earlier release forced from it, it will set back.
 func imageManager[V ~string](obj *unstructured.Unstructured, images map[string]V, reconciling []string) string {
-	kind, known := workload.Named(obj.GetKind())
+	kind, known := configuration.KindNamed(obj.GetKind())
 	if !known {
 		return ""
 	}

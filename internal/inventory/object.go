@@ -1,8 +1,6 @@
 package inventory
 
 import (
-	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -30,12 +28,14 @@ func (o *Object) DeepCopyObject() runtime.Object {
 }
 
 // workloadKinds are the kinds that a Service can claim.
-var workloadKinds = []schema.GroupVersionKind{
-	appsv1.SchemeGroupVersion.WithKind(configuration.KindDeployment),
-	appsv1.SchemeGroupVersion.WithKind(configuration.KindStatefulSet),
-	appsv1.SchemeGroupVersion.WithKind(configuration.KindDaemonSet),
-	batchv1.SchemeGroupVersion.WithKind(configuration.KindCronJob),
-	batchv1.SchemeGroupVersion.WithKind(configuration.KindJob),
+var workloadKinds = claimable()
+
+func claimable() []schema.GroupVersionKind {
+	var out []schema.GroupVersionKind
+	for _, k := range configuration.ClaimableKinds() {
+		out = append(out, schema.GroupVersionKind{Group: k.Group(), Version: k.Version(), Kind: k.Name()})
+	}
+	return out
 }
 
 // CacheByObject is how the manager's cache must keep workloads, for cache.Options.ByObject. They are read as

@@ -2,7 +2,6 @@ package configuration
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -31,105 +30,8 @@ const (
 	defaultPartition    = 0
 )
 
-// kind is all that differs between the kinds that make pods.
-type kind struct {
-	group string
-	// template is the path of the pod template; empty where the object is the pod.
-	template []string
-	// selector of its pods.
-	selector func(obj map[string]any) Selector
-	// observe reads counts, holds and times into the workload; ObservedGeneration is preset.
-	observe func(spec, status map[string]any, w *Workload)
-	// observes generations in its status.
-	observes bool
-}
-
-var kinds = map[string]kind{
-	KindDeployment:            {"apps", templatePath, labelSelector, observeDeployment, true},
-	KindStatefulSet:           {"apps", templatePath, labelSelector, observeStatefulSet, true},
-	KindDaemonSet:             {"apps", templatePath, labelSelector, observeDaemonSet, true},
-	KindReplicaSet:            {"apps", templatePath, labelSelector, observeReplicaSet, true},
-	KindReplicationController: {"", templatePath, mapSelector, observeReplicaSet, true},
-	KindJob:                   {"batch", templatePath, labelSelector, observeJob, false},
-	KindCronJob:               {"batch", []string{"spec", "jobTemplate", "spec", "template"}, noSelector, observeCronJob, false},
-	KindPod:                   {"", nil, noSelector, observePod, false},
-}
-
-var templatePath = []string{"spec", "template"}
-
-// GroupOf is the API group of a kind that makes pods, and whether it is one.
-func GroupOf(kindName string) (string, bool) {
-	k, ok := kinds[kindName]
-	return k.group, ok
-}
-
-// Claimable reports whether a Service can claim workloads of that kind, and so whether they have a
-// ConfigurationItem.
-func Claimable(kindName string) bool {
-	switch v1alpha1.WorkloadKind(kindName) {
-	case v1alpha1.WorkloadDeployment, v1alpha1.WorkloadStatefulSet, v1alpha1.WorkloadDaemonSet,
-		v1alpha1.WorkloadCronJob, v1alpha1.WorkloadJob:
-		return true
-	default:
-		return false
-	}
-}
-
 // ErrUnknownKind is returned by FromObject for what is none of the kinds that make pods.
 var ErrUnknownKind = errors.New("not a kind that makes pods")
-
-// FromObject reads a workload from its decoded JSON, as an unstructured.Unstructured holds it. It does not keep
-// or alter obj. Missing or nonsensical fields are read as absent; the error is ErrUnknownKind, or that the object
-// has no name.
-func FromObject(obj map[string]any) (Workload, error) {
-	name, k, err := kindOf(obj)
-	if err != nil {
-		return Workload{}, err
-	}
-	metadata := mapAt(obj, "metadata")
-	w := Workload{
-		Key:         Key{Group: k.group, Kind: name, Namespace: stringAt(metadata, "namespace"), Name: stringAt(metadata, "name")},
-		UID:         types.UID(stringAt(metadata, "uid")),
-		CreatedAt:   timeAt(metadata, "creationTimestamp"),
-		Deleting:    metadata["deletionTimestamp"] != nil,
-		Labels:      ofOurDomain(metadata, "labels"),
-		Annotations: ofOurDomain(metadata, "annotations"),
-		Template:    ParseTemplate(name, RawTemplate(obj)),
-		Selector:    k.selector(obj),
-	}
-	if w.Key.Name == "" {
-		return Workload{}, fmt.Errorf("read %s: it has no name", name)
-	}
-	w.Generation, _ = intAt(metadata, "generation")
-	w.Owner = controllerOf(metadata, w.Key.Namespace)
-	spec, status := mapAt(obj, "spec"), mapAt(obj, "status")
-	w.ObservedGeneration = w.Generation
-	if k.observes {
-		w.ObservedGeneration, _ = intAt(status, "observedGeneration")
-	}
-	w.Conditions = conditionsOf(status)
-	k.observe(spec, status, &w)
-	return w, nil
-}
-
-// RawTemplate is the pod template within an object of a kind that makes pods: for a Pod, the Pod itself. It is
-// nil where there is none.
-func RawTemplate(obj map[string]any) map[string]any {
-	k, ok := kinds[stringAt(obj, "kind")]
-	if !ok {
-		return nil
-	}
-	return mapAt(obj, k.template...)
-}
-
-func kindOf(obj map[string]any) (string, kind, error) {
-	name := stringAt(obj, "kind")
-	k, ok := kinds[name]
-	if !ok || groupOf(stringAt(obj, "apiVersion")) != k.group {
-		return "", kind{}, fmt.Errorf("%s %.64q: %w", stringAt(obj, "apiVersion"), name, ErrUnknownKind)
-	}
-	return name, k, nil
-}
 
 func groupOf(apiVersion string) string {
 	group, _, found := strings.Cut(apiVersion, "/")

@@ -1,0 +1,145 @@
+package configuration
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Kind is what the gate, the inventory and Releases need to know of a kind that makes pods, and all that they know of
+// it. Whoever adds one (anything with a pod template) writes one entry in the table below.
+type Kind interface {
+	// Group, Version and Name by which the API server serves it.
+	Group() string
+	Version() string
+	Name() string
+	// Claimable kinds are those that a Service can claim, the inventory watches and a Release can have as a unit.
+	Claimable() bool
+	// TemplatePath is where the pod template is; empty where the object is the pod.
+	TemplatePath() []string
+	// Read is what the practices need to know of an object of the kind: its template, how many pods are desired, ready,
+	// updated and there, and what holds it back. The error says that it has no name.
+	Read(obj map[string]any) (Workload, error)
+}
+
+// kind is an entry of the table.
+type kind struct {
+	group, version string
+	claimable      bool
+	// template is the path of the pod template; empty where the object is the pod.
+	template []string
+	// selector of its pods.
+	selector func(obj map[string]any) Selector
+	// observe reads counts, holds and times into the workload; ObservedGeneration is preset.
+	observe func(spec, status map[string]any, w *Workload)
+	// observes generations in its status.
+	observes bool
+}
+
+var kinds = map[string]kind{
+	KindDeployment:            {"apps", "v1", true, templatePath, labelSelector, observeDeployment, true},
+	KindStatefulSet:           {"apps", "v1", true, templatePath, labelSelector, observeStatefulSet, true},
+	KindDaemonSet:             {"apps", "v1", true, templatePath, labelSelector, observeDaemonSet, true},
+	KindReplicaSet:            {"apps", "v1", false, templatePath, labelSelector, observeReplicaSet, true},
+	KindReplicationController: {"", "v1", false, templatePath, mapSelector, observeReplicaSet, true},
+	KindJob:                   {"batch", "v1", true, templatePath, labelSelector, observeJob, false},
+	KindCronJob:               {"batch", "v1", true, []string{"spec", "jobTemplate", "spec", "template"}, noSelector, observeCronJob, false},
+	KindPod:                   {"", "v1", false, nil, noSelector, observePod, false},
+}
+
+var templatePath = []string{"spec", "template"}
+
+// named is a kind with its name.
+type named struct {
+	kind
+	name string
+}
+
+// KindNamed returns a kind that makes pods by its name, and whether it is one.
+func KindNamed(name string) (Kind, bool) {
+	k, ok := kinds[name]
+	return named{k, name}, ok
+}
+
+// ClaimableKinds are those that a Service can claim, in the order of their names.
+func ClaimableKinds() []Kind {
+	var out []Kind
+	for _, name := range slices.Sorted(maps.Keys(kinds)) {
+		if kinds[name].claimable {
+			out = append(out, named{kinds[name], name})
+		}
+	}
+	return out
+}
+
+func (k named) Group() string { return k.group }
+
+func (k named) Version() string { return k.version }
+
+func (k named) Name() string { return k.name }
+
+func (k named) Claimable() bool { return k.claimable }
+
+func (k named) TemplatePath() []string { return slices.Clone(k.template) }
+
+// Read implements Kind. It does not keep or alter obj. Missing or nonsensical fields are read as absent.
+func (k named) Read(obj map[string]any) (Workload, error) {
+	metadata := mapAt(obj, "metadata")
+	w := Workload{
+		Key:         Key{Group: k.group, Kind: k.name, Namespace: stringAt(metadata, "namespace"), Name: stringAt(metadata, "name")},
+		UID:         types.UID(stringAt(metadata, "uid")),
+		CreatedAt:   timeAt(metadata, "creationTimestamp"),
+		Deleting:    metadata["deletionTimestamp"] != nil,
+		Labels:      ofOurDomain(metadata, "labels"),
+		Annotations: ofOurDomain(metadata, "annotations"),
+		Template:    ParseTemplate(k.name, mapAt(obj, k.template...)),
+		Selector:    k.selector(obj),
+	}
+	if w.Key.Name == "" {
+		return Workload{}, fmt.Errorf("read %s: it has no name", k.name)
+	}
+	w.Generation, _ = intAt(metadata, "generation")
+	w.Owner = controllerOf(metadata, w.Key.Namespace)
+	spec, status := mapAt(obj, "spec"), mapAt(obj, "status")
+	w.ObservedGeneration = w.Generation
+	if k.observes {
+		w.ObservedGeneration, _ = intAt(status, "observedGeneration")
+	}
+	w.Conditions = conditionsOf(status)
+	k.observe(spec, status, &w)
+	return w, nil
+}
+
+// GroupOf is the API group of a kind that makes pods, and whether it is one.
+func GroupOf(kindName string) (string, bool) {
+	k, ok := kinds[kindName]
+	return k.group, ok
+}
+
+// Claimable reports whether a Service can claim workloads of that kind, and so whether they have a
+// ConfigurationItem.
+func Claimable(kindName string) bool { return kinds[kindName].claimable }
+
+// FromObject reads a workload from its decoded JSON, as an unstructured.Unstructured holds it. It does not keep
+// or alter obj. Missing or nonsensical fields are read as absent; the error is ErrUnknownKind, or that the object
+// has no name.
+func FromObject(obj map[string]any) (Workload, error) {
+	name := stringAt(obj, "kind")
+	k, ok := kinds[name]
+	if !ok || groupOf(stringAt(obj, "apiVersion")) != k.group {
+		return Workload{}, fmt.Errorf("%s %.64q: %w", stringAt(obj, "apiVersion"), name, ErrUnknownKind)
+	}
+	return named{k, name}.Read(obj)
+}
+
+// RawTemplate is the pod template within an object of a kind that makes pods: for a Pod, the Pod itself. It is
+// nil where there is none.
+func RawTemplate(obj map[string]any) map[string]any {
+	k, ok := kinds[stringAt(obj, "kind")]
+	if !ok {
+		return nil
+	}
+	return mapAt(obj, k.template...)
+}
