@@ -258,7 +258,7 @@ type AgreementTerms struct {
 	CalendarRef *LocalReference `json:"calendarRef,omitempty"`
 	// period over which it is measured.
 	// +optional
-	Period AgreementPeriod `json:"period,omitempty,omitzero"`
+	Period TermsPeriod `json:"period,omitempty,omitzero"`
 	// target that was promised, in percent.
 	// +optional
 	Target Percentage `json:"target,omitempty"`
@@ -270,6 +270,19 @@ type AgreementTerms struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10
 	Credits []Credit `json:"credits,omitempty"`
+}
+
+// TermsPeriod is the kind of period that was agreed, as it was in the spec.
+type TermsPeriod struct {
+	// type is CalendarMonth, CalendarQuarter or Rolling.
+	// +optional
+	Type PeriodType `json:"type,omitempty"`
+	// timeZone in which the period begins and ends.
+	// +optional
+	TimeZone TimeZone `json:"timeZone,omitempty"`
+	// days of a Rolling period.
+	// +optional
+	Days int32 `json:"days,omitempty"`
 }
 
 // AgreementIncidentRecord is what counts of an Incident.

@@ -24,7 +24,7 @@ type agreed struct {
 func readSpec(f AgreementFacts) agreed {
 	spec := &f.Agreement.Spec
 	written := v1alpha1.AgreementTerms{
-		ValidFrom: spec.ValidFrom, CalendarRef: spec.CalendarRef, Period: spec.Period, Credits: spec.Credits,
+		ValidFrom: spec.ValidFrom, CalendarRef: spec.CalendarRef, Period: v1alpha1.TermsPeriod(spec.Period), Credits: spec.Credits,
 		PlannedMaintenance: v1alpha1.PlannedMaintenanceCounted,
 	}
 	if spec.Availability != nil {
@@ -54,7 +54,7 @@ func readTerms(written v1alpha1.AgreementTerms, created time.Time, calendar *v1a
 		collect(err)
 	}
 	t.From = later(t.From, written.Since.Time).Truncate(time.Second)
-	t.Period, err = ParsePeriod("spec.period", written.Period)
+	t.Period, err = ParsePeriod("spec.period", v1alpha1.AgreementPeriod(written.Period))
 	collect(err)
 	if written.Target != "" {
 		t.Target, err = ParsePercentage("spec.availability.target", written.Target)

@@ -421,6 +421,11 @@ var otherRules = []rule{
 		passes:  []string{`spec: {period: {type: Rolling, days: 30}}`, `spec: {period: {type: CalendarQuarter}}`},
 		refuses: []string{`spec: {period: {type: Rolling}}`, `spec: {period: {type: CalendarMonth, days: 30}}`},
 	},
+	{
+		kind: "ServiceLevelAgreement", path: "spec.serviceRef",
+		message: "serviceRef cannot be changed, since what was recorded is of that service; create another agreement",
+		from:    `{}`, passes: []string{`spec: {customer: retail}`}, refuses: []string{`spec: {serviceRef: {name: another}}`},
+	},
 }
 
 var _ = Describe("CEL rules", func() {
