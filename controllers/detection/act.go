@@ -267,7 +267,12 @@ func (r *Reconciler) suspectLater(ctx context.Context, in *input, result inciden
 func (r *Reconciler) write(ctx context.Context, current *v1alpha1.Incident, d incident.Detected) error {
 	next := current.DeepCopy()
 	next.Status = d.Into(next.Status)
-	_, err := patch.Status(ctx, r.Client, current, next)
+	var options []patch.Option
+	if current.Status.DetectedAt == nil {
+		// The first word is one detector's: another leader's would alter when it was detected, and when it began.
+		options = append(options, patch.OptimisticLock)
+	}
+	_, err := patch.Status(ctx, r.Client, current, next, options...)
 	if apierrors.IsNotFound(err) {
 		// Somebody deleted it; its event makes us look again.
 		r.unlearn(current)
