@@ -58,9 +58,9 @@ func (r *Reconciler) gather(ctx context.Context, rel *v1alpha1.Release) (*practi
 // changes that it raised, the newest first, or the one that it refers to.
 func (r *Reconciler) changes(in *practice.Input) {
 	rel := in.Release
-	add := func(name string, any bool) {
+	add := func(name string, anybodys bool) {
 		c, exists := r.Inventory.Change(types.NamespacedName{Namespace: rel.Namespace, Name: name})
-		if exists && (any || practice.RaisedFor(rel, c.Object)) {
+		if exists && (anybodys || practice.RaisedFor(rel, c.Object)) {
 			in.Changes = append(in.Changes, c.Object)
 		}
 	}
