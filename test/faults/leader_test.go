@@ -20,7 +20,7 @@ func TestLeaderKilled(t *testing.T) {
 	f := newFleet(t, w, 2)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	kills := size(4, 50)
+	kills := size(3, 50)
 	killed := make(chan int, 1)
 	go func() { killed <- f.killLeaders(ctx, w, kills) }()
 	rounds := 0
