@@ -162,8 +162,13 @@ var errNoName = errors.New("no free name for an Incident")
 // create makes the Incident of the next episode, or finds the one that another detector made. It returns nil where
 // there is one that needs nothing yet.
 func (r *Reconciler) create(ctx context.Context, in *input, title string, now time.Time) (*v1alpha1.Incident, error) {
+	// Another's may have come to light since the look began: it is this failure's, and the next episode would be a double.
+	known := r.incidents.of(in.Key)
+	if chosen := incident.Choose(known, r.Rules, now); chosen.Current != nil {
+		return chosen.Current, nil
+	}
 	episode := 1
-	for _, i := range r.incidents.of(in.Key) {
+	for _, i := range known {
 		episode = max(episode, incident.Episode(i.Labels)+1)
 	}
 	for range createAttempts {
