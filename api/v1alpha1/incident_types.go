@@ -619,7 +619,7 @@ type LogTail struct {
 	// +required
 	// +kubebuilder:validation:MaxLength=63
 	Container string `json:"container"`
-	// previous: of the run before the present one.
+	// previous means that it is of the run before the present one, as with kubectl logs --previous.
 	// +optional
 	Previous bool `json:"previous,omitempty"`
 	// lines of it, the newest last; at most 20, each at most 256 characters, without control characters.

@@ -20,7 +20,7 @@ import (
 // authority makes one, and a client certificate of it.
 func authority(t *testing.T, now time.Time) (bundle []byte, pair tls.Certificate) {
 	t.Helper()
-	make := func(template, parent *x509.Certificate, signer *ecdsa.PrivateKey) ([]byte, *ecdsa.PrivateKey) {
+	issue := func(template, parent *x509.Certificate, signer *ecdsa.PrivateKey) ([]byte, *ecdsa.PrivateKey) {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
 			t.Fatal(err)
@@ -36,15 +36,15 @@ func authority(t *testing.T, now time.Time) (bundle []byte, pair tls.Certificate
 		return der, key
 	}
 	root := &x509.Certificate{Subject: pkix.Name{CommonName: "webhook callers"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	rootDER, rootKey := make(root, root, nil)
-	leafDER, leafKey := make(&x509.Certificate{
+	rootDER, rootKey := issue(root, root, nil)
+	leafDER, leafKey := issue(&x509.Certificate{
 		Subject: pkix.Name{CommonName: "kube-apiserver"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}, root, rootKey)
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: rootDER}), tls.Certificate{Certificate: [][]byte{leafDER}, PrivateKey: leafKey}
 }
 
 func TestCallersShowCertificates(t *testing.T) {
-	now := time.Now() //nolint:forbidigo // crypto/tls goes by the machine's clock
+	now := time.Now() // crypto/tls goes by the machine's clock
 	bundle, trusted := authority(t, now)
 	_, stranger := authority(t, now)
 	file := filepath.Join(t.TempDir(), "ca.crt")

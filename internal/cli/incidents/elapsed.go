@@ -63,7 +63,7 @@ func (e *elapsedTimes) calendar(ctx context.Context, agreement session.Ref) *ser
 	}
 	e.agreed[agreement] = nil
 	sla := &v1alpha1.ServiceLevelAgreement{}
-	if err := e.session.Get(ctx, client.ObjectKey(agreement), sla); err != nil {
+	if err := e.session.Get(ctx, agreement, sla); err != nil {
 		return nil
 	}
 	always := servicelevel.Always()

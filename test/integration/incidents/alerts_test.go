@@ -18,7 +18,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 
@@ -75,11 +74,11 @@ var _ = Describe("The intake of alerts", func() {
 	BeforeEach(func(ctx SpecContext) {
 		namespace = env.Namespace(GinkgoTB(), nil)
 		web := builder.MakeDeployment(namespace, "web").Obj()
-		web.Spec.Replicas = ptr.To(int32(0))
+		web.Spec.Replicas = new(int32(0))
 		Expect(admin().Create(ctx, web)).To(Succeed())
 		Expect(admin().Get(ctx, client.ObjectKeyFromObject(web), &appsv1.Deployment{})).To(Succeed())
 		browser = &http.Client{Transport: &http.Transport{
-			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true, //nolint:gosec // a test's own server
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true, // a test's own server
 		}}
 	})
 
