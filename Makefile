@@ -45,7 +45,7 @@ LOCAL = go run ./hack/local
 # The kubectl that is installed is the one its user knows; else the control plane's build makes one.
 KUBECTL = $(or $(shell command -v kubectl),.local/bin/kubectl)
 
-GO_MODULES = . hack/tools hack/tools/lint hack/controlplane
+GO_MODULES = . hack/tools hack/tools/lint hack/controlplane hack/promcheck
 SHELL_SCRIPTS = .ci/run $(shell git ls-files -co --exclude-standard '*.sh')
 
 # The race detector needs a C compiler, and nothing else here does.
@@ -150,7 +150,7 @@ fuzz: ## Every fuzz target for FUZZTIME (10s) each.
 	hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: verify
-verify: verify-generated verify-tidy lint verify-shell ## What a pull request must pass besides the tests; `make -k verify` shows all failures.
+verify: verify-generated verify-tidy lint verify-shell verify-prometheus ## What a pull request must pass besides the tests; `make -k verify` shows all failures.
 
 .PHONY: verify-generated
 verify-generated: ## Regenerate in a copy and fail on a difference or on a generated file that was not committed.
@@ -167,6 +167,11 @@ verify-shell: ## Syntax of the shell scripts, and shellcheck where it is install
 	@for script in $(SHELL_SCRIPTS); do bash -n "$$script"; done
 	@if command -v shellcheck >/dev/null; then shellcheck $(SHELL_SCRIPTS); \
 	  else echo "shellcheck is not installed: the scripts were checked for syntax only (apt-get install shellcheck)"; fi
+
+.PHONY: verify-prometheus
+verify-prometheus: ## The alerts of config/prometheus against what the operator exports, and on series that must fire or not.
+	go test ./test/monitoring
+	cd hack/promcheck && go vet ./... && go test -count=1 ./... # the cache of tests does not see files of another module
 
 .PHONY: vuln
 vuln: ## govulncheck: known vulnerabilities in what the operator calls. Needs access to https://vuln.go.dev.
