@@ -244,6 +244,7 @@ func (r *Reconciler) prime(now time.Time) {
 		since = r.Watched()
 	}
 	var missed []caughtUp
+	var all []servicelevel.ServiceNode
 	for s := range r.Inventory.Services() {
 		seen := r.look(s)
 		if seen == nil {
@@ -253,11 +254,13 @@ func (r *Reconciler) prime(now time.Time) {
 		if c, ok := r.catchUp(seen, since, now); ok {
 			missed = append(missed, c)
 			r.memories[s.Name] = c.memory
+			all = append(all, nodeOf(s, c.before()))
 			continue
 		}
 		own, _, _ := r.assess(seen, now)
-		r.graph.Set(servicelevel.ServiceNode{Name: s.Name, Own: own, DependsOn: s.DependsOn})
+		all = append(all, servicelevel.ServiceNode{Name: s.Name, Own: own, DependsOn: s.DependsOn})
 	}
+	r.graph.Fill(all)
 	r.replay(missed)
 }
 

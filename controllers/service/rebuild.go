@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/inventory"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 	"github.com/itil-dev/itil-operator/internal/practice/incident"
 	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
@@ -140,7 +141,7 @@ func timesOf(p *incident.Pod, alone bool) servicelevel.PodTimes {
 	return t
 }
 
-// replay lets the graph live through what happened while nobody watched, so that it reaches those that depend on it
+// replay lets the graph, which has all as they were before, live through what happened while nobody watched, so that it reaches those that depend on it
 // as it would have.
 func (r *Reconciler) replay(all []caughtUp) {
 	type step struct {
@@ -149,12 +150,6 @@ func (r *Reconciler) replay(all []caughtUp) {
 	}
 	var steps []step
 	for _, c := range all {
-		// What was recorded is how it was when the leader before was there last.
-		before := servicelevel.OwnPhase{Health: v1alpha1.HealthOperational}
-		if c.wasOut {
-			before.Health = v1alpha1.HealthOutage
-		}
-		r.put(c.name, before)
 		for _, p := range c.phases {
 			steps = append(steps, step{c.name, p})
 		}
@@ -170,8 +165,20 @@ func (r *Reconciler) put(name servicelevel.ServiceName, p servicelevel.OwnPhase)
 	if !exists {
 		return nil
 	}
+	return r.graph.Set(nodeOf(s, p))
+}
+
+// before is how it was by itself when the leader before was there last: what was recorded then.
+func (c *caughtUp) before() servicelevel.OwnPhase {
+	if c.wasOut {
+		return servicelevel.OwnPhase{Health: v1alpha1.HealthOutage}
+	}
+	return servicelevel.OwnPhase{Health: v1alpha1.HealthOperational}
+}
+
+func nodeOf(s *inventory.Service, p servicelevel.OwnPhase) servicelevel.ServiceNode {
 	own := servicelevel.OwnHealth{Health: p.Health, Reason: string(p.Health), Message: "found out afterwards", Planned: p.Planned}
-	return r.graph.Set(servicelevel.ServiceNode{Name: name, Own: own, DependsOn: s.DependsOn})
+	return servicelevel.ServiceNode{Name: s.Name, Own: own, DependsOn: s.DependsOn}
 }
 
 func laterOf(a, b time.Time) time.Time {
