@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -69,6 +70,8 @@ var scenarios = map[string][]scenario{
 	"ITILChangeFilingsDropped": {
 		{[]string{`itil_change_filings_total{result="Dropped"} 0+1x60`}, []string{`itil_change_filings_total{result="Dropped"} 5+0x60`}},
 		{[]string{`itil_change_filings_total{result="Failed"} 0+1x60`}, []string{`itil_change_filings_total{result="Filed"} 0+1x60`}},
+		// The first one of a replica makes the series.
+		{[]string{`itil_change_filings_total{result="Dropped"} _x55 1+0x5`}, []string{`itil_change_filings_total{result="Filed"} _x55 1+0x5`}},
 	},
 }
 
@@ -128,12 +131,12 @@ func TestScenariosUseWhatIsExported(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				has, ok := list[of.Get(labels.MetricName)]
+				has, ok := list[of.Get(model.MetricNameLabel)]
 				if !ok {
 					t.Errorf("%s: %s is not exported", alert, desc)
 				}
 				of.Range(func(l labels.Label) {
-					if l.Name != labels.MetricName && !slices.Contains(has, l.Name) && !slices.Contains(target, l.Name) {
+					if l.Name != model.MetricNameLabel && !slices.Contains(has, l.Name) && !slices.Contains(target, l.Name) {
 						t.Errorf("%s: %s has no label %s", alert, desc, l.Name)
 					}
 				})
