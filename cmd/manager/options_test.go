@@ -37,7 +37,8 @@ func TestParseOptions(t *testing.T) {
 func TestCertificateNames(t *testing.T) {
 	names := certificateNames("itil-system", "127.0.0.1, dev.example,")
 	want := []string{"itil-operator-webhook.itil-system.svc", "itil-operator-webhook.itil-system.svc.cluster.local",
-		"itil-operator-metrics.itil-system.svc", "itil-operator-metrics.itil-system.svc.cluster.local", "dev.example"}
+		"itil-operator-metrics.itil-system.svc", "itil-operator-metrics.itil-system.svc.cluster.local",
+		"itil-operator-alerts.itil-system.svc", "itil-operator-alerts.itil-system.svc.cluster.local", "dev.example"}
 	if diff := cmp.Diff(want, names.DNS); diff != "" {
 		t.Errorf("DNS names (-want +got):\n%s", diff)
 	}

@@ -51,7 +51,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	if err := IndexSuspicions(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	exported.show(ctx, &Collector{Reader: mgr.GetClient(), Clock: r.Clock, Elected: mgr.Elected()})
+	exported.Show(ctx, mgr.Elected(), (&Collector{Reader: mgr.GetClient(), Clock: r.Clock}).Collect)
 	return ctrl.NewControllerManagedBy(mgr).Named("change").
 		WatchesRawSource(r.changes()).
 		Watches(&v1alpha1.Incident{}, toSuspected).
@@ -101,7 +101,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		subject.Restored, undoing = r.restore(ctx, known.Object, evaluation.Restore)
 		evaluation = practice.Evaluate(subject, now)
 	}
-	if err := errors.Join(r.apply(ctx, known, &evaluation), undoing); err != nil {
+	err = r.apply(ctx, known, &evaluation)
+	if apierrors.IsConflict(err) && undoing == nil {
+		return ctrl.Result{RequeueAfter: patch.StaleRetry}, nil
+	}
+	if err := errors.Join(err, undoing); err != nil {
 		return ctrl.Result{}, err
 	}
 	if err := r.sweep(ctx, evaluation.Sweep); err != nil {
@@ -120,7 +124,7 @@ func (r *Reconciler) apply(ctx context.Context, known *inventory.Change, e *prac
 	after.Status = e.Status
 	written, err := patch.Status(ctx, r.Client, known.Object, after, patch.OptimisticLock)
 	switch {
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+	case apierrors.IsNotFound(err):
 		return nil
 	case err != nil:
 		return fmt.Errorf("writing the status of Change %s: %w", client.ObjectKeyFromObject(after), err)

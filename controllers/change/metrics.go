@@ -2,7 +2,6 @@ package change
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/kube/leadmetrics"
 )
 
 // Collector computes what is known of the Changes that are kept, when it is asked. The leader alone has any, so that a
@@ -19,8 +19,6 @@ type Collector struct {
 	// Reader is the manager's cached client.
 	Reader client.Reader
 	Clock  clock.PassiveClock
-	// Elected is closed when this process leads; nil: it does.
-	Elected <-chan struct{}
 }
 
 var _ prometheus.Collector = &Collector{}
@@ -51,38 +49,20 @@ var (
 	}, []string{"record_of"})
 )
 
-// exporter is what the process's registry asks: the collector of the manager that was set up last.
-type exporter struct {
-	Collector
+var descriptions = []*prometheus.Desc{changesDesc, recordsDesc, overdueDesc, oldestOverdueDesc}
 
-	shown atomic.Pointer[Collector]
-}
-
-var exported exporter
+var exported = leadmetrics.New(descriptions...)
 
 func init() {
 	for _, of := range []v1alpha1.RecordOf{v1alpha1.RecordOfBreakGlass, v1alpha1.RecordOfUnauthorized} {
 		withoutChange.WithLabelValues(string(of))
 	}
-	metrics.Registry.MustRegister(&exported, waits, withoutChange)
-}
-
-// show a collector until the context ends.
-func (e *exporter) show(ctx context.Context, c *Collector) {
-	e.shown.Store(c)
-	context.AfterFunc(ctx, func() { e.shown.CompareAndSwap(c, nil) })
-}
-
-// Collect implements prometheus.Collector.
-func (e *exporter) Collect(out chan<- prometheus.Metric) {
-	if c := e.shown.Load(); c != nil {
-		c.Collect(out)
-	}
+	metrics.Registry.MustRegister(exported, waits, withoutChange)
 }
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{changesDesc, recordsDesc, overdueDesc, oldestOverdueDesc} {
+	for _, d := range descriptions {
 		out <- d
 	}
 }
@@ -101,13 +81,6 @@ type recordGroup struct {
 
 // Collect implements prometheus.Collector.
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
-	if c.Elected != nil {
-		select {
-		case <-c.Elected:
-		default:
-			return
-		}
-	}
 	const patience = 5 * time.Second
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

@@ -111,8 +111,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	// Every replica adds to wouldDeny: what is trimmed must be the newest. Its event brings us here again.
 	_, err = patch.Status(ctx, r.Client, p, after, patch.OptimisticLock)
 	switch {
-	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+	case apierrors.IsNotFound(err):
 		return ctrl.Result{}, nil
+	case apierrors.IsConflict(err):
+		return ctrl.Result{RequeueAfter: patch.StaleRetry}, nil
 	case err != nil:
 		return ctrl.Result{}, fmt.Errorf("writing the status of ChangePolicy %s: %w", p.Name, err)
 	}

@@ -132,7 +132,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, key configuration.Key) (reco
 	}
 	result := decide(seen, r.recall(key), r.rules(seen), now)
 	r.remember(key, result.memory)
-	if err := r.apply(ctx, seen, &result); err != nil {
+	err = r.apply(ctx, seen, &result)
+	if apierrors.IsConflict(err) {
+		return reconcile.Result{RequeueAfter: patch.StaleRetry}, nil
+	}
+	if err != nil {
 		return reconcile.Result{}, err
 	}
 	if result.wake.IsZero() {
@@ -209,7 +213,7 @@ func (r *Reconciler) apply(ctx context.Context, seen *observed, result *outcome)
 	after := seen.item.DeepCopy()
 	after.Status = result.status
 	written, err := patch.Status(ctx, r.Client, seen.item, after, patch.OptimisticLock)
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+	if apierrors.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {

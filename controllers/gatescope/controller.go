@@ -23,6 +23,7 @@ import (
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/kube/gateconfig"
+	"github.com/itil-dev/itil-operator/internal/kube/patch"
 )
 
 // mostNamed is how many namespaces without room a message names.
@@ -80,7 +81,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 		return ctrl.Result{}, err
 	}
 	lists, left := decide(in)
-	if err := r.apply(ctx, live, lists); err != nil {
+	err = r.apply(ctx, live, lists)
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: patch.StaleRetry}, nil
+	}
+	if err != nil {
 		return ctrl.Result{}, err
 	}
 	r.tell(ctx, lists, left)
@@ -109,11 +114,9 @@ func (r *Reconciler) apply(ctx context.Context, live *admissionregistrationv1.Va
 	if !gateconfig.Write(want, lists) {
 		return nil
 	}
-	patch := client.MergeFromWithOptions(live, client.MergeFromWithOptimisticLock{})
-	err := r.Client.Patch(ctx, want, patch)
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		// It was written, or removed, at the same time; that event brings us here again.
-		return nil
+	err := r.Client.Patch(ctx, want, client.MergeFromWithOptions(live, client.MergeFromWithOptimisticLock{}))
+	if apierrors.IsNotFound(err) {
+		return nil // it was removed at the same time
 	}
 	if err != nil {
 		return fmt.Errorf("writing the namespaces of webhook configuration %s: %w", gateconfig.Name, err)

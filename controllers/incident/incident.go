@@ -151,7 +151,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	written, err := r.apply(ctx, i, decision)
 	if errors.Is(err, errStale) {
-		return reconcile.Result{RequeueAfter: staleRetry}, nil
+		return reconcile.Result{RequeueAfter: patch.StaleRetry}, nil
 	}
 	if err != nil || !written {
 		return after(decision.Next, now), err
@@ -160,11 +160,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return after(decision.Next, now), nil
 }
 
-// errStale: the Incident was written since it was read. The event of that is on its way, and makes us look again; the
-// retry is for a conflict of which none tells, which a proxy or a server in trouble can answer with.
+// errStale: the Incident was written since it was read.
 var errStale = errors.New("the Incident was written since it was read")
-
-const staleRetry = time.Second
 
 // apply writes the status. It fails if the Incident was written since it was read: what happened since may be just what
 // this decision would tell a second time.

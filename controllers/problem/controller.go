@@ -126,7 +126,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
 		// Somebody wrote meanwhile; the event of that is on its way, and what happened must not be told twice.
-		return ctrl.Result{RequeueAfter: time.Second}, nil
+		return ctrl.Result{RequeueAfter: patch.StaleRetry}, nil
 	case err != nil:
 		return ctrl.Result{}, fmt.Errorf("writing the status of Problem %s: %w", request, err)
 	case written:

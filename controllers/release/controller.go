@@ -144,6 +144,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		}
 	}
 	written, err := r.putStatus(ctx, rel, &d)
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: patch.StaleRetry}, nil
+	}
 	if written || err != nil {
 		return ctrl.Result{}, err
 	}
@@ -178,7 +181,7 @@ func (r *Reconciler) putStatus(ctx context.Context, rel *v1alpha1.Release, d *pr
 	after.Status = d.Status
 	written, err = patch.Status(ctx, r.Client, rel, after, patch.OptimisticLock)
 	switch {
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+	case apierrors.IsNotFound(err):
 		return true, nil
 	case err != nil:
 		return false, fmt.Errorf("writing the status of Release %s: %w", client.ObjectKeyFromObject(rel), err)

@@ -74,7 +74,7 @@ type Reconciler struct {
 
 // SetupWithManager registers the reconciler and the metrics, which are shown until the context ends.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	exported.show(ctx, &Collector{Reader: r.Client, Inventory: r.Inventory, Elected: mgr.Elected()})
+	exported.Show(ctx, mgr.Elected(), (&Collector{Reader: r.Client, Inventory: r.Inventory}).Collect)
 	return ctrl.NewControllerManagedBy(mgr).Named("service").
 		WatchesRawSource(push.Source(r.follow, func(ctx context.Context) bool {
 			return r.Inventory.WaitForSync(ctx) && (r.Pods == nil || r.Pods.WaitForPods(ctx))

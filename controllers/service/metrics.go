@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/kube/leadmetrics"
 )
 
 // Collector shows how services are when it is asked. The leader alone does, so that a sum over replicas counts nothing
@@ -21,35 +21,9 @@ type Collector struct {
 	// Reader is the manager's cached client.
 	Reader    client.Reader
 	Inventory *inventory.Inventory
-	// Elected is closed when this process leads; nil: it does.
-	Elected <-chan struct{}
 }
 
 var _ prometheus.Collector = &Collector{}
-
-// exporter is what the process's registry asks: the collector of the manager that was set up last.
-type exporter struct {
-	Collector
-
-	shown atomic.Pointer[Collector]
-}
-
-var exported exporter
-
-func init() { metrics.Registry.MustRegister(&exported) } //nolint:gochecknoinits // the registry is filled once, by whoever has metrics
-
-// show a collector until the context ends.
-func (e *exporter) show(ctx context.Context, c *Collector) {
-	e.shown.Store(c)
-	context.AfterFunc(ctx, func() { e.shown.CompareAndSwap(c, nil) })
-}
-
-// Collect implements prometheus.Collector.
-func (e *exporter) Collect(out chan<- prometheus.Metric) {
-	if c := e.shown.Load(); c != nil {
-		c.Collect(out)
-	}
-}
 
 var (
 	health = prometheus.NewDesc("itil_service_health",
@@ -67,6 +41,10 @@ var (
 	}
 )
 
+var exported = leadmetrics.New(health, openIncidents)
+
+func init() { metrics.Registry.MustRegister(exported) } //nolint:gochecknoinits // the registry is filled once, by whoever has metrics
+
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
 	descs <- health
@@ -75,13 +53,6 @@ func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
-	if c.Elected != nil {
-		select {
-		case <-c.Elected:
-		default:
-			return
-		}
-	}
 	const patience = 5 * time.Second
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

@@ -53,7 +53,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	exported.show(ctx, &Collector{Reader: r.Client, Clock: r.Clock, Elected: mgr.Elected()})
+	exported.Show(ctx, mgr.Elected(), (&Collector{Reader: r.Client, Clock: r.Clock}).Collect)
 	return ctrl.NewControllerManagedBy(mgr).Named("sla").
 		For(&v1alpha1.ServiceLevelAgreement{}).
 		Watches(&v1alpha1.Service{}, handler.EnqueueRequestsFromMapFunc(r.ofService), builder.WithPredicates(healthChanged())).
@@ -92,8 +92,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	// The record is a list that a patch replaces: one that follows from an older record must not be written. The newer
 	// one is on its way here and causes the next Reconcile.
 	if _, err := patch.Status(ctx, r.Client, a, after, patch.OptimisticLock); err != nil {
-		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		switch {
+		case apierrors.IsNotFound(err):
 			return ctrl.Result{}, nil
+		case apierrors.IsConflict(err):
+			return ctrl.Result{RequeueAfter: patch.StaleRetry}, nil
 		}
 		return ctrl.Result{}, fmt.Errorf("writing the status of ServiceLevelAgreement %s: %w", request, err)
 	}

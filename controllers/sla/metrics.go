@@ -2,7 +2,6 @@ package sla
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/kube/leadmetrics"
 	practice "github.com/itil-dev/itil-operator/internal/practice/servicelevel"
 )
 
@@ -21,35 +21,9 @@ type Collector struct {
 	// Reader is the manager's cached client, with this package's indexes.
 	Reader client.Reader
 	Clock  clock.PassiveClock
-	// Elected is closed when this process leads; nil: it does.
-	Elected <-chan struct{}
 }
 
 var _ prometheus.Collector = &Collector{}
-
-// exporter is what the process's registry asks: the collector of the manager that was set up last.
-type exporter struct {
-	Collector
-
-	shown atomic.Pointer[Collector]
-}
-
-var exported exporter
-
-func init() { metrics.Registry.MustRegister(&exported) } //nolint:gochecknoinits // the registry is filled once, by whoever has metrics
-
-// show a collector until the context ends.
-func (e *exporter) show(ctx context.Context, c *Collector) {
-	e.shown.Store(c)
-	context.AfterFunc(ctx, func() { e.shown.CompareAndSwap(c, nil) })
-}
-
-// Collect implements prometheus.Collector.
-func (e *exporter) Collect(out chan<- prometheus.Metric) {
-	if c := e.shown.Load(); c != nil {
-		c.Collect(out)
-	}
-}
 
 var (
 	labels = []string{"namespace", "service", "sla"}
@@ -99,6 +73,10 @@ func describe(name, help string, more ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, append(append([]string{}, labels...), more...), nil)
 }
 
+var exported = leadmetrics.New(descriptions...)
+
+func init() { metrics.Registry.MustRegister(exported) } //nolint:gochecknoinits // the registry is filled once, by whoever has metrics
+
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
 	for _, d := range descriptions {
@@ -108,13 +86,6 @@ func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
-	if c.Elected != nil {
-		select {
-		case <-c.Elected:
-		default:
-			return
-		}
-	}
 	const patience = 5 * time.Second
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

@@ -4,9 +4,14 @@ package patch
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
+
+// StaleRetry is how soon a reconciler looks again after a conflict. What was written meanwhile brings it there sooner, by
+// its event; a proxy or a server in trouble can answer with a conflict that has none.
+const StaleRetry = time.Second
 
 // Option of a patch.
 type Option func(*options)
