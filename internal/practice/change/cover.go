@@ -21,7 +21,7 @@ func (g *gate) covers(c *Candidate, r *Request, w *World, rep *report) bool {
 	if !ok && rep == nil {
 		return false
 	}
-	if undone(c.Name, w.Baselines) {
+	if c.Ended != EndedBackedOut && undone(c.Name, w.Baselines) { // what its own status says is told below
 		ok = rep.fail(CauseEnded, c.Name, "", "it was rolled back; going forward again needs another Change")
 		if rep == nil {
 			return false

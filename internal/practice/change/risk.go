@@ -174,6 +174,9 @@ func (f factors) service(facts *RiskFacts, incident string) {
 	}
 	if n := facts.FailedChanges; n > 0 {
 		why := fmt.Sprintf("%d of its last %s failed", n, plural(facts.PastChanges, "change"))
+		if facts.PastChanges == 1 {
+			why = "its last change failed"
+		}
 		f.add("FailureHistory", capped(n, weights.failure, weights.failures), why)
 	}
 	for _, name := range facts.OpenIncidents {
