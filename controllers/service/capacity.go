@@ -35,8 +35,9 @@ type amount struct {
 	// usable is what they may use at the ceilings; unlimited: as much as there is.
 	usable    int64
 	unlimited bool
-	// perPod is what a pod of each workload asks for.
-	perPod map[string]int64
+	// perPod is what a pod of each workload asks for, and largest the most that one of its containers asks for or may
+	// use.
+	perPod, largest map[string]int64
 }
 
 // setCapacityMet compares what the service must be able to have with what the namespace's quotas and limit ranges leave
@@ -70,13 +71,13 @@ const maxShortfalls = 2048
 func amounts(declared *v1alpha1.RequiredResources, seen *observed) []*amount {
 	cpu := &amount{
 		name: corev1.ResourceCPU, quota: []corev1.ResourceName{corev1.ResourceRequestsCPU, corev1.ResourceCPU},
-		declared: declared.CPU, perPod: map[string]int64{},
+		declared: declared.CPU, perPod: map[string]int64{}, largest: map[string]int64{},
 		value: func(q resource.Quantity) int64 { return q.MilliValue() },
 		show:  func(v int64) string { return resource.NewMilliQuantity(v, resource.DecimalSI).String() },
 	}
 	memory := &amount{
 		name: corev1.ResourceMemory, quota: []corev1.ResourceName{corev1.ResourceRequestsMemory, corev1.ResourceMemory},
-		declared: declared.Memory, perPod: map[string]int64{},
+		declared: declared.Memory, perPod: map[string]int64{}, largest: map[string]int64{},
 		value: func(q resource.Quantity) int64 { return q.Value() },
 		show:  func(v int64) string { return resource.NewQuantity(v, resource.BinarySI).String() },
 	}
@@ -84,6 +85,8 @@ func amounts(declared *v1alpha1.RequiredResources, seen *observed) []*amount {
 		w := &seen.workloads[i]
 		limits := w.Template.Limits
 		cpu.add(w, seen.ceilings[w.Key], w.Template.Requests.CPUMilli, limits.CPUMilli, limits.AnyCPU)
+		cpu.largest[w.Key.Kind+" "+w.Key.Name] = w.Template.Largest.CPUMilli
+		memory.largest[w.Key.Kind+" "+w.Key.Name] = w.Template.Largest.MemoryBytes
 		memory.add(w, seen.ceilings[w.Key], w.Template.Requests.MemoryBytes, limits.MemoryBytes, limits.AnyMemory)
 	}
 	return []*amount{cpu, memory}
@@ -156,17 +159,22 @@ func (a *amount) short(need int64, quotas []corev1.ResourceQuota) (worst int64, 
 	return worst, by
 }
 
-// tooBig are the workloads whose pods ask for more than a LimitRange lets a pod have, so that none can be made.
+// tooBig are the workloads whose pods ask for more than a LimitRange lets a pod or a container have, so that none can be
+// made.
 func (a *amount) tooBig(ranges []corev1.LimitRange) (list []string) {
 	for i := range ranges {
 		for _, item := range ranges[i].Spec.Limits {
 			most, limited := item.Max[a.name]
-			if !limited || item.Type != corev1.LimitTypePod {
+			asks, what := a.perPod, "pod"
+			if item.Type == corev1.LimitTypeContainer {
+				asks, what = a.largest, "container"
+			}
+			if !limited || item.Type != corev1.LimitTypePod && item.Type != corev1.LimitTypeContainer {
 				continue
 			}
-			for _, workload := range slices.Sorted(maps.Keys(a.perPod)) {
-				if over := a.perPod[workload] - a.value(most); over > 0 {
-					list = append(list, fmt.Sprintf("%s: a pod of %s asks for %s more than LimitRange %s lets a pod have", a.name, workload, a.show(over), ranges[i].Name))
+			for _, workload := range slices.Sorted(maps.Keys(asks)) {
+				if over := asks[workload] - a.value(most); over > 0 {
+					list = append(list, fmt.Sprintf("%s: a %s of %s asks for %s more than LimitRange %s lets a %s have", a.name, what, workload, a.show(over), ranges[i].Name, what))
 				}
 			}
 		}

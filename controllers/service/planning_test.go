@@ -55,11 +55,11 @@ func TestCapacity(t *testing.T) {
 			},
 		}
 	}
-	largestPod := func(cpu string) client.Object {
+	largest := func(what corev1.LimitType, cpu string) client.Object {
 		return &corev1.LimitRange{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "small-pods"},
 			Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{
-				{Type: corev1.LimitTypePod, Max: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu)}},
+				{Type: what, Max: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu)}},
 			}},
 		}
 	}
@@ -75,8 +75,11 @@ func TestCapacity(t *testing.T) {
 		"a quota":                    {[]client.Object{sized(t, "1", ""), quota("6", "4")}, ""},
 		"a quota that is too small":  {[]client.Object{sized(t, "1", ""), quota("6", "5")}, "cpu: 1 short of 4, by ResourceQuota quota"},
 		"too small for the ceiling":  {[]client.Object{sized(t, "1", ""), quota("6", "2"), scaler(9)}, "cpu: 3 short of the 9 that its workloads ask for at the ceilings"},
-		"pods that may not be":       {[]client.Object{sized(t, "1500m", ""), largestPod("1")}, "cpu: a pod of Deployment checkout asks for 500m more than LimitRange small-pods"},
-		"pods that may":              {[]client.Object{sized(t, "1", ""), largestPod("1")}, ""},
+		"pods that may not be":       {[]client.Object{sized(t, "1500m", ""), largest(corev1.LimitTypePod, "1")}, "cpu: a pod of Deployment checkout asks for 500m more than LimitRange small-pods"},
+		"pods that may":              {[]client.Object{sized(t, "1", ""), largest(corev1.LimitTypePod, "1")}, ""},
+		"containers that may not be": {[]client.Object{sized(t, "1", "2500m"), largest(corev1.LimitTypeContainer, "2")}, "cpu: a container of Deployment checkout asks for 500m more than LimitRange small-pods lets a container have"},
+		"containers that may":        {[]client.Object{sized(t, "1", "2"), largest(corev1.LimitTypeContainer, "2")}, ""},
+		"a claim's own range":        {[]client.Object{sized(t, "1", "2"), largest(corev1.LimitTypePersistentVolumeClaim, "1")}, ""},
 		"a workload that is not yet": {nil, ""},
 	}
 	for name, c := range cases {

@@ -41,6 +41,8 @@ type Template struct {
 	// Requests is what one pod asks for, and Limits the most that it may use.
 	Requests Requests
 	Limits   Limits
+	// Largest is the most that any one of the containers asks for or may use.
+	Largest Requests
 	// RestartedAt is the value of the kubectl.kubernetes.io/restartedAt annotation.
 	RestartedAt string
 
@@ -152,6 +154,8 @@ func (t *Template) readContainers(raw map[string]any) {
 			}
 			image, _ := container["image"].(string)
 			t.Images[name] = image
+			t.Largest.cover(mapAt(container, "resources", "requests"))
+			t.Largest.cover(mapAt(container, "resources", "limits"))
 			if list == "containers" || container["restartPolicy"] == "Always" {
 				t.Requests.add(mapAt(container, "resources", "requests"))
 				t.Limits.add(mapAt(container, "resources", "limits"))
@@ -171,6 +175,13 @@ func (r *Requests) add(requests map[string]any) {
 	if q, err := resource.ParseQuantity(stringAt(requests, "memory")); err == nil {
 		r.MemoryBytes = sum(r.MemoryBytes, q.Value())
 	}
+}
+
+// cover makes each amount at least as great.
+func (r *Requests) cover(amounts map[string]any) {
+	var of Requests
+	of.add(amounts)
+	r.CPUMilli, r.MemoryBytes = max(r.CPUMilli, of.CPUMilli), max(r.MemoryBytes, of.MemoryBytes)
 }
 
 func (l *Limits) add(limits map[string]any) {

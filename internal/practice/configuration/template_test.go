@@ -93,6 +93,7 @@ func TestTemplateFacts(t *testing.T) {
 		RestartedAt:  "2026-11-02T08:00:00Z",
 		Requests:     configuration.Requests{CPUMilli: 100, MemoryBytes: 256 << 20},
 		Limits:       configuration.Limits{Requests: configuration.Requests{MemoryBytes: 256 << 20}, AnyCPU: true, AnyMemory: true},
+		Largest:      configuration.Requests{CPUMilli: 100, MemoryBytes: 256 << 20},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
