@@ -51,7 +51,10 @@ func TestOneTransitionWritesWhatItReaches(t *testing.T) {
 	defer stop()
 	// settle reconciles as the queue would until nothing is asked for, and returns who was.
 	settle := func() (asked []string) {
-		for len(news)+len(c.asked) > 0 {
+		for round := 0; len(news)+len(c.asked) > 0; round++ {
+			if round > 100 {
+				t.Fatalf("it does not end: %v, %v", news, c.asked)
+			}
 			next := news
 			for _, q := range c.asked {
 				next = append(next, q[len("shop/"):])
