@@ -23,7 +23,8 @@ type Terms struct {
 
 // Sums of one period, in whole seconds of agreed service time.
 type Sums struct {
-	// Agreed seconds elapsed, and of the whole period.
+	// Agreed seconds elapsed, and of the whole period: of a Rolling one, all of its days, whenever the agreement began.
+	// A budget of what is left of today would be gone on the first day of every agreement.
 	Agreed, Whole int64
 	// Downtime, Planned and Unobserved within the elapsed ones. No second is in two of them: downtime goes before
 	// planned, and both before unobserved.
@@ -42,9 +43,13 @@ type Sums struct {
 // observed; one that goes on has no End.
 func (t Terms) Sum(a Account, declared []Interval, period Interval, at time.Time) Sums {
 	counted := Interval{Start: later(period.Start, t.From), End: earlier(at, period.End)}
+	whole := Interval{Start: counted.Start, End: period.End}
+	if t.Period.rolling() {
+		whole.Start = period.Start
+	}
 	s := Sums{
 		Agreed: t.seconds(counted, []Interval{counted}),
-		Whole:  wholeSeconds(t.Calendar.Between(counted.Start, period.End)),
+		Whole:  wholeSeconds(t.Calendar.Between(whole.Start, whole.End)),
 	}
 	down, excused := t.downtime(a, declared), []Interval(nil)
 	if t.ExcludePlanned {
