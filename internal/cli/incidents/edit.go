@@ -2,13 +2,9 @@ package incidents
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"maps"
 
 	"github.com/spf13/cobra"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
@@ -75,7 +71,7 @@ func isNotClosed(object client.Object) bool {
 	return ok && i.Status.State != v1alpha1.IncidentClosed
 }
 
-// run goes on after a failure, so that of many Incidents one does not keep the others.
+// run writes to each of the Incidents that were named.
 func (e *editor) run(ctx context.Context, names []string) error {
 	s, err := e.factory.Connect()
 	if err != nil {
@@ -85,23 +81,10 @@ func (e *editor) run(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	var failures []error
-	for _, name := range names {
-		if err := e.one(ctx, s, me, name); err != nil {
-			failures = append(failures, err)
-		}
-	}
-	if len(failures) == 1 {
-		return failures[0]
-	}
-	return errors.Join(failures...)
+	return s.Each(names, func(ref session.Ref) error { return e.one(ctx, s, me, ref) })
 }
 
-func (e *editor) one(ctx context.Context, s *session.Session, me session.Identity, name string) error {
-	ref, err := s.Ref(name)
-	if err != nil {
-		return err
-	}
+func (e *editor) one(ctx context.Context, s *session.Session, me session.Identity, ref session.Ref) error {
 	i, written, err := e.write(ctx, s, me, ref)
 	switch {
 	case err != nil:
@@ -123,39 +106,14 @@ func (e *editor) one(ctx context.Context, s *session.Session, me session.Identit
 	return nil
 }
 
-// attempts bounds how often an Incident is read again because the operator, or somebody, wrote to it meanwhile.
-const attempts = 5
-
-// write decides and writes on the same version, so that two people never undo each other's work unseen.
 func (e *editor) write(ctx context.Context, s *session.Session, me session.Identity, ref session.Ref) (i *v1alpha1.Incident, written bool, err error) {
-	for range attempts {
-		i = &v1alpha1.Incident{}
-		if err := s.Read(ctx, ref, i, "Incident", "incidents"); err != nil {
-			return nil, false, err
-		}
+	empty := func() *v1alpha1.Incident { return &v1alpha1.Incident{} }
+	return session.EditSpec(ctx, s, ref, "Incident", "incidents", empty, func(i *v1alpha1.Incident) (map[string]any, error) {
 		if err := open(i); err != nil {
-			return nil, false, err
+			return nil, err
 		}
-		wanted, err := e.edit(i, me)
-		if err != nil || wanted == nil {
-			return i, false, err
-		}
-		body, err := json.Marshal(map[string]any{
-			"metadata": map[string]any{"resourceVersion": i.ResourceVersion}, "spec": wanted,
-		})
-		if err != nil {
-			return nil, false, err
-		}
-		err = s.Patch(ctx, i, client.RawPatch(types.MergePatchType, body))
-		switch {
-		case err == nil:
-			return i, true, nil
-		case !apierrors.IsConflict(err):
-			return nil, false, session.Refused(err, "writing to Incident "+ref.String())
-		}
-	}
-	return nil, false, exit.New(exit.WrongState, "Incident %s was changed again and again while this tried to write to it", ref).
-		WithNext("try again")
+		return e.edit(i, me)
+	})
 }
 
 // open reports an Incident to which nothing can be added.

@@ -5,12 +5,8 @@ package problems
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 
 	"github.com/spf13/cobra"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
@@ -82,7 +78,7 @@ func newChangeList() client.ObjectList { return &v1alpha1.ChangeList{} }
 
 func newServiceList() client.ObjectList { return &v1alpha1.ServiceList{} }
 
-// run goes on after a failure, so that of many Problems one does not keep the others.
+// run writes to each of the Problems that were named.
 func (e *editor) run(ctx context.Context, names []string) error {
 	s, err := e.factory.Connect()
 	if err != nil {
@@ -92,23 +88,10 @@ func (e *editor) run(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	var failures []error
-	for _, name := range names {
-		if err := e.one(ctx, s, me, name); err != nil {
-			failures = append(failures, err)
-		}
-	}
-	if len(failures) == 1 {
-		return failures[0]
-	}
-	return errors.Join(failures...)
+	return s.Each(names, func(ref session.Ref) error { return e.one(ctx, s, me, ref) })
 }
 
-func (e *editor) one(ctx context.Context, s *session.Session, me session.Identity, name string) error {
-	ref, err := s.Ref(name)
-	if err != nil {
-		return err
-	}
+func (e *editor) one(ctx context.Context, s *session.Session, me session.Identity, ref session.Ref) error {
 	if e.before != nil {
 		if err := e.before(ctx, s, ref); err != nil {
 			return err
@@ -135,39 +118,14 @@ func (e *editor) one(ctx context.Context, s *session.Session, me session.Identit
 	return nil
 }
 
-// attempts bounds how often a Problem is read again because the operator, or somebody, wrote to it meanwhile.
-const attempts = 5
-
-// write decides and writes on the same version, so that two people never undo each other's work unseen.
 func (e *editor) write(ctx context.Context, s *session.Session, me session.Identity, ref session.Ref) (p *v1alpha1.Problem, written bool, err error) {
-	for range attempts {
-		p = &v1alpha1.Problem{}
-		if err := s.Read(ctx, ref, p, "Problem", "problems"); err != nil {
-			return nil, false, err
-		}
+	empty := func() *v1alpha1.Problem { return &v1alpha1.Problem{} }
+	return session.EditSpec(ctx, s, ref, "Problem", "problems", empty, func(p *v1alpha1.Problem) (map[string]any, error) {
 		if p.Status.State == v1alpha1.ProblemClosed && !e.closed {
-			return nil, false, isClosed(p)
+			return nil, isClosed(p)
 		}
-		wanted, err := e.edit(p, me)
-		if err != nil || wanted == nil {
-			return p, false, err
-		}
-		body, err := json.Marshal(map[string]any{
-			"metadata": map[string]any{"resourceVersion": p.ResourceVersion}, "spec": wanted,
-		})
-		if err != nil {
-			return nil, false, err
-		}
-		err = s.Patch(ctx, p, client.RawPatch(types.MergePatchType, body))
-		switch {
-		case err == nil:
-			return p, true, nil
-		case !apierrors.IsConflict(err):
-			return nil, false, session.Refused(err, "writing to Problem "+ref.String())
-		}
-	}
-	return nil, false, exit.New(exit.WrongState, "Problem %s was changed again and again while this tried to write to it", ref).
-		WithNext("try again")
+		return e.edit(p, me)
+	})
 }
 
 func isClosed(p *v1alpha1.Problem) error {

@@ -3,11 +3,8 @@ package releases
 
 import (
 	"context"
-	"encoding/json"
 
 	"github.com/spf13/cobra"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
@@ -102,43 +99,23 @@ func (e *editor) run(ctx context.Context, name string) error {
 	return nil
 }
 
-// attempts bounds how often a Release is read again because the operator, or somebody, wrote to it meanwhile.
-const attempts = 5
-
 func (e *editor) write(ctx context.Context, s *session.Session, ref session.Ref) (r *v1alpha1.Release, written bool, err error) {
 	asked := e.question == "" || e.yes
-	for range attempts {
-		r = &v1alpha1.Release{}
-		if err := s.Read(ctx, ref, r, "Release", "releases"); err != nil {
-			return nil, false, err
-		}
+	empty := func() *v1alpha1.Release { return &v1alpha1.Release{} }
+	return session.EditSpec(ctx, s, ref, "Release", "releases", empty, func(r *v1alpha1.Release) (map[string]any, error) {
 		if over(r) {
-			return nil, false, exit.New(exit.WrongState, "Release %s has ended (%s)", ref, r.Status.State).
+			return nil, exit.New(exit.WrongState, "Release %s has ended (%s)", ref, r.Status.State).
 				WithNext("make another one: kubectl itil release new NAME -n %s", ref.Namespace)
 		}
 		wanted := e.edit(r)
-		if wanted == nil {
-			return r, false, nil
-		}
-		if !asked {
+		if wanted != nil && !asked {
 			if err := s.Screen.Confirm(e.question, "say --yes"); err != nil {
-				return nil, false, err
+				return nil, err
 			}
 			asked = true
 		}
-		body, err := json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": r.ResourceVersion}, "spec": wanted})
-		if err != nil {
-			return nil, false, err
-		}
-		err = s.Patch(ctx, r, client.RawPatch(types.MergePatchType, body))
-		switch {
-		case err == nil:
-			return r, true, nil
-		case !apierrors.IsConflict(err):
-			return nil, false, session.Refused(err, "writing to Release "+ref.String())
-		}
-	}
-	return nil, false, exit.New(exit.WrongState, "Release %s was changed again and again while this tried to write to it", ref).WithNext("try again")
+		return wanted, nil
+	})
 }
 
 func newPromote(f *session.Factory) *cobra.Command {
