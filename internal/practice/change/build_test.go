@@ -155,6 +155,11 @@ func (h hourly) open(n int) bool {
 	return h[min(n, len(h)-1)]
 }
 
+func (h hourly) Contains(t time.Time) bool {
+	open, _ := h.At(t)
+	return open
+}
+
 func (h hourly) At(t time.Time) (open bool, until time.Time) {
 	n := int(t.Sub(monday).Hours())
 	if t.Before(monday) {

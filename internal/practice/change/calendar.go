@@ -26,6 +26,9 @@ type hours struct {
 	zone     *time.Location
 }
 
+// Contains says whether it is open at t.
+func (h hours) Contains(t time.Time) bool { return h.calendar.Contains(t) }
+
 // At says whether it is open at t, and up to when it stays so.
 func (h hours) At(t time.Time) (open bool, until time.Time) {
 	if open = h.calendar.Contains(t); open {

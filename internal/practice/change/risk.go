@@ -104,7 +104,7 @@ type Undertaking struct {
 // AssessRisk adds up what may go wrong, with reasons, the heaviest first. Of several workloads the worst counts for
 // each factor; how many they are is a factor of its own. Nothing lowers a risk.
 func AssessRisk(u *Undertaking) v1alpha1.Risk {
-	f := factors{}
+	var f factors
 	for i := range u.Alterations {
 		a := &u.Alterations[i]
 		f.service(&a.Facts, u.Incident)
@@ -134,24 +134,32 @@ func LevelOf(score int32) v1alpha1.RiskLevel {
 	return v1alpha1.RiskHigh
 }
 
-// factors by name.
-type factors map[string]v1alpha1.RiskFactor
+// factors are few, and each has a name of its own.
+type factors []v1alpha1.RiskFactor
 
 // add keeps the heavier of two factors of a name.
-func (f factors) add(name string, points int32, why string) {
-	if points > f[name].Points {
-		f[name] = v1alpha1.RiskFactor{Name: name, Points: points, Why: brief(plain(why), maxWhy)}
+func (f *factors) add(name string, points int32, why string) {
+	if points <= 0 {
+		return
+	}
+	at := slices.IndexFunc(*f, func(r v1alpha1.RiskFactor) bool { return r.Name == name })
+	switch {
+	case at < 0:
+		*f = append(*f, v1alpha1.RiskFactor{Name: name, Points: points, Why: brief(plain(why), maxWhy)})
+	case points > (*f)[at].Points:
+		(*f)[at].Points, (*f)[at].Why = points, brief(plain(why), maxWhy)
 	}
 }
 
-func (f factors) answer(name string, worse bool, points int32, why string) {
+func (f *factors) answer(name string, worse bool, points int32, why string) {
 	if worse {
 		f.add(name, points, why)
 	}
 }
 
 func (f factors) risk() v1alpha1.Risk {
-	list := slices.SortedFunc(maps.Values(f), func(a, b v1alpha1.RiskFactor) int {
+	list := []v1alpha1.RiskFactor(f)
+	slices.SortFunc(list, func(a, b v1alpha1.RiskFactor) int {
 		return cmp.Or(cmp.Compare(b.Points, a.Points), cmp.Compare(a.Name, b.Name))
 	})
 	var score int32
@@ -162,7 +170,7 @@ func (f factors) risk() v1alpha1.Risk {
 	return v1alpha1.Risk{Level: LevelOf(score), Score: score, Factors: list[:min(len(list), maxFactors)]}
 }
 
-func (f factors) service(facts *RiskFacts, incident string) {
+func (f *factors) service(facts *RiskFacts, incident string) {
 	if t := facts.Tier; t > 0 && int(t) < len(weights.tier) {
 		f.add("Tier", weights.tier[t], "tier "+strconv.Itoa(int(t)))
 	}
@@ -196,7 +204,7 @@ func (f factors) service(facts *RiskFacts, incident string) {
 	}
 }
 
-func (f factors) operation(a *Alteration) {
+func (f *factors) operation(a *Alteration) {
 	switch a.Operation {
 	case v1alpha1.OperationDelete:
 		f.add("Operation", weights.remove, "deletes the workload")
@@ -267,7 +275,7 @@ func wordsOf(c imageChange) string {
 	return "same"
 }
 
-func (f factors) protection(facts *RiskFacts) {
+func (f *factors) protection(facts *RiskFacts) {
 	switch {
 	case facts.Replicas == 1:
 		f.add("Replicas", weights.oneReplica, "one replica")
@@ -277,11 +285,8 @@ func (f factors) protection(facts *RiskFacts) {
 }
 
 // hours: nobody is there to repair it. Where working hours are not known they add nothing.
-func (f factors) hours(facts *RiskFacts, at time.Time) {
-	if facts.WorkingHours == nil {
-		return
-	}
-	if open, _ := facts.WorkingHours.At(at); open {
+func (f *factors) hours(facts *RiskFacts, at time.Time) {
+	if facts.WorkingHours == nil || facts.WorkingHours.Contains(at) {
 		return
 	}
 	local := at.In(zoneOf(facts.WorkingHours))

@@ -170,6 +170,8 @@ type RiskFacts struct {
 
 // Calendar is a set of open hours. servicelevel.Calendar is one.
 type Calendar interface {
+	// Contains says whether it is open at t. It is what costs little: to know until when takes a search.
+	Contains(t time.Time) bool
 	// At says whether it is open at t, and up to when it stays so. The zero time means for ever, or beyond the
 	// calendar's horizon.
 	At(t time.Time) (open bool, until time.Time)

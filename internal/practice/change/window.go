@@ -23,10 +23,7 @@ func (r *Rules) closedWindow(t v1alpha1.ChangeType, at time.Time) *NamedCalendar
 	}
 	for i := range r.Windows {
 		w := &r.Windows[i]
-		if w.Hours == nil {
-			return w
-		}
-		if open, _ := w.Hours.At(at); !open {
+		if w.Hours == nil || !w.Hours.Contains(at) {
 			return w
 		}
 	}
@@ -86,10 +83,10 @@ func (o *opening) add(open bool, until time.Time) {
 func (r *Rules) nextOpening(t v1alpha1.ChangeType, from time.Time) (at time.Time, ok bool) {
 	at = from
 	for range searchSteps {
-		open, until := r.openAt(t, at)
-		if open {
+		if r.closedWindow(t, at) == nil && r.freezeAt(t, at) == nil {
 			return at, true
 		}
+		_, until := r.openAt(t, at)
 		if until.IsZero() || !until.After(at) || until.Sub(from) > horizon {
 			return time.Time{}, false
 		}

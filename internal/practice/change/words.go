@@ -51,7 +51,30 @@ func brief(s string, limit int) string {
 // plain makes a text that someone typed fit for a message: one line, nothing that steers a terminal or turns the
 // direction of writing, and no word by which a GitOps controller decides to delete and re-create.
 func plain(s string) string {
-	s = strings.Map(func(r rune) rune {
+	if isPlain(s) {
+		return s
+	}
+	return withoutFold(printable(s), forbiddenWord, "fixed")
+}
+
+const forbiddenWord = "immutable"
+
+// isPlain says of the texts that are common, those of printable ASCII, that nothing in them needs to be replaced.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ' || c > '~':
+			return false
+		case c|0x20 != forbiddenWord[0] || len(s)-i < len(forbiddenWord):
+		case strings.EqualFold(s[i:i+len(forbiddenWord)], forbiddenWord):
+			return false
+		}
+	}
+	return true
+}
+
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t':
 			return ' '
@@ -60,19 +83,19 @@ func plain(s string) string {
 		}
 		return r
 	}, s)
-	return withoutFold(s, "immutable", "fixed")
 }
 
 // withoutFold replaces a word whatever its case.
 func withoutFold(s, word, by string) string {
 	for {
-		at := strings.Index(strings.ToLower(s), word)
+		lower := strings.ToLower(s)
+		at := strings.Index(lower, word)
 		if at < 0 {
 			return s
 		}
-		if len(strings.ToLower(s)) != len(s) {
+		if len(lower) != len(s) {
 			// Some letter's lower case has another length, so that places differ: give up its case.
-			s = strings.ToLower(s)
+			s = lower
 			continue
 		}
 		s = s[:at] + by + s[at+len(word):]
