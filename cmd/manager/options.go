@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/itil-dev/itil-operator/controllers/detection"
+	"github.com/itil-dev/itil-operator/internal/kube/fieldmanager"
 	"github.com/itil-dev/itil-operator/internal/kube/servingcert"
 	"github.com/itil-dev/itil-operator/internal/operator"
 	"github.com/itil-dev/itil-operator/internal/practice/change"
@@ -30,6 +31,7 @@ type options struct {
 	webhookHosts   string
 	certificates   string
 	detect         string
+	managers       string
 	zap            zap.Options
 }
 
@@ -55,6 +57,8 @@ func parseOptions(args []string) (options, error) {
 		"Who makes the webhooks' certificate: self (the operator) or external (for example cert-manager).")
 	fs.StringVar(&o.detect, "detect", "All",
 		"Where incidents are detected: All namespaces but kube-system and the operator's, or only workloads that Services claim (Services).")
+	fs.StringVar(&o.managers, "gitops-managers", fieldmanager.Known().String(),
+		"The field managers, comma-separated, that put back what their source says. What they set, Releases and backouts leave to them.")
 	fs.IntVar(&o.Concurrency, "concurrency", 4, "How many objects of a kind are reconciled at once.")
 	o.ChangeRetention = change.DefaultRetention()
 	fs.DurationVar(&o.ChangeRetention.Age, "change-retention", o.ChangeRetention.Age,
@@ -91,6 +95,9 @@ func (o *options) complete() error {
 	}
 	if o.detect != "All" && o.detect != "Services" {
 		mistakes = append(mistakes, fmt.Errorf("--detect=%q: want All or Services", o.detect))
+	}
+	if o.Managers, err = fieldmanager.Parse(o.managers); err != nil {
+		mistakes = append(mistakes, fmt.Errorf("--gitops-managers: %w", err))
 	}
 	if o.Concurrency < 1 || o.Concurrency > 64 {
 		mistakes = append(mistakes, fmt.Errorf("--concurrency=%d: want 1 to 64", o.Concurrency))

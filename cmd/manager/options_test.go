@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/itil-dev/itil-operator/internal/kube/fieldmanager"
 )
 
 func TestParseOptions(t *testing.T) {
@@ -15,7 +17,7 @@ func TestParseOptions(t *testing.T) {
 		"defaults":           {args: []string{"--namespace=itil-system"}},
 		"no namespace":       {mistakes: []string{"--namespace is needed"}},
 		"unknown flag":       {args: []string{"--nonsense"}, mistakes: []string{"nonsense", "see --help"}},
-		"all mistakes":       {args: []string{"--certificates=x", "--detect=y", "--concurrency=0", "--webhook-bind-address=z"}, mistakes: []string{"--namespace", `"x"`, `"y"`, "=0", `"z"`}},
+		"all mistakes":       {args: []string{"--certificates=x", "--detect=y", "--concurrency=0", "--webhook-bind-address=z", "--gitops-managers=a\nb"}, mistakes: []string{"--namespace", `"x"`, `"y"`, "=0", `"z"`, `"a\nb"`}},
 		"port out of bounds": {args: []string{"--namespace=a", "--webhook-bind-address=:99999"}, mistakes: []string{"99999"}},
 	}
 	for name, c := range cases {
@@ -31,6 +33,22 @@ func TestParseOptions(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestManagersThatReconcile(t *testing.T) {
+	for arg, want := range map[string]fieldmanager.Reconciling{
+		"--concurrency=4":                  fieldmanager.Known(),
+		"--gitops-managers=":               {},
+		"--gitops-managers=our-deployer,x": {"our-deployer", "x"},
+	} {
+		o, err := parseOptions([]string{"--namespace=itil-system", arg})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, o.Managers); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", arg, diff)
+		}
 	}
 }
 

@@ -114,7 +114,9 @@ func (r *Reconciler) lookUp(ctx context.Context, s *practice.Subject, g *practic
 	case err != nil:
 		return fact, err
 	}
-	fact.Manager = backout.Manager(obj, backout.ReconcilingManagers())
+	if kind, known := configuration.KindNamed(g.Key.Kind); known {
+		fact.Manager = r.Managers.OfTemplate(obj, kind.TemplatePath())
+	}
 	if limit, found, _ := unstructured.NestedInt64(obj.Object, "spec", "revisionHistoryLimit"); found && limit == 0 {
 		fact.Why = "Kubernetes keeps none of its earlier templates (spec.revisionHistoryLimit: 0)"
 		return fact, nil

@@ -23,6 +23,7 @@ import (
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/inventory"
 	"github.com/itil-dev/itil-operator/internal/kube/backout"
+	"github.com/itil-dev/itil-operator/internal/kube/fieldmanager"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
 	kubepush "github.com/itil-dev/itil-operator/internal/kube/push"
 	practice "github.com/itil-dev/itil-operator/internal/practice/change"
@@ -41,6 +42,8 @@ type Reconciler struct {
 	Recorder  events.EventRecorder
 	// Restorer undoes what spec.backout.automatic asks to undo.
 	Restorer *backout.Restorer
+	// Managers are the field managers that would put back what is undone of theirs.
+	Managers fieldmanager.Reconciling
 
 	revisions revisions
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -188,7 +190,7 @@ func (r *Reconciler) apply(ctx context.Context, rel *v1alpha1.Release, w *practi
 		if now.Hash != w.From {
 			return errOther
 		}
-		if out.Manager = imageManager(obj, w.Images, r.Managers); out.Manager != "" {
+		if out.Manager = r.imageManager(obj, slices.Collect(maps.Keys(w.Images))); out.Manager != "" {
 			return nil
 		}
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/inventory"
 	"github.com/itil-dev/itil-operator/internal/kube/backout"
+	"github.com/itil-dev/itil-operator/internal/kube/fieldmanager"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
 	kubepush "github.com/itil-dev/itil-operator/internal/kube/push"
 	practice "github.com/itil-dev/itil-operator/internal/practice/release"
@@ -58,8 +59,8 @@ type Reconciler struct {
 	Clock     clock.PassiveClock
 	Recorder  events.EventRecorder
 	Restorer  *backout.Restorer
-	// Managers are the field managers that put back what their source says; nil: backout.ReconcilingManagers.
-	Managers []string
+	// Managers are the field managers whose images a Release leaves to them.
+	Managers fieldmanager.Reconciling
 
 	// Watched is until when another process watched before this one; the zero time: that is not known. Nil: it never is.
 	Watched func() time.Time
@@ -76,9 +77,6 @@ type Reconciler struct {
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
 	if err := Index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
-	}
-	if r.Managers == nil {
-		r.Managers = backout.ReconcilingManagers()
 	}
 	return ctrl.NewControllerManagedBy(mgr).Named("release").
 		WatchesRawSource(r.releases()).

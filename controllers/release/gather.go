@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -162,7 +163,7 @@ func (r *Reconciler) look(ctx context.Context, rel *v1alpha1.Release, u *v1alpha
 	case err != nil:
 		return looked{}, err
 	}
-	found.manager = imageManager(obj, u.Images, r.Managers)
+	found.manager = r.imageManager(obj, slices.Collect(maps.Keys(u.Images)))
 	if keeps {
 		revision, err := r.Restorer.Find(ctx, obj, is(w.Key.Kind, w.Template.Hash))
 		switch {

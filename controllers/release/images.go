@@ -2,9 +2,7 @@ package release
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -80,49 +78,10 @@ func namedIn(obj *unstructured.Unstructured, spec []string, list string, images 
 
 // imageManager returns a reconciling field manager that owns the image of one of some containers; empty: none does.
 // What an earlier release forced from it, it will set back.
-func imageManager[V ~string](obj *unstructured.Unstructured, images map[string]V, reconciling []string) string {
+func (r *Reconciler) imageManager(obj *unstructured.Unstructured, containers []string) string {
 	kind, known := configuration.KindNamed(obj.GetKind())
 	if !known {
 		return ""
 	}
-	for _, entry := range obj.GetManagedFields() {
-		if entry.Subresource != "" || entry.FieldsV1 == nil || !slices.Contains(reconciling, entry.Manager) {
-			continue
-		}
-		var fields map[string]any
-		if json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields) != nil {
-			return entry.Manager // what cannot be read may well be its
-		}
-		if owns(fields, kind.TemplatePath(), slices.Sorted(maps.Keys(images))) {
-			return entry.Manager
-		}
-	}
-	return ""
-}
-
-func owns(fields map[string]any, template, containers []string) bool {
-	at := fields
-	for _, name := range append(slices.Clone(template), "spec") {
-		next, ok := at["f:"+name].(map[string]any)
-		if !ok {
-			return false
-		}
-		at = next
-	}
-	for _, list := range containerLists {
-		items, ok := at["f:"+list].(map[string]any)
-		if !ok {
-			continue
-		}
-		if len(items) == 0 {
-			return true // the whole list is its
-		}
-		for _, name := range containers {
-			container, _ := items[`k:{"name":"`+name+`"}`].(map[string]any)
-			if _, image := container["f:image"]; image {
-				return true
-			}
-		}
-	}
-	return false
+	return r.Managers.OfImages(obj, kind.TemplatePath(), containers)
 }

@@ -78,13 +78,13 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 	}
 	tally := &changepolicy.Tally{Client: c, Clock: clk}
 	changes := &change.Reconciler{
-		Client: c, Inventory: inv, Clock: clk, Recorder: recorder,
+		Client: c, Inventory: inv, Clock: clk, Recorder: recorder, Managers: o.Managers,
 		Restorer: &backout.Restorer{Reader: mgr.GetAPIReader(), Client: c},
 	}
 	problems := &problem.Reconciler{Client: c, Clock: clk, Recorder: recorder, Rules: problempractice.DefaultRules}
 	services := &service.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder, Watched: watched, Pods: detector}
 	releases := &release.Reconciler{
-		Client: c, Reader: mgr.GetAPIReader(), Inventory: inv, Clock: clk, Recorder: recorder,
+		Client: c, Reader: mgr.GetAPIReader(), Inventory: inv, Clock: clk, Recorder: recorder, Managers: o.Managers,
 		Restorer: &backout.Restorer{Reader: mgr.GetAPIReader(), Client: c},
 		Watched:  watched,
 	}

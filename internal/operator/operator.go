@@ -29,6 +29,7 @@ import (
 	"github.com/itil-dev/itil-operator/controllers/detection"
 	"github.com/itil-dev/itil-operator/internal/admission"
 	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/kube/fieldmanager"
 	"github.com/itil-dev/itil-operator/internal/kube/gateconfig"
 	"github.com/itil-dev/itil-operator/internal/kube/leadership"
 	"github.com/itil-dev/itil-operator/internal/kube/scheme"
@@ -71,6 +72,8 @@ type Options struct {
 	CertificateNames servingcert.Names
 	// Detect says where incidents are detected.
 	Detect detection.Scope
+	// Managers are the field managers that reconcile: what they set, the operator leaves to them.
+	Managers fieldmanager.Reconciling
 	// Concurrency is how many objects of a kind are reconciled at once.
 	Concurrency int
 	// ChangeRetention says how long, and how many, Changes are kept that have ended.

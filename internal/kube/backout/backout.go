@@ -14,7 +14,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -256,20 +255,4 @@ func isReady(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 	})
-}
-
-// Manager returns the first of the named field managers that applied or updated fields of the workload's pod template;
-// empty where none of them did. A reconciling one, such as a GitOps controller's, will put back what its source says.
-func Manager(workload metav1.Object, names []string) string {
-	for _, entry := range workload.GetManagedFields() {
-		if entry.Subresource == "" && slices.Contains(names, entry.Manager) && ownsTemplate(entry.FieldsV1) {
-			return entry.Manager
-		}
-	}
-	return ""
-}
-
-// ReconcilingManagers are the field managers, known by name, that put back what their source says.
-func ReconcilingManagers() []string {
-	return []string{"argocd-controller", "argocd-application-controller", "kustomize-controller", "helm-controller", "flux", "fleetagent", "config-sync"}
 }

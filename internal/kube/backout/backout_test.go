@@ -421,32 +421,3 @@ func TestBrokenPodsOfADaemonSet(t *testing.T) {
 		t.Errorf("pods (-want +got):\n%s", diff)
 	}
 }
-
-func TestManager(t *testing.T) {
-	b := setUp(t)
-	apply := func(d *appsv1.Deployment, as string) {
-		t.Helper()
-		d.TypeMeta = metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"}
-		d.UID, d.ResourceVersion, d.Generation, d.CreationTimestamp, d.ManagedFields = "", "", 0, metav1.Time{}, nil
-		raw, err := runtime.DefaultUnstructuredConverter.ToUnstructured(d)
-		if err != nil {
-			t.Fatal(err)
-		}
-		delete(raw, "status")
-		u := &unstructured.Unstructured{Object: raw}
-		if err := env.Admin().Apply(t.Context(), client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(as), client.ForceOwnership); err != nil {
-			t.Fatal(err)
-		}
-	}
-	apply(builder.MakeDeployment(b.namespace, "checkout").Obj(), "kustomize-controller")
-	apply(builder.MakeDeployment(b.namespace, "hand-made").Obj(), "kubectl")
-	for name, want := range map[string]string{"checkout": "kustomize-controller", "hand-made": ""} {
-		obj, err := b.restorer.Get(t.Context(), backout.Workload{Kind: "Deployment", Namespace: b.namespace, Name: name})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := backout.Manager(obj, backout.ReconcilingManagers()); got != want {
-			t.Errorf("%s is managed by %q, want %q", name, got, want)
-		}
-	}
-}

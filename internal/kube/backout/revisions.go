@@ -1,7 +1,6 @@
 package backout
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -133,19 +132,4 @@ func restoring(obj *unstructured.Unstructured, template map[string]any, mark str
 
 func nameOf(obj *unstructured.Unstructured) string {
 	return obj.GetKind() + " " + obj.GetNamespace() + "/" + obj.GetName()
-}
-
-// ownsTemplate says whether a set of fields has something of spec.template.
-func ownsTemplate(fields *metav1.FieldsV1) bool {
-	if fields == nil || !bytes.Contains(fields.GetRawBytes(), []byte(`"f:template"`)) {
-		return false
-	}
-	var set struct {
-		Spec map[string]json.RawMessage `json:"f:spec"`
-	}
-	if err := json.Unmarshal(fields.GetRawBytes(), &set); err != nil {
-		return false
-	}
-	_, owns := set.Spec["f:template"]
-	return owns
 }

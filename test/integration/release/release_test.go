@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/kube/fieldmanager"
 	changepractice "github.com/itil-dev/itil-operator/internal/practice/change"
 )
 
@@ -109,6 +110,23 @@ var _ = Describe("A Release", func() {
 		Expect(c.Message).To(ContainSubstring("kustomize-controller"))
 		Expect(r.Status.NextStep).To(ContainSubstring("Observe"))
 		Expect(s.image(ctx, "worker")).To(Equal("worker:1a"))
+	})
+
+	It("takes for reconciling managers those that it was told of", func(ctx SpecContext) {
+		s := open(ctx)
+		s.managers = fieldmanager.Reconciling{"our-deployer"}
+		s.live()
+		for name, manager := range map[string]string{"worker": "our-deployer", "checkout": "kustomize-controller"} {
+			d := s.deployment(ctx, name)
+			d.Spec.Template.Spec.Containers[0].Image = name + ":1a"
+			Expect(env.Admin().Update(ctx, d, client.FieldOwner(manager))).To(Succeed())
+		}
+		s.create(ctx, s.version2())
+		s.settle(ctx, true)
+		c := meta.FindStatusCondition(s.release(ctx, "shop-2").Status.Conditions, v1alpha1.ConditionManagedByGitOps)
+		Expect(c).NotTo(BeNil())
+		Expect(c.Status).To(Equal(metav1.ConditionTrue))
+		Expect(c.Message).To(And(ContainSubstring("our-deployer"), Not(ContainSubstring("kustomize-controller"))))
 	})
 
 	It("waits for another Release of the same workload, and says for which", func(ctx SpecContext) {

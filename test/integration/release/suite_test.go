@@ -28,6 +28,7 @@ import (
 	"github.com/itil-dev/itil-operator/controllers/release"
 	"github.com/itil-dev/itil-operator/internal/inventory"
 	"github.com/itil-dev/itil-operator/internal/kube/backout"
+	"github.com/itil-dev/itil-operator/internal/kube/fieldmanager"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
 	"github.com/itil-dev/itil-operator/internal/testing/builder"
@@ -58,6 +59,8 @@ type shop struct {
 	writes, killAfter int
 	// broken images never become ready.
 	broken string
+	// managers that reconcile; nil: those that are known.
+	managers fieldmanager.Reconciling
 	// unapproved: nobody votes.
 	unapproved bool
 }
@@ -139,7 +142,7 @@ func (s *shop) live() {
 	})
 	s.releases = &release.Reconciler{
 		Client: writer, Reader: env.Admin(), Inventory: s.inventory, Clock: s.clock, Recorder: s.recorder,
-		Restorer: &backout.Restorer{Reader: env.Admin(), Client: writer}, Managers: backout.ReconcilingManagers(),
+		Restorer: &backout.Restorer{Reader: env.Admin(), Client: writer}, Managers: s.managers,
 	}
 	s.releases.Observe(time.Time{}, s.clock.Now())
 }
