@@ -2,6 +2,7 @@ package change
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
@@ -17,7 +18,9 @@ type gate struct {
 	concurrency Concurrency
 	// exhausted are the Services of the workload whose error budget is spent.
 	exhausted []string
-	now       time.Time
+	// chosen is the Change that the workload's annotation names: it may go before those that yield. Empty: none.
+	chosen string
+	now    time.Time
 }
 
 // admits says whether a Change may go in now, as far as one of its targets is concerned.
@@ -109,7 +112,7 @@ func (g *gate) free(c *Candidate, key configuration.Key, rep *report) bool {
 			continue
 		}
 		why := g.precedes(other, c, key)
-		if why == notBefore {
+		if why == notBefore || why == goesFirst && name != "" && name == g.chosen && other.yieldsTo(c) {
 			continue
 		}
 		if rep == nil {
@@ -118,8 +121,7 @@ func (g *gate) free(c *Candidate, key configuration.Key, rep *report) bool {
 		if why == isRollingOut {
 			ok = rep.fail(CauseConflict, name, "", "Change %s is being rolled out on %s; wait until that is done, or cancel it", other.Name, nameOf(key))
 		} else {
-			ok = rep.fail(CauseConflict, name, "",
-				"Change %s on %s was approved earlier and goes first, until it is rolled out or its window ends (%s)", other.Name, nameOf(key), g.show(other.Window.To))
+			ok = rep.fail(CauseConflict, name, "", "Change %s on %s %s", other.Name, nameOf(key), g.untilWhen(other, c))
 		}
 	}
 	if most := int(g.rules.MaxConcurrentRollouts); most > 0 && g.concurrency.reaches(most, key) {
@@ -159,6 +161,25 @@ func (g *gate) precedes(other, c *Candidate, key configuration.Key) precedence {
 		return notBefore
 	}
 	return goesFirst
+}
+
+// yieldsTo says whether a Change that goes first lets one pass that the workload's annotation chose. The order of
+// approval is a courtesy and not a right: both are agreed to, and nothing of this one is in. But what has begun on any
+// of its workloads is one thing and goes on, a Release whose phase runs is about to write, and an Emergency waits only
+// for another.
+func (c *Candidate) yieldsTo(other *Candidate) bool {
+	return other != nil && c.Type != v1alpha1.ChangeEmergency &&
+		!slices.ContainsFunc(c.Targets, func(t Target) bool { return t.Rollout != "" }) &&
+		!slices.ContainsFunc(c.Releases, func(r ReleaseFact) bool { return len(r.Open) > 0 })
+}
+
+// untilWhen says of a Change that goes first how long it does, and how the one that waits may pass it.
+func (g *gate) untilWhen(first, c *Candidate) string {
+	words := "was approved earlier and goes first, until it is rolled out or its window ends (" + g.show(first.Window.To) + ")"
+	if first.yieldsTo(c) {
+		words += ", unless the workload's annotation " + v1alpha1.AnnotationChange + " names " + c.Name
+	}
+	return words
 }
 
 // approvedBefore orders Changes by the time of their approval, then by name. One that is not approved is the last.

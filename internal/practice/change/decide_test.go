@@ -2,6 +2,7 @@ package change
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -211,15 +212,68 @@ func TestDecidePicksAmongSeveral(t *testing.T) {
 		t.Errorf("got %s by %q, want the one that ends first", d.Verdict, d.Change)
 	}
 	both.request.Change = "a-ends-last"
-	// The other one was approved earlier and is not in yet, so it goes first also against the annotation.
-	if d := both.decide(3); d.Change != "z-ends-first" {
-		t.Errorf("got %s by %q, want the earlier approved", d.Verdict, d.Change)
+	if d := both.decide(3); d.Change != "a-ends-last" {
+		t.Errorf("got %s by %q, want the one that the annotation names", d.Verdict, d.Change)
 	}
 	again := situated(knowing(late, vote(late, "bob", 1)), knowing(early, vote(early, "bob", 1)))
 	again.request.Change = "a-ends-last"
 	if d := again.decide(3); d.Verdict != Covered || d.Change != "a-ends-last" {
 		t.Errorf("got %s by %q, want the one that the annotation names", d.Verdict, d.Change)
 	}
+}
+
+// TestTheAnnotationPassesWhatGoesFirst: which of two approved Changes goes first is a matter of order, and may be
+// chosen; what has begun, is about to by a Release, or is an Emergency is not passed.
+func TestTheAnnotationPassesWhatGoesFirst(t *testing.T) {
+	other := func(options ...func(*v1alpha1.Change)) *v1alpha1.Change {
+		return changeOf("first", append([]func(*v1alpha1.Change){images(repository + "2.3.1"), window(0, 20)}, options...)...)
+	}
+	ref := v1alpha1.WorkloadReference{Kind: v1alpha1.WorkloadDeployment, Name: "checkout"}
+	began := func(w v1alpha1.WorkloadReference, state v1alpha1.RolloutState) func(*v1alpha1.Change) {
+		return func(c *v1alpha1.Change) {
+			if w != ref {
+				c.Spec.Targets = append(c.Spec.Targets, v1alpha1.ChangeTarget{Workload: w, Images: c.Spec.Targets[0].Images})
+			}
+			c.Status.Implementations = []v1alpha1.Implementation{{Workload: w, At: *at(2), Rollout: state}}
+		}
+	}
+	cart := v1alpha1.WorkloadReference{Kind: v1alpha1.WorkloadDeployment, Name: "cart"}
+	for name, test := range map[string]struct {
+		first    *v1alpha1.Change
+		releases []ReleaseFact
+		names    string
+		verdict  Verdict
+	}{
+		"no annotation":                        {first: other(), verdict: Denied},
+		"it names this one":                    {first: other(), names: "second", verdict: Covered},
+		"it names the first":                   {first: other(), names: "first", verdict: Denied},
+		"the first is being rolled out":        {first: other(began(ref, v1alpha1.RolloutInProgress)), names: "second", verdict: Denied},
+		"the first has begun elsewhere":        {first: other(began(cart, v1alpha1.RolloutComplete)), names: "second", verdict: Denied},
+		"the first is an Emergency":            {first: other(ofType(v1alpha1.ChangeEmergency), approvedAtHour(1)), names: "second", verdict: Denied},
+		"the first's Release waits":            {first: other(), releases: []ReleaseFact{{Name: "r", Units: []configuration.Key{checkout}}}, names: "second", verdict: Covered},
+		"the first's Release has begun to run": {first: other(), releases: []ReleaseFact{{Name: "r", Units: []configuration.Key{checkout}, Open: []configuration.Key{checkout}}}, names: "second", verdict: Denied},
+	} {
+		t.Run(name, func(t *testing.T) {
+			second := changeOf("second", window(0, 20))
+			s := situated(knowing(second, vote(second, "bob", 2)), asking(func(r *Request) { r.Change = test.names }))
+			s.world.Candidates = append(s.world.Candidates, Prepare(Agreed{
+				Change: test.first, Approvals: []*v1alpha1.ChangeApproval{vote(test.first, "bob", 1)}, Rules: s.world.Rules, Releases: test.releases,
+			}))
+			d := s.decide(3)
+			if d.Verdict != test.verdict || test.verdict == Covered && d.Change != "second" {
+				t.Errorf("%s by %q, want %s: %v", d.Verdict, d.Change, test.verdict, d.Reasons)
+			}
+			told := slices.ContainsFunc(d.Reasons, func(c Cause) bool { return strings.Contains(c.Message, "annotation itil.dev/change names second") })
+			if want := name == "no annotation" || name == "it names the first"; told != want {
+				t.Errorf("told how to pass it: %v; %v", told, d.Reasons)
+			}
+		})
+	}
+}
+
+// approvedAtHour records the approval.
+func approvedAtHour(n int) func(*v1alpha1.Change) {
+	return func(c *v1alpha1.Change) { c.Status.ApprovedAt = at(n) }
 }
 
 func TestDryRunIsNeverDeniedAndLeavesNoTrace(t *testing.T) {

@@ -46,7 +46,7 @@ func (l *life) blocking(t *Target) {
 		case isRollingOut:
 			why = "it is being rolled out on " + nameOf(t.Key)
 		case goesFirst:
-			why = fmt.Sprintf("it was approved earlier for %s and goes first, until it is rolled out or its window ends (%s)", nameOf(t.Key), l.Rules.show(other.Window.To))
+			why = "on " + nameOf(t.Key) + " it " + l.gate.untilWhen(other, l.candidate)
 		}
 		l.conflict(other, why, true)
 		l.wake.add(other.Window.To)
