@@ -101,7 +101,12 @@ func TestRecovery(t *testing.T) {
 	s.has(well)
 	s.seePod(pod("web", 0))
 	s.work()
-	if i := s.one(); i.Status.RecoveredAt == nil || i.Status.Signals[0].ClearedAt == nil {
+	if i := s.one(); i.Status.RecoveredAt != nil {
+		t.Errorf("well at once, by a pod that was well while it failed: recovered at %s", i.Status.RecoveredAt)
+	}
+	s.at(time.Minute)
+	s.lookAtAll()
+	if i := s.one(); i.Status.RecoveredAt == nil || i.Status.RecoveredAt.Time.Before(t0) || i.Status.Signals[0].ClearedAt == nil {
 		t.Errorf("status %+v", i.Status)
 	}
 }

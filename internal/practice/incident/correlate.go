@@ -210,11 +210,16 @@ func (c *correlation) evidence(s *v1alpha1.Signal) (at time.Time, evident bool) 
 	if !c.result.Well.Evident {
 		return time.Time{}, false
 	}
-	if end := c.result.Well.Since.Add(minWell); end.After(c.now) {
+	at = c.result.Well.Since
+	if at.Before(s.Since.Time) {
+		// What is well was so while it failed, and after a restart of ours nothing tells when that ended.
+		at = s.LastSeen.Time
+	}
+	if end := at.Add(minWell); end.After(c.now) {
 		c.next = sooner(c.next, end)
 		return time.Time{}, false
 	}
-	return c.result.Well.Since, true
+	return at, true
 }
 
 func sooner(a, b time.Time) time.Time {

@@ -189,9 +189,9 @@ func TestWritesOfALoop(t *testing.T) {
 
 func TestWhatIsWorthWritingAtOnce(t *testing.T) {
 	before, _ := incident.Correlate(incident.Detected{}, found(oom(0)), subject(), at(0))
-	for name, r := range map[string]incident.Result{"another signal": found(oom(0), stuckRollout(second)), "a recovery": well(-minute)} {
-		after, _ := incident.Correlate(before, r, subject(), at(2*second))
-		if worth, _ := incident.WorthWriting(before, after, false, at(2*second)); !worth {
+	for name, r := range map[string]incident.Result{"another signal": found(oom(0), stuckRollout(second)), "a recovery": well(2 * second)} {
+		after, _ := incident.Correlate(before, r, subject(), at(minute))
+		if worth, _ := incident.WorthWriting(before, after, false, at(minute)); !worth {
 			t.Errorf("%s is not written", name)
 		}
 	}

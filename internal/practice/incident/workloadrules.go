@@ -132,11 +132,19 @@ func (l *look) wellness() {
 	default:
 	}
 	if l.well.Evident {
-		l.history.WellSince = l.keptSince(l.old.WellSince)
-		if l.well.Since.IsZero() {
-			l.well.Since = l.history.WellSince.Time()
-		}
+		l.well.Since = l.wellSince()
 	}
+}
+
+// wellSince is since when it is seen to be well. What makes up for a failure may have been well all along, as the old
+// pods are after a rollback: then it is well since it was first seen without the failure.
+func (l *look) wellSince() time.Time {
+	l.history.WellSince = l.keptSince(l.old.WellSince)
+	if !l.old.Began.Known() && !l.well.Since.IsZero() {
+		// It may have been so for long before the first look.
+		l.history.WellSince = SecondOf(l.well.Since)
+	}
+	return later(l.well.Since, l.history.WellSince.Time())
 }
 
 // podsWell: as many pods as needed are ready, and all that should be.
