@@ -127,7 +127,7 @@ func (r *Reconciler) open(ctx context.Context, in *input, result incident.Result
 	if !slices.ContainsFunc(result.Findings, func(f incident.Finding) bool { return f.Reason != v1alpha1.SignalAlertFiring }) {
 		in.source = v1alpha1.IncidentSourceAlert
 	}
-	created, err := r.create(ctx, in, incident.Title(in.Key, result.Findings[0]), now)
+	created, err := r.create(ctx, in, incident.Title(in.Key, result.Findings[0]), result.Findings, now)
 	if err != nil || created == nil {
 		return err
 	}
@@ -161,10 +161,12 @@ var errNoName = errors.New("no free name for an Incident")
 
 // create makes the Incident of the next episode, or finds the one that another detector made. It returns nil where
 // there is one that needs nothing yet.
-func (r *Reconciler) create(ctx context.Context, in *input, title string, now time.Time) (*v1alpha1.Incident, error) {
+func (r *Reconciler) create(
+	ctx context.Context, in *input, title string, findings []incident.Finding, now time.Time,
+) (*v1alpha1.Incident, error) {
 	// Another's may have come to light since the look began: it is this failure's, and the next episode would be a double.
 	known := r.incidents.of(in.Key)
-	if chosen := incident.Choose(known, r.Rules, now); chosen.Current != nil {
+	if chosen := incident.Choose(known, r.Rules, findings, now); chosen.Current != nil {
 		return chosen.Current, nil
 	}
 	episode := 1
@@ -188,7 +190,7 @@ func (r *Reconciler) create(ctx context.Context, in *input, title string, now ti
 		key, about := keyOf(live)
 		if about && key == in.Key {
 			r.learn(live)
-			if chosen := incident.Choose([]*v1alpha1.Incident{live}, r.Rules, now); chosen.Current != nil {
+			if chosen := incident.Choose([]*v1alpha1.Incident{live}, r.Rules, findings, now); chosen.Current != nil {
 				return live, nil
 			}
 		}

@@ -21,7 +21,7 @@ func (r *Reconciler) collect(
 	}
 	in := &input{namespace: namespace, source: v1alpha1.IncidentSourceDetector}
 	in.Key, in.subject.Key = record, record
-	in.records = incident.Choose(r.incidents.of(record), r.Rules, now)
+	in.records = incident.Choose(r.incidents.of(record), r.Rules, nil, now)
 	before := incident.Detected{}
 	if in.records.Current != nil {
 		before = incident.DetectedOf(&in.records.Current.Status)
@@ -36,7 +36,7 @@ func (r *Reconciler) collect(
 			c.said(record, entries)
 			return time.Time{}, nil
 		}
-		created, err := r.create(ctx, in, recordTitle(record, namespace), now)
+		created, err := r.create(ctx, in, recordTitle(record, namespace), nil, now)
 		if err != nil {
 			return time.Time{}, err
 		}

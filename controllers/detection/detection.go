@@ -324,6 +324,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key configuration.Key) (reco
 		return retry(waiting), nil
 	}
 	result := r.observe(ctx, in, now)
+	in.records = incident.Choose(r.incidents.of(key), r.Rules, result.Findings, now)
 	next, err := r.act(ctx, in, result, now)
 	if err != nil {
 		return reconcile.Result{}, err

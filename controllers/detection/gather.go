@@ -41,7 +41,7 @@ func (r *Reconciler) gather(ctx context.Context, key configuration.Key, now time
 	in = &input{namespace: key.Namespace, settings: r.Settings, mayOpen: true, source: v1alpha1.IncidentSourceDetector}
 	in.Key, in.subject.Key = key, key
 	in.Alerts, in.told = r.intake.of(key)
-	in.records = incident.Choose(r.incidents.of(key), r.Rules, now)
+	in.records = incident.Choose(r.incidents.of(key), r.Rules, nil, now)
 	if key.Kind == incident.KindNode {
 		in.namespace = r.Namespace
 		return in, true, r.gatherNode(ctx, in)

@@ -273,17 +273,30 @@ func TestChoose(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		records       []*v1alpha1.Incident
+		findings      []incident.Finding
 		current, last int
 	}{
-		"none":                        {nil, 0, 0},
-		"open":                        {[]*v1alpha1.Incident{record(2, "New", 0, true), record(1, "Closed", 0, false)}, 2, 0},
-		"closed":                      {[]*v1alpha1.Incident{record(1, "Closed", 0, false), record(2, "Closed", 0, false)}, 0, 2},
-		"resolved within the window":  {[]*v1alpha1.Incident{record(1, "Resolved", 3*hour-59*minute, false)}, 1, 0},
-		"resolved before the window":  {[]*v1alpha1.Incident{record(1, "Resolved", hour, false)}, 0, 1},
-		"accepted, and still showing": {[]*v1alpha1.Incident{record(1, "Resolved", hour, true)}, 1, 0},
-		"without a label":             {[]*v1alpha1.Incident{{}}, 0, 0},
+		"none":                       {},
+		"open":                       {records: []*v1alpha1.Incident{record(2, "New", 0, true), record(1, "Closed", 0, false)}, current: 2},
+		"closed":                     {records: []*v1alpha1.Incident{record(1, "Closed", 0, false), record(2, "Closed", 0, false)}, last: 2},
+		"resolved within the window": {records: []*v1alpha1.Incident{record(1, "Resolved", 3*hour-59*minute, false)}, current: 1},
+		"resolved before the window": {records: []*v1alpha1.Incident{record(1, "Resolved", hour, false)}, last: 1},
+		"it began in the window, and is seen later": {
+			records: []*v1alpha1.Incident{record(1, "Resolved", hour, false)}, findings: []incident.Finding{lasting(2*hour - second)}, current: 1,
+		},
+		"it began after the window": {
+			records: []*v1alpha1.Incident{record(1, "Resolved", hour, false)}, findings: []incident.Finding{lasting(2*hour + second)}, last: 1,
+		},
+		"a loop that began before the resolution": {
+			records: []*v1alpha1.Incident{record(1, "Resolved", hour, false)}, findings: []incident.Finding{lasting(0)}, current: 1,
+		},
+		"what is left of the failure": {
+			records: []*v1alpha1.Incident{record(1, "Resolved", hour, false)}, findings: []incident.Finding{oom(0)}, last: 1,
+		},
+		"accepted, and still showing": {records: []*v1alpha1.Incident{record(1, "Resolved", hour, true)}, current: 1},
+		"without a label":             {records: []*v1alpha1.Incident{{}}},
 	} {
-		r := incident.Choose(test.records, incident.DefaultRules(), at(3*hour))
+		r := incident.Choose(test.records, incident.DefaultRules(), test.findings, at(3*hour))
 		if got := episode(r.Current); got != test.current {
 			t.Errorf("%s: current %d, want %d", name, got, test.current)
 		}
@@ -291,6 +304,13 @@ func TestChoose(t *testing.T) {
 			t.Errorf("%s: last %d, want %d", name, got, test.last)
 		}
 	}
+}
+
+// lasting is a failure that is there now, at 3 h.
+func lasting(since time.Duration) incident.Finding {
+	f := oom(since)
+	f.LastAt = at(3 * hour)
+	return f
 }
 
 func episode(i *v1alpha1.Incident) int {

@@ -16,9 +16,10 @@ type Records struct {
 	Last *v1alpha1.Incident
 }
 
-// Choose finds the newest of a workload's incidents, by episode, and whether it still takes failures: one that was
-// resolved does for the reopen window, and as long as what was accepted shows.
-func Choose(incidents []*v1alpha1.Incident, rules Rules, now time.Time) Records {
+// Choose finds the newest of a workload's incidents, by episode, and whether it takes what fails now, if anything does.
+// One that was resolved does as long as what was accepted shows, and for what began within the reopen window: whenever
+// that is seen, and however long a loop of which its last crash was a part pauses.
+func Choose(incidents []*v1alpha1.Incident, rules Rules, findings []Finding, now time.Time) Records {
 	var newest *v1alpha1.Incident
 	for _, i := range incidents {
 		if newest == nil || Episode(i.Labels) > Episode(newest.Labels) {
@@ -31,11 +32,31 @@ func Choose(incidents []*v1alpha1.Incident, rules Rules, now time.Time) Records 
 	case newest.Status.State == v1alpha1.IncidentClosed:
 		return Records{Last: newest}
 	case newest.Status.State == v1alpha1.IncidentResolved && !Active(newest.Status.Signals) &&
-		newest.Status.ResolvedAt != nil && newest.Status.ResolvedAt.Add(rules.ReopenWindow).Before(now):
+		newest.Status.ResolvedAt != nil && !reopens(newest, rules, findings, now):
 		return Records{Last: newest}
 	default:
 		return Records{Current: newest}
 	}
+}
+
+// reopens reports whether what fails, or would fail now, belongs to an incident that was resolved.
+func reopens(i *v1alpha1.Incident, rules Rules, findings []Finding, now time.Time) bool {
+	end := i.Status.ResolvedAt.Add(rules.ReopenWindow)
+	if !end.Before(now) {
+		return true
+	}
+	return !end.Before(beganAt(findings, now)) && Fresh(findings, endOf(i, now), codeOf(i))
+}
+
+// beganAt is when the first of what fails began; now where nothing does.
+func beganAt(findings []Finding, now time.Time) time.Time {
+	began := now
+	for i := range findings {
+		if findings[i].Since.Before(began) {
+			began = findings[i].Since
+		}
+	}
+	return began
 }
 
 // Verb is what a detector has to do.

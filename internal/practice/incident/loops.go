@@ -246,24 +246,56 @@ func (l *look) looping(p *loop) bool {
 	return p.some(l.loopsNow) || len(quick) >= int(l.settings.CrashLoopRestarts)
 }
 
-// crashes is the rule for crash loops, quick and slow.
+// crashes is the rule for crash loops, quick and slow. A slow one is over after minutes, too; that it began long before,
+// with the first of its restarts, makes the next one a part of it.
 func (l *look) crashes(p *loop, looping bool) {
-	slow := p.since(p.state.Restarts, l.now.Add(-l.settings.SlowLoopWindow))
-	settle := p.settle()
+	restarts := p.since(p.state.Restarts, l.now.Add(-l.settings.SlowLoopWindow))
+	began, settle, hold := l.loopSince(restarts), p.settle(), p.hold()
 	if !looping {
-		if len(slow) < int(l.settings.SlowLoopRestarts) {
+		spells, chain := l.spells(restarts)
+		most := int(l.settings.SlowLoopRestarts)
+		if spells < most && chain < most {
 			return
 		}
-		settle = slowSettle(slow, settle)
+		if spells >= most {
+			began = restarts[0].At.Time()
+		}
+		settle, hold = maxRecoveryHold, maxRecoveryHold
 	}
 	if p.settled(l, settle) {
 		return
 	}
-	f := Finding{Since: l.loopSince(slow, looping), Hold: p.hold()}
-	if len(slow) > 0 {
-		f.LastAt = slow[len(slow)-1].At.Time()
+	f := Finding{Since: began, Hold: hold}
+	if len(restarts) > 0 {
+		f.LastAt = restarts[len(restarts)-1].At.Time()
 	}
 	l.addLoop(p, f, v1alpha1.SignalCrashLooping)
+}
+
+// spells counts restarts as a slow loop does: a quick loop, which was told as such, counts once. That the container
+// crashes another time, hours after a quick loop, is a single restart. Chain is how many of the last restarts follow
+// each other as closely as those of a quick loop may.
+func (l *look) spells(restarts []Restart) (spells, chain int) {
+	window, needed := Second(l.settings.CrashLoopWindow/time.Second), max(int(l.settings.CrashLoopRestarts), 1)
+	quick := false
+	for i := range restarts {
+		if i == 0 || restarts[i].At-restarts[i-1].At > window {
+			chain, quick = 0, false
+		}
+		chain++
+		spells++
+		told := chain >= needed && restarts[i].At-restarts[i-needed+1].At < window || chain >= int(l.settings.SlowLoopRestarts)
+		switch {
+		case quick:
+			spells--
+		case told:
+			quick, spells = true, spells-chain+1
+		}
+	}
+	if n := len(restarts); n > 0 && SecondOf(l.now)-restarts[n-1].At > window {
+		chain = 0
+	}
+	return spells, chain
 }
 
 // loopsNow reports what one snapshot of a container tells: it is backed off, or it restarted often and has not yet
@@ -326,15 +358,6 @@ func (p *loop) settle() time.Duration {
 	return min(max(longest*3/2, minSettled), longRun)
 }
 
-// slowSettle is the same for a slow loop: it is over when the container ran half as long again as its longest run.
-func slowSettle(restarts []Restart, least time.Duration) time.Duration {
-	longest := least
-	for i := 1; i < len(restarts); i++ {
-		longest = max(longest, time.Duration(restarts[i].At-restarts[i-1].At)*time.Second)
-	}
-	return longest * 3 / 2
-}
-
 // settled reports whether what restarted has run for long enough. Where the pods that restarted are gone, those in
 // their place must have.
 func (p *loop) settled(l *look, settle time.Duration) bool {
@@ -377,17 +400,14 @@ func (p *loop) hold() time.Duration {
 	return min(hold, maxRecoveryHold)
 }
 
-// loopSince is when a loop began: the first of its restarts that follow each other closely.
-func (l *look) loopSince(restarts []Restart, quick bool) time.Time {
+// loopSince is when a quick loop began: the first of the restarts that follow each other closely.
+func (l *look) loopSince(restarts []Restart) time.Time {
 	if len(restarts) == 0 {
 		return l.now
 	}
 	first := len(restarts) - 1
-	for quick && first > 0 && restarts[first].At-restarts[first-1].At <= Second((longRun+maxBackOff)/time.Second) {
+	for first > 0 && restarts[first].At-restarts[first-1].At <= Second((longRun+maxBackOff)/time.Second) {
 		first--
-	}
-	if !quick {
-		first = 0
 	}
 	return restarts[first].At.Time()
 }

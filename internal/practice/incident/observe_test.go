@@ -128,7 +128,7 @@ func TestCrashLooping(t *testing.T) {
 		"slow: five restarts in a day": {
 			workload: deployment(1), at: 10*hour + minute,
 			pods: []*podBuilder{aPod("a").running("app", 5, 10*hour).last("app", "Error", 1, 8*hour, 10*hour)},
-			want: []string{"CrashLooping/app"}, next: 13 * hour,
+			want: []string{"CrashLooping/app"}, next: 10*hour + 10*minute,
 		},
 		"a single restart": {
 			workload: deployment(1), at: minute,

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -195,16 +196,17 @@ func (w *world) look(key configuration.Key) {
 	if o.Workload != nil {
 		subject.TemplateHash = o.Workload.Template.Hash
 	}
-	action := incident.Decide(incident.Choose(w.of(key), incident.DefaultRules(), w.now), r, subject, w.now)
+	records := incident.Choose(w.of(key), incident.DefaultRules(), r.Findings, w.now)
+	action := incident.Decide(records, r, subject, w.now)
 	if !action.Next.IsZero() {
 		w.wakes[key] = action.Next
 	}
 	switch action.Verb {
 	case incident.Nothing:
 	case incident.Open:
-		w.detected(w.open(key, r), action.Detected)
+		w.detected(w.create(key, r), action.Detected)
 	case incident.Update:
-		w.detected(incident.Choose(w.of(key), incident.DefaultRules(), w.now).Current, action.Detected)
+		w.detected(records.Current, action.Detected)
 	}
 }
 
@@ -218,13 +220,13 @@ func (w *world) of(key configuration.Key) []*v1alpha1.Incident {
 	return out
 }
 
-func (w *world) open(key configuration.Key, r incident.Result) *v1alpha1.Incident {
+func (w *world) create(key configuration.Key, r incident.Result) *v1alpha1.Incident {
 	episode := len(w.of(key)) + 1
 	ref := incident.Reference(key)
 	i := &v1alpha1.Incident{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: key.Namespace, Name: incident.Name(key, episode), CreationTimestamp: metav1.NewTime(w.now),
-			Labels: map[string]string{incident.LabelEpisode: string(rune('0' + episode))}, Generation: 1,
+			Labels: map[string]string{incident.LabelEpisode: strconv.Itoa(episode)}, Generation: 1,
 		},
 		Spec: v1alpha1.IncidentSpec{
 			Title: incident.Title(key, r.Findings[0]), Source: v1alpha1.IncidentSourceDetector, WorkloadRef: &ref,

@@ -1,0 +1,175 @@
+package incident_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+)
+
+// kubelet plays the runs of the container app of one pod: each ends with an error, and the next begins after the
+// back-off, which a run of ten minutes ends. The last run goes on.
+type kubelet struct {
+	w        *world
+	now      time.Duration
+	wait     time.Duration
+	restarts int32
+	from, to time.Duration
+}
+
+func newKubelet(w *world) *kubelet {
+	k := &kubelet{w: w}
+	k.runs()
+	return k
+}
+
+func (k *kubelet) pod() *podBuilder {
+	pod := aPod("web-1-a")
+	if k.restarts > 0 {
+		pod.last("app", "Error", 1, k.from, k.to)
+	}
+	return pod
+}
+
+func (k *kubelet) runs() {
+	k.w.play(k.now+second, watch.Modified, k.pod().running("app", k.restarts, k.now).condition(corev1.PodReady, corev1.ConditionTrue, "", k.now+second).full())
+	k.w.play(k.now+second, watch.Modified, webDeployment("1", 1, 1, 1, 1))
+}
+
+// crash ends the present run when it lasted for so long, and returns when the next began.
+func (k *kubelet) crash(after time.Duration) time.Duration {
+	end := k.now + max(after, second)
+	k.w.play(end, watch.Modified, k.pod().restarts("app", k.restarts).ended("app", "Error", 1, k.now, end).unready(end).full())
+	k.w.play(end, watch.Modified, webDeployment("1", 1, 1, 1, 0))
+	if end-k.now >= 10*minute {
+		k.wait = 0
+	}
+	k.from, k.to, k.now = k.now, end, end+k.wait
+	k.wait = min(max(2*k.wait, 10*second), 5*minute)
+	k.restarts++
+	k.runs()
+	return k.now
+}
+
+// open are the Incidents that are neither resolved nor closed.
+func (w *world) open() []*v1alpha1.Incident {
+	var out []*v1alpha1.Incident
+	for _, i := range w.incidents {
+		if i.Status.State != v1alpha1.IncidentResolved && i.Status.State != v1alpha1.IncidentClosed {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// longestRecovery is how long after its last restart a loop may be open: the longest hold-down, and the second that a
+// pod takes to be ready.
+const longestRecovery = 10*minute + 2*second
+
+// TestFaultsAreIncidents plays faults of one container that are hours apart. Each is one Incident, which is resolved
+// within minutes of the last crash; a crash here and there is none.
+func TestFaultsAreIncidents(t *testing.T) {
+	for seed := range uint64(16) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 4))
+			between := func(a, b time.Duration) time.Duration {
+				return a + time.Duration(random.Int64N(int64(b-a))).Truncate(second)
+			}
+			w := newWorld(t)
+			w.facts.Rules.Retention = 0
+			k := newKubelet(w)
+			want, quiet := 0, between(hour, 9*hour)
+			story := ""
+			for range 6 {
+				faults := 0
+				switch random.IntN(3) {
+				case 0:
+					n := 4 + random.IntN(8)
+					story += fmt.Sprintf(" quick(%d after %s)", n, quiet)
+					k.crash(quiet)
+					runs := between(second, 90*second)
+					for range n {
+						k.crash(runs)
+					}
+					// No five of these within a day, so that they are no slow loop.
+					faults, quiet = 1, between(6*hour+30*minute, 12*hour)
+				case 1:
+					n := 6 + random.IntN(6)
+					gap := between(11*minute, 4*hour)
+					story += fmt.Sprintf(" slow(%d every %s after %s)", n, gap, 25*hour)
+					k.crash(25 * hour)
+					for range n {
+						k.crash(gap + between(-gap/20, gap/20))
+					}
+					faults, quiet = 1, 25*hour
+				default:
+					story += fmt.Sprintf(" single(after %s)", quiet)
+					k.crash(quiet)
+					quiet = between(6*hour+30*minute, 12*hour)
+				}
+				want += faults
+				w.pass(at(k.now + longestRecovery))
+				if len(w.incidents) != want || len(w.open()) > 0 {
+					t.Fatalf("%d incidents, want %d, %d of them open after%s: %v", len(w.incidents), want, len(w.open()), story, w.summary())
+				}
+			}
+		})
+	}
+}
+
+// TestLoopsAtRandom plays crashes at random, from seconds to a day apart, against what must be so whatever they are.
+func TestLoopsAtRandom(t *testing.T) {
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 5))
+			w := newWorld(t)
+			w.facts.Rules.Retention = 0
+			k := newKubelet(w)
+			var restarts []time.Duration
+			for range 30 {
+				// Each order of magnitude is as likely as another, and what just was is likely to be again.
+				run := []time.Duration{second, 20 * second, 2 * minute, 9 * minute, 12 * minute, hour, 5 * hour, 24 * hour}[random.IntN(8)]
+				for range 1 + random.IntN(6) {
+					before := k.now
+					w.pass(at(min(before+longestRecovery, before+run)))
+					if run > longestRecovery && len(w.open()) > 0 {
+						t.Fatalf("it runs since %s, and is open: %v", longestRecovery, w.summary())
+					}
+					restarts = append(restarts, k.crash(run+time.Duration(random.Int64N(int64(run)/10+1)).Truncate(second)))
+					if literally(restarts) && len(w.open()) != 1 {
+						t.Fatalf("%d incidents are open in a loop", len(w.open()))
+					}
+				}
+			}
+			for n, i := range w.incidents[1:] {
+				before := w.incidents[n]
+				if before.Status.ResolvedAt == nil || i.Status.StartedAt.Sub(before.Status.ResolvedAt.Time) <= hour {
+					t.Errorf("%s began within an hour of the end of %s", i.Name, before.Name)
+				}
+			}
+		})
+	}
+}
+
+// literally reports whether the last restart completes a loop by the words of the documentation: three in ten minutes,
+// or five in a day of which none was part of a quick one.
+func literally(restarts []time.Duration) bool {
+	n := len(restarts)
+	quick := func(i int) bool { return i >= 2 && restarts[i]-restarts[i-2] < 10*minute }
+	if n > 0 && quick(n-1) {
+		return true
+	}
+	within := 0
+	for i := n - 1; i >= 0 && restarts[n-1]-restarts[i] < 24*hour; i-- {
+		if quick(i) || i+1 < n && quick(i+1) || i+2 < n && quick(i+2) {
+			return false
+		}
+		within++
+	}
+	return within >= 5
+}
