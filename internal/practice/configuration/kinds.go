@@ -9,7 +9,8 @@ import (
 )
 
 // Kind is what the gate, the inventory and Releases need to know of a kind that makes pods, and all that they know of
-// it. Whoever adds one (anything with a pod template) writes one entry in the table below.
+// it. Whoever adds one (anything with a pod template) writes one entry in a table; where else kinds are named, docs/adr/0011
+// lists, and TestEveryPlaceNamesEveryKind checks.
 type Kind interface {
 	// Group, Version and Name by which the API server serves it.
 	Group() string
@@ -19,6 +20,9 @@ type Kind interface {
 	Claimable() bool
 	// TemplatePath is where the pod template is; empty where the object is the pod.
 	TemplatePath() []string
+	// KeepsRevisions says whether Kubernetes keeps earlier templates, as ReplicaSets or ControllerRevisions. Where it does
+	// not, a Release can take back only the images that it set.
+	KeepsRevisions() bool
 	// Read is what the practices need to know of an object of the kind: its template, how many pods are desired, ready,
 	// updated and there, and what holds it back. The error says that it has no name.
 	Read(obj map[string]any) (Workload, error)
@@ -28,25 +32,61 @@ type Kind interface {
 type kind struct {
 	group, version string
 	claimable      bool
+	// replaces: its controller replaces its pods when the template becomes another.
+	replaces bool
+	// revisions: Kubernetes keeps its earlier templates.
+	revisions bool
+	// observes generations in its status.
+	observes bool
 	// template is the path of the pod template; empty where the object is the pod.
 	template []string
 	// selector of its pods.
 	selector func(obj map[string]any) Selector
 	// observe reads counts, holds and times into the workload; ObservedGeneration is preset.
 	observe func(spec, status map[string]any, w *Workload)
-	// observes generations in its status.
-	observes bool
 }
 
-var kinds = map[string]kind{
-	KindDeployment:            {"apps", "v1", true, templatePath, labelSelector, observeDeployment, true},
-	KindStatefulSet:           {"apps", "v1", true, templatePath, labelSelector, observeStatefulSet, true},
-	KindDaemonSet:             {"apps", "v1", true, templatePath, labelSelector, observeDaemonSet, true},
-	KindReplicaSet:            {"apps", "v1", false, templatePath, labelSelector, observeReplicaSet, true},
-	KindReplicationController: {"", "v1", false, templatePath, mapSelector, observeReplicaSet, true},
-	KindJob:                   {"batch", "v1", true, templatePath, labelSelector, observeJob, false},
-	KindCronJob:               {"batch", "v1", true, []string{"spec", "jobTemplate", "spec", "template"}, noSelector, observeCronJob, false},
-	KindPod:                   {"", "v1", false, nil, noSelector, observePod, false},
+// kinds are those that Kubernetes has, and further ones that this program was built with.
+var kinds = tableOf(builtIn, further)
+
+func tableOf(parts ...map[string]kind) map[string]kind {
+	out := map[string]kind{}
+	for _, part := range parts {
+		maps.Copy(out, part)
+	}
+	return out
+}
+
+var builtIn = map[string]kind{
+	KindDeployment: {
+		group: "apps", version: "v1", claimable: true, replaces: true, revisions: true, observes: true,
+		template: templatePath, selector: labelSelector, observe: observeDeployment,
+	},
+	KindStatefulSet: {
+		group: "apps", version: "v1", claimable: true, replaces: true, revisions: true, observes: true,
+		template: templatePath, selector: labelSelector, observe: observeStatefulSet,
+	},
+	KindDaemonSet: {
+		group: "apps", version: "v1", claimable: true, replaces: true, revisions: true, observes: true,
+		template: templatePath, selector: labelSelector, observe: observeDaemonSet,
+	},
+	KindReplicaSet: {
+		group: "apps", version: "v1", observes: true,
+		template: templatePath, selector: labelSelector, observe: observeReplicaSet,
+	},
+	KindReplicationController: {
+		version: "v1", observes: true,
+		template: templatePath, selector: mapSelector, observe: observeReplicaSet,
+	},
+	KindJob: {
+		group: "batch", version: "v1", claimable: true,
+		template: templatePath, selector: labelSelector, observe: observeJob,
+	},
+	KindCronJob: {
+		group: "batch", version: "v1", claimable: true,
+		template: []string{"spec", "jobTemplate", "spec", "template"}, selector: noSelector, observe: observeCronJob,
+	},
+	KindPod: {version: "v1", selector: noSelector, observe: observePod},
 }
 
 var templatePath = []string{"spec", "template"}
@@ -83,6 +123,8 @@ func (k named) Name() string { return k.name }
 func (k named) Claimable() bool { return k.claimable }
 
 func (k named) TemplatePath() []string { return slices.Clone(k.template) }
+
+func (k named) KeepsRevisions() bool { return k.revisions }
 
 // Read implements Kind. It does not keep or alter obj. Missing or nonsensical fields are read as absent.
 func (k named) Read(obj map[string]any) (Workload, error) {

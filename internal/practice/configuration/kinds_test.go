@@ -8,7 +8,10 @@ import (
 
 // A kind that is none of ours is one entry: where its template is, and how it counts. All else follows.
 func TestAKindIsOneEntry(t *testing.T) {
-	rollout := named{kind{"argoproj.io", "v1alpha1", true, templatePath, labelSelector, observeDeployment, true}, "Rollout"}
+	rollout := named{kind{
+		group: "argoproj.io", version: "v1alpha1", claimable: true, replaces: true, observes: true,
+		template: templatePath, selector: labelSelector, observe: observeDeployment,
+	}, "Rollout"}
 	obj := map[string]any{
 		"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout",
 		"metadata": map[string]any{"namespace": "shop", "name": "checkout", "generation": int64(3), "uid": "u"},

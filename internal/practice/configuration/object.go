@@ -167,7 +167,7 @@ func observeJob(spec, status map[string]any, w *Workload) {
 	w.Desired, w.Ready = 1, 1
 	w.Active = countAt(status, "active", 0)
 	w.Current, w.Updated = w.Active, w.Active
-	w.Hold.Suspended = boolAt(spec, "suspend")
+	w.Hold.Suspended = boolAt(spec, "suspend") || countAt(spec, "parallelism", 1) == 0
 	w.StartedAt = timeAt(status, "startTime")
 	if c := w.Conditions["Failed"]; c.Status == conditionTrue {
 		w.Ready, w.FailedAt = 0, c.Since

@@ -24,13 +24,8 @@ func (w *Workload) fullyUpdated() bool {
 // RollingOut reports whether pods of the newest template are replacing others, or its controller has not seen it yet.
 // Jobs are not replaced, and a held template waits.
 func (w *Workload) RollingOut() bool {
-	switch w.Key.Kind {
-	case KindDeployment, KindStatefulSet, KindDaemonSet:
-		return !w.Hold.Held() && !w.Deleting &&
-			(w.ObservedGeneration < w.Generation || w.Updated < w.Desired || w.Current > w.Updated)
-	default:
-		return false
-	}
+	return kinds[w.Key.Kind].replaces && !w.Hold.Held() && !w.Deleting &&
+		(w.ObservedGeneration < w.Generation || w.Updated < w.Desired || w.Current > w.Updated)
 }
 
 // runs reports whether the newest template has replaced the one before it. A held template waits: it was let in,

@@ -31,10 +31,10 @@ type Template struct {
 	// ImagelessHash is the same with all container images left out: two templates that share it differ in
 	// nothing but images.
 	ImagelessHash string
-	// Images by container name, init containers included.
+	// Images by container name, init containers included; of a Pod also those that it mounts, as volumes[name].
 	Images map[string]string
-	// AlwaysPulled names the containers whose image is pulled again at every start and is not pinned by digest;
-	// sorted.
+	// AlwaysPulled names the containers, and as volumes[name] the volumes, whose image is pulled again at every start and
+	// is not pinned by digest; sorted.
 	AlwaysPulled []string
 	// Labels of the template, those that controllers generate included.
 	Labels map[string]string
@@ -86,6 +86,7 @@ func ParseTemplate(kind string, raw map[string]any, ignoredAnnotationPrefixes ..
 	t.readContainers(raw)
 
 	if kind == KindPod {
+		maps.Copy(t.Images, mounted(raw))
 		t.hashImages()
 		return t
 	}
@@ -165,8 +166,34 @@ func (t *Template) readContainers(raw map[string]any) {
 			}
 		}
 	}
+	for _, item := range listAt(spec, "volumes") {
+		volume, _ := item.(map[string]any)
+		if image := mapAt(volume, "image"); image != nil && alwaysPulled(stringAt(image, "pullPolicy"), stringAt(image, "reference")) {
+			t.AlwaysPulled = append(t.AlwaysPulled, volumeName(volume))
+		}
+	}
 	slices.Sort(t.AlwaysPulled)
 }
+
+// mounted are the images that a pod mounts as volumes. In a template they are part of the hash like any other field; a Pod
+// is compared by its images alone, and what it mounts it can run.
+func mounted(raw map[string]any) map[string]string {
+	var out map[string]string
+	for _, item := range listAt(mapAt(raw, "spec"), "volumes") {
+		volume, _ := item.(map[string]any)
+		image := mapAt(volume, "image")
+		if image == nil {
+			continue
+		}
+		if out == nil {
+			out = map[string]string{}
+		}
+		out[volumeName(volume)] = stringAt(image, "reference")
+	}
+	return out
+}
+
+func volumeName(volume map[string]any) string { return "volumes[" + stringAt(volume, "name") + "]" }
 
 func (r *Requests) add(requests map[string]any) {
 	if q, err := resource.ParseQuantity(stringAt(requests, "cpu")); err == nil {

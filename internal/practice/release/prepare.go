@@ -85,12 +85,8 @@ func (d *decider) rememberUnit(i int) {
 // KeepsRevisions says whether Kubernetes keeps the earlier templates of a kind. Where it does not, what the release set
 // is only images, and going back is setting the images that were, if that makes the template that was.
 func KeepsRevisions(kind v1alpha1.WorkloadKind) bool {
-	switch kind {
-	case v1alpha1.WorkloadDeployment, v1alpha1.WorkloadStatefulSet, v1alpha1.WorkloadDaemonSet:
-		return true
-	case v1alpha1.WorkloadCronJob, v1alpha1.WorkloadJob:
-	}
-	return false
+	k, known := configuration.KindNamed(string(kind))
+	return known && k.KeepsRevisions()
 }
 
 // noWayBack says why a unit could not go back; empty: it could.
