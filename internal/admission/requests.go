@@ -1,9 +1,10 @@
 package admission
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
+	"reflect"
+	"slices"
 	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -76,9 +77,14 @@ func ask(req *admissionv1.AdmissionRequest) (asked, error) {
 }
 
 func request(req *admissionv1.AdmissionRequest, subject *object, operation change.Operation) *change.Request {
+	var owner configuration.Key
+	if subject.Owner != nil {
+		owner = subject.Owner.Key
+	}
 	return &change.Request{
 		Operation: operation,
 		Key:       subject.Key,
+		Owner:     owner,
 		User: change.User{
 			Name: req.UserInfo.Username, Groups: req.UserInfo.Groups,
 			ServiceAccount: strings.HasPrefix(req.UserInfo.Username, serviceAccountPrefix),
@@ -114,15 +120,23 @@ func updates(req *admissionv1.AdmissionRequest, before, after *object) []*change
 	requests := []*change.Request{r}
 	// Whoever deletes the new owner would have the garbage collector delete this. What a controller owns already may be
 	// deleted anyway: its controller makes it again.
-	if !disposable(before) && !bytes.Equal(before.owners(), after.owners()) {
+	if !disposable(before) && !slices.EqualFunc(before.owners(), after.owners(), equal) {
 		requests = append(requests, deletion(req, before))
 	}
 	return requests
 }
 
-// released reports whether an update lets out a template that was held back.
+// equal compares decoded JSON.
+func equal(a, b any) bool { return reflect.DeepEqual(a, b) }
+
+// released reports whether an update lets out a template that was held back. A ReplicaSet holds the template that it has:
+// those of a Deployment's earlier ones are not what is agreed, and no controller scales them up but that of the Deployment.
 func released(before, after *object) bool {
 	was, is := before.Hold, after.Hold
+	switch before.Key.Kind {
+	case configuration.KindReplicaSet, configuration.KindReplicationController:
+		return after.Desired > before.Desired
+	}
 	return was.Paused && !is.Paused || was.Suspended && !is.Suspended || was.OnDelete && !is.OnDelete ||
 		is.Partition < was.Partition || before.Schedule != after.Schedule
 }
