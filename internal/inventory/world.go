@@ -68,6 +68,18 @@ func (g *Governance) through(i *Inventory, key configuration.Key, templateLabels
 	}
 }
 
+// runOf finds the CronJob whose run a Job says that it is. It passes for one, whether it is or not.
+func (g *Governance) runOf(i *Inventory, r *change.Request) {
+	if r.Key.Kind != configuration.KindJob || r.Owner.Kind != configuration.KindCronJob || r.Owner.Namespace != r.Key.Namespace {
+		return
+	}
+	if _, exists := i.workloads.get(r.Owner); !exists || slices.Contains(g.Through, r.Owner) {
+		return
+	}
+	g.Through = append(g.Through, r.Owner)
+	g.add(i.Claimants(r.Owner), r.Owner)
+}
+
 // World is what is known about the workload of a request. It takes no lock and asks nobody.
 //
 // A claim on the template as it was counts like one on the template as it shall be: leaving a Service is a change that
@@ -85,6 +97,7 @@ func (i *Inventory) World(r *change.Request) *change.World {
 		g.own(i.ClaimantsOf(key, labels))
 	}
 	g.through(i, key, labels)
+	g.runOf(i, r)
 
 	w := &change.World{
 		Claims: g.Claims, Enforcement: change.EnforcementFor(g.Claims, g.Rules), Rules: g.Rules,

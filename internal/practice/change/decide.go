@@ -75,12 +75,48 @@ func unchanged(r *Request, w *World, rules *Rules) bool {
 	if base := agreed(w.Baselines); base != nil {
 		return isAgreed(r, base, rules)
 	}
+	return agreedForTwins(r, w, rules)
+}
+
+// agreedForTwins says whether each Service that has a say agreed to this very template for a workload of its own for whose
+// pods these would pass. What another Service agreed to does not count: labels of one workload more would bring in that
+// one's template. A pod is compared by its images alone, so that labels do not tell whose template it has: it must run
+// what is agreed for each of the workloads.
+func agreedForTwins(r *Request, w *World, rules *Rules) bool {
+	var found bool
 	for i := range w.Twins {
-		if base := agreed(w.Twins[i].Baselines); base != nil && isAgreed(r, base, rules) {
-			return true
+		switch {
+		case isAgreedFor(r, &w.Twins[i], rules):
+			found = true
+		case r.Key.Kind == configuration.KindPod:
+			return false
+		}
+	}
+	for i := range w.Claims {
+		found = found && agreedInService(w.Claims[i].Service, r, w, rules)
+	}
+	return found
+}
+
+// agreedInService says whether one of a Service's workloads has the template of a request.
+func agreedInService(service string, r *Request, w *World, rules *Rules) bool {
+	for i := range w.Claims {
+		c := &w.Claims[i]
+		if c.Service != service {
+			continue
+		}
+		for j := range w.Twins {
+			if w.Twins[j].Key == c.Through && isAgreedFor(r, &w.Twins[j], rules) {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+func isAgreedFor(r *Request, twin *Twin, rules *Rules) bool {
+	base := agreed(twin.Baselines)
+	return base != nil && isAgreed(r, base, rules)
 }
 
 func sameMeaning(a, b *configuration.Template, ignoredAnnotationPrefixes []string) bool {

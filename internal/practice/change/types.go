@@ -53,7 +53,9 @@ type User struct {
 type Request struct {
 	Operation Operation
 	Key       configuration.Key
-	User      User
+	// Owner is the controller that the object names, which need not be true; zero where it names none.
+	Owner configuration.Key
+	User  User
 	// Old and New are the pod template before and after; nil where there is none (Create has no Old, Delete no New).
 	Old, New *configuration.Template
 	// OldHold and NewHold say how the template is held back before and after.
@@ -89,7 +91,8 @@ type World struct {
 	Baselines []v1alpha1.Baseline
 	// FailedChanges are the names, of those in Baselines, that ended Unsuccessful or RolledBack.
 	FailedChanges []string
-	// Twins are other governed workloads whose selector the labels of the new template satisfy.
+	// Twins are other workloads for whose pods its own would pass: governed ones whose selector the labels of the new
+	// template satisfy, and the CronJob whose run it says that it is.
 	Twins []Twin
 	// Candidates are the Changes of the namespace with this workload as a target: all that have not ended, and
 	// those that ended Rejected or by being backed out. In the order of their names.
@@ -115,7 +118,7 @@ type Claim struct {
 	Through configuration.Key
 }
 
-// Twin is a governed workload that selects the pods of another.
+// Twin is a workload for whose pods those of another would pass.
 type Twin struct {
 	Key       configuration.Key
 	Baselines []v1alpha1.Baseline
