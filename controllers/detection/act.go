@@ -244,10 +244,23 @@ func (r *Reconciler) description(in *input) string {
 
 func (r *Reconciler) update(ctx context.Context, in *input, result incident.Result, d incident.Detected, now time.Time) error {
 	current := in.records.Current
-	if d.SuspectedChange == nil && r.mayBeSuspected(current, now) {
-		d.SuspectedChange = r.suspect(in, d, result)
+	if unnamed(d.SuspectedChange) && r.mayBeSuspected(current, now) {
+		d.SuspectedChange = r.suspectAnew(in, d, result)
 	}
 	return r.write(ctx, current, d)
+}
+
+// unnamed: nothing is suspected, or something of which no record is known yet.
+func unnamed(s *v1alpha1.SuspectedChange) bool { return s == nil || s.Name == "" }
+
+// suspectAnew keeps the suspicion that there is, unless a Change can be named now: who broke the glass is recorded
+// after the fact.
+func (r *Reconciler) suspectAnew(in *input, d incident.Detected, result incident.Result) *v1alpha1.SuspectedChange {
+	anew := r.suspect(in, d, result)
+	if d.SuspectedChange != nil && unnamed(anew) {
+		return d.SuspectedChange
+	}
+	return anew
 }
 
 // suspicionPatience is how long after an Incident was opened a change may still come to light.
@@ -261,11 +274,12 @@ func (r *Reconciler) mayBeSuspected(i *v1alpha1.Incident, now time.Time) bool {
 // be written after the failure is seen.
 func (r *Reconciler) suspectLater(ctx context.Context, in *input, result incident.Result, now time.Time) error {
 	current := in.records.Current
-	if current == nil || current.Status.DetectedAt == nil || current.Status.SuspectedChange != nil || !r.mayBeSuspected(current, now) {
+	if current == nil || current.Status.DetectedAt == nil || !unnamed(current.Status.SuspectedChange) || !r.mayBeSuspected(current, now) {
 		return nil
 	}
 	d := incident.DetectedOf(&current.Status)
-	if d.SuspectedChange = r.suspect(in, d, result); d.SuspectedChange == nil {
+	before := d.SuspectedChange
+	if d.SuspectedChange = r.suspectAnew(in, d, result); d.SuspectedChange == before || d.SuspectedChange == nil {
 		return nil
 	}
 	return r.write(ctx, current, d)
@@ -349,7 +363,8 @@ func (r *Reconciler) suspect(in *input, d incident.Detected, result incident.Res
 func (r *Reconciler) implementations(key configuration.Key) []incident.Implementation {
 	on := key.Kind + " " + key.Name
 	list := incident.Implementations(key.Namespace, on, r.Inventory.Baselines(key))
-	for _, c := range r.Inventory.ChangesOf(key) {
+	// What broke the glass is recorded by a Change that has ended for the gate.
+	for _, c := range r.Inventory.ChangesEverOf(key) {
 		for _, i := range c.Object.Status.Implementations {
 			if string(i.Workload.Kind) == key.Kind && string(i.Workload.Name) == key.Name {
 				list = append(list, incident.Implementation{

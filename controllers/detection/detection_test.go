@@ -408,6 +408,42 @@ func TestSuspectedChange(t *testing.T) {
 	}
 }
 
+// TestSuspectedEmergency: who breaks the glass is recorded after the fact, by a Change that has ended for the gate.
+func TestSuspectedEmergency(t *testing.T) {
+	s := newScene(t)
+	begun := metav1.NewTime(t0.Add(-time.Minute))
+	s.Inventory.Put(&v1alpha1.ConfigurationItem{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: configuration.ItemName("Deployment", "web")},
+		Spec:       v1alpha1.ConfigurationItemSpec{WorkloadRef: v1alpha1.WorkloadReference{Kind: "Deployment", Name: "web"}},
+		Status:     v1alpha1.ConfigurationItemStatus{Baselines: []v1alpha1.Baseline{{TemplateHash: "v1:b", Source: v1alpha1.BaselineBreakGlass, From: begun}}},
+	})
+	s.has(deployment("web", 1))
+	s.seePod(crashing("web", 0))
+	s.work()
+	if c := s.one().Status.SuspectedChange; c == nil || c.Name != "" {
+		t.Fatalf("suspected is %v", c)
+	}
+	writes := s.writes[s.one().Name]
+	s.lookAtAll()
+	if n := s.writes[s.one().Name] - writes; n != 0 {
+		t.Errorf("%d writes of the same suspicion", n)
+	}
+	target := v1alpha1.WorkloadReference{Kind: "Deployment", Name: "web"}
+	s.Inventory.Put(&v1alpha1.Change{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web-record"},
+		Spec: v1alpha1.ChangeSpec{
+			Type: v1alpha1.ChangeEmergency, RecordOf: v1alpha1.RecordOfBreakGlass, Targets: []v1alpha1.ChangeTarget{{Workload: target}},
+		},
+		Status: v1alpha1.ChangeStatus{
+			State: v1alpha1.ChangeReview, Implementations: []v1alpha1.Implementation{{Workload: target, At: begun}},
+		},
+	})
+	s.work()
+	if c := s.one().Status.SuspectedChange; c == nil || c.Name != "web-record" || c.Confidence != v1alpha1.ConfidenceHigh {
+		t.Errorf("suspected is %v", c)
+	}
+}
+
 func TestOwners(t *testing.T) {
 	set := func(name, uid string, owner *metav1.OwnerReference) *appsv1.ReplicaSet {
 		rs := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, UID: types.UID(uid)}}

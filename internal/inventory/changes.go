@@ -47,11 +47,24 @@ func (i *Inventory) ChangesOf(key configuration.Key) []*Change {
 	return nil
 }
 
+// ChangesEverOf are the Changes with a workload as a target that are kept, whatever became of them; in the order of their
+// names. It waits for writers.
+func (i *Inventory) ChangesEverOf(key configuration.Key) []*Change {
+	i.mu.Lock()
+	names := sorted(i.written.targeting[key], compareNames)
+	i.mu.Unlock()
+	return i.changesNamed(names)
+}
+
 // ChangesIn are the Changes of a namespace, in the order of their names. It waits for writers.
 func (i *Inventory) ChangesIn(namespace string) []*Change {
 	i.mu.Lock()
 	names := sorted(i.written.changes[namespace], compareNames)
 	i.mu.Unlock()
+	return i.changesNamed(names)
+}
+
+func (i *Inventory) changesNamed(names []types.NamespacedName) []*Change {
 	out := make([]*Change, 0, len(names))
 	for _, name := range names {
 		if c, ok := i.changes.get(name); ok {
