@@ -56,7 +56,11 @@ func (r *RecordKeeper) Reconcile(ctx context.Context, key configuration.Key) (ct
 		_, ok := r.Inventory.Change(types.NamespacedName{Namespace: key.Namespace, Name: name})
 		return ok
 	}
-	owed, wait := practice.Owed(key, r.Inventory.Baselines(key), exists, r.Clock.Now())
+	var annotations map[string]string
+	if w, known := r.Inventory.Workload(key); known {
+		annotations = w.Annotations
+	}
+	owed, wait := practice.Owed(key, annotations, r.Inventory.Baselines(key), exists, r.Clock.Now())
 	if owed == nil || wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}

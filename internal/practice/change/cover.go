@@ -17,15 +17,15 @@ func (g *gate) covers(c *Candidate, r *Request, w *World, rep *report) bool {
 	if t == nil {
 		return rep.fail(CauseNoChange, c.Name, "", "%s is not among its targets", nameOf(r.Key))
 	}
+	switch { // of what has ended, nothing else matters
+	case c.Ended == EndedBackedOut:
+		return c.ready(rep.about(c.Name))
+	case undone(c.Name, w.Baselines):
+		return rep.fail(CauseEnded, c.Name, "", "it was rolled back; going forward again needs another Change")
+	}
 	ok := t.matches(r, w, g.rules, rep.about(c.Name))
 	if !ok && rep == nil {
 		return false
-	}
-	if c.Ended != EndedBackedOut && undone(c.Name, w.Baselines) { // what its own status says is told below
-		ok = rep.fail(CauseEnded, c.Name, "", "it was rolled back; going forward again needs another Change")
-		if rep == nil {
-			return false
-		}
 	}
 	ok = c.inPhase(r.Key, rep.about(c.Name)) && ok
 	if !ok && rep == nil {

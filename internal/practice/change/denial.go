@@ -154,7 +154,7 @@ func reasonLines(d *Decision) []string {
 	var order []string
 	reasons := map[string][]string{}
 	for _, c := range d.Reasons {
-		if c.Type == CauseNoChange || c.Type == CauseNotApproved && c.Change == d.Change {
+		if c.Type == CauseNoChange || c.Type == CauseNotApproved && c.Change == d.Change || c.Type == CauseEnded && noReturn(c.Change, d) {
 			continue
 		}
 		if _, seen := reasons[c.Change]; !seen {
@@ -176,6 +176,11 @@ func reasonLines(d *Decision) []string {
 		lines = append(lines, prefix+capital(strings.Join(reasons[change], "; "), prefix == "")+".")
 	}
 	return lines
+}
+
+// noReturn says whether it is said of a Change already that there is no way back to what it let in.
+func noReturn(change string, d *Decision) bool {
+	return slices.ContainsFunc(d.Reasons, func(c Cause) bool { return c.Type == CauseNoRollback && c.Change == change })
 }
 
 func nearness(change string, d *Decision) int {
@@ -213,6 +218,8 @@ func (f *draft) step(d *Decision, nearest *Candidate) string {
 		return "Change the manifest, or create a Change of your own for this template and have it approved."
 	case nearest != nil && nearest.Approval.Approved:
 		return "Retry when the gate is open: kubectl itil why " + nameOf(f.request.Key) + " -n " + f.request.Key.Namespace
+	case d.Change != "" && nearest == nil && f.request.DryRun:
+		return "Deploy it, which files that Change, and have it approved: kubectl itil approve " + name
 	case d.Change != "":
 		return "Approve: kubectl itil approve " + name
 	case d.Verdict != Denied:

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
@@ -59,9 +60,17 @@ func newDraft(g *gate, r *Request, w *World) *draft {
 	} else {
 		f.otherFields = true
 	}
-	f.risk = AssessRisk(&Undertaking{Alterations: []Alteration{a}, At: g.now})
+	f.risk = AssessRisk(&Undertaking{Alterations: []Alteration{a}, At: g.begins()})
 	f.authorise()
 	return f
+}
+
+// begins is when a Change that is filed now may go in first: its risk is that of then, as life.begins says it.
+func (g *gate) begins() time.Time {
+	if at, ok := g.rules.nextOpening(v1alpha1.ChangeNormal, g.now); ok {
+		return at
+	}
+	return g.now
 }
 
 // authorise finds the votes that it needs: none by a policy that pre-authorises it.
@@ -182,17 +191,24 @@ func (f *draft) target() v1alpha1.ChangeTarget {
 		return t
 	}
 	t.TemplateHash = v1alpha1.TemplateHash(r.New.Hash)
-	for _, container := range slices.Sorted(maps.Keys(r.New.Images)) {
-		image := r.New.Images[container]
-		if len(t.Images) == maxImages || f.baseline != nil && f.baseline.Images[container] == image || !presentable(container, image) {
+	t.Images = newImages(r.New.Images, f.baseline)
+	return t
+}
+
+// newImages are those that are not the baseline's, as a target names them; nil: none is.
+func newImages(images map[string]string, base *v1alpha1.Baseline) map[string]v1alpha1.Image {
+	var out map[string]v1alpha1.Image
+	for _, container := range slices.Sorted(maps.Keys(images)) {
+		image := images[container]
+		if len(out) == maxImages || base != nil && base.Images[container] == image || !presentable(container, image) {
 			continue
 		}
-		if t.Images == nil {
-			t.Images = map[string]v1alpha1.Image{}
+		if out == nil {
+			out = map[string]v1alpha1.Image{}
 		}
-		t.Images[container] = v1alpha1.Image(image)
+		out[container] = v1alpha1.Image(image)
 	}
-	return t
+	return out
 }
 
 // presentable says whether the schema of a Change can hold a container's image. What it cannot is pinned by the

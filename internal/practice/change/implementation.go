@@ -340,7 +340,7 @@ func (l *life) diff() []v1alpha1.FieldDiff {
 	for i := range l.Change.Spec.Targets {
 		t := &l.Change.Spec.Targets[i]
 		var from map[string]string
-		if base := agreed(l.Workloads[KeyOf(l.Change.Namespace, t.Workload)].Baselines); base != nil {
+		if base := l.base(t); base != nil {
 			from = base.Images
 		}
 		for _, container := range sortedKeys(t.Images) {
@@ -350,8 +350,21 @@ func (l *life) diff() []v1alpha1.FieldDiff {
 				})
 			}
 		}
+		if t.TemplateHash != "" && len(out) < maxDiff && !(isRecord(l.Change) && l.imagesAlone(t)) {
+			out = append(out, v1alpha1.FieldDiff{Path: diffPath(t.Workload, "template"), To: shortDigest(string(t.TemplateHash)) + ", of which the hash alone is known: more than images may differ"})
+		}
 	}
 	return out
+}
+
+// base is the baseline that a target is compared with: the one that is agreed to, and of what went in without a Change
+// the one before it. Nil: there is none.
+func (l *life) base(t *v1alpha1.ChangeTarget) *v1alpha1.Baseline {
+	baselines := l.Workloads[KeyOf(l.Change.Namespace, t.Workload)].Baselines
+	if isRecord(l.Change) {
+		baselines = baselines[l.broughtIn(t.Workload, baselines)+1:]
+	}
+	return agreed(baselines)
 }
 
 // diffPath is a path within a workload's template, beginning with the workload.

@@ -107,6 +107,9 @@ func Evaluate(s *Subject, now time.Time) Evaluation {
 	if s.Rules == nil {
 		s.Rules = defaultRules
 	}
+	if until := diffAwaited(s.Change); now.Before(until) {
+		return Evaluation{Status: s.Change.Status, Candidate: Prepare(s.Agreed), Wake: until}
+	}
 	l := newLife(s, now)
 	l.assess()
 	l.authorise()
@@ -121,6 +124,15 @@ func Evaluate(s *Subject, now time.Time) Evaluation {
 }
 
 const maxNextStep = 1024
+
+// diffAwaited is until when a Change is not assessed yet, since the differences of its template are about to be
+// recorded; zero: they are not. Without them a template hash may stand for anything.
+func diffAwaited(chg *v1alpha1.Change) time.Time {
+	if chg.Annotations[AnnotationDiffFollows] == "" || len(chg.Status.Diff) > 0 || chg.Status.State != "" || chg.Spec.Cancel {
+		return time.Time{}
+	}
+	return chg.CreationTimestamp.Add(diffWithin)
+}
 
 // life is the evaluation while it goes on.
 type life struct {
@@ -234,7 +246,7 @@ func (l *life) undertaking() *Undertaking {
 		t := &l.Change.Spec.Targets[i]
 		fact := l.Workloads[KeyOf(l.Change.Namespace, t.Workload)]
 		a := Alteration{Operation: heaviest(operationsOf(t)), Named: true, Facts: fact.Risk}
-		if base := agreed(fact.Baselines); base != nil {
+		if base := l.base(t); base != nil {
 			a.From, a.Moved = base.Images, base.MovedImageIDs
 		}
 		a.To = make(map[string]string, len(t.Images))
@@ -250,6 +262,11 @@ func (l *life) undertaking() *Undertaking {
 // imagesAlone says whether the recorded differences of a target that pins a template are all in images. A hash alone
 // does not say; the record is the operator's, made from the request for which it filed the Change.
 func (l *life) imagesAlone(t *v1alpha1.ChangeTarget) bool {
+	if isRecord(l.Change) {
+		base, at := l.base(t), l.broughtIn(t.Workload, l.Workloads[KeyOf(l.Change.Namespace, t.Workload)].Baselines)
+		return base != nil && at >= 0 && base.ImagelessHash != "" &&
+			base.ImagelessHash == l.Workloads[KeyOf(l.Change.Namespace, t.Workload)].Baselines[at].ImagelessHash
+	}
 	prefix := diffPath(t.Workload, "")
 	found := false
 	for i := range l.status.Diff {
@@ -321,9 +338,17 @@ func (l *life) authorise() {
 		l.status.FirstApprovedAt = l.status.ApprovedAt
 	}
 	l.prepare()
-	if w := l.candidate.Window; !w.IsZero() {
+	switch w := l.candidate.Window; {
+	case l.before.Window != nil && l.letsNothingMoreIn():
+		l.status.Window = l.before.Window // in which it went in, whatever freezes and hours are by now
+	case !w.IsZero():
 		l.status.Window = &v1alpha1.EffectiveWindow{Start: timestamp(w.From), End: timestamp(w.To)}
 	}
+}
+
+// letsNothingMoreIn says whether all its targets went in, or it has ended.
+func (l *life) letsNothingMoreIn() bool {
+	return l.before.Outcome != "" || len(l.status.Implementations) > 0 && l.pending() == 0
 }
 
 const (

@@ -433,10 +433,7 @@ var transitions = map[v1alpha1.ChangeState][]v1alpha1.ChangeState{
 
 // TestRandomLives lets random things happen to Changes and checks what must hold at each step.
 func TestRandomLives(t *testing.T) {
-	lives := 500
-	if underRace {
-		lives = 250 // enough for every state of a backout to be reached, which is asserted below
-	}
+	const lives = 800 // enough for every state of a backout to be reached, which is asserted below
 	states, undone := map[v1alpha1.ChangeState]int{}, map[v1alpha1.ChangeBackoutState]int{}
 	for seed := range uint64(lives) {
 		r := rand.New(rand.NewPCG(seed, 2))

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 )
 
 // whoAmI puts the authenticated user's name into a manifest. A shell replaces it.
@@ -140,9 +141,14 @@ func (l *life) howToImplement() string {
 	if l.open == 0 {
 		return l.whatIsAwaited()
 	}
-	var names []string
+	var names, held []string
 	for i := range l.candidate.Targets {
-		if t := &l.candidate.Targets[i]; !l.wentIn(ReferenceTo(t.Key)) {
+		t := &l.candidate.Targets[i]
+		switch fact := l.Workloads[t.Key]; {
+		case l.wentIn(ReferenceTo(t.Key)):
+		case fact.Workload != nil && fact.Workload.Hold.Held() && t.allows(&fact.Workload.Template, agreed(fact.Baselines), l.Rules, nil):
+			held = append(held, nameOf(t.Key)+" has it and holds it back ("+holdWords(fact.Workload.Hold)+"): release it.")
+		default:
 			names = append(names, nameOf(t.Key))
 		}
 	}
@@ -150,7 +156,25 @@ func (l *life) howToImplement() string {
 	if len(names) > shown {
 		names = append(names[:shown], plural(len(names)-shown, "other"))
 	}
-	return fmt.Sprintf("Apply it to %s until %s (a GitOps controller does so with its next retry).", list(names), l.Rules.show(l.candidate.Window.To))
+	until := "Until " + l.Rules.show(l.candidate.Window.To) + ": "
+	if len(names) > 0 {
+		held = append([]string{"Apply it to " + list(names) + " (a GitOps controller does so with its next retry)."}, held[:min(len(held), shown)]...)
+	}
+	return until + strings.Join(held[:min(len(held), shown)], " ")
+}
+
+// holdWords is how a workload holds its template back.
+func holdWords(h configuration.Hold) string {
+	var words []string
+	for _, how := range []struct {
+		holds bool
+		word  string
+	}{{h.Paused, "paused"}, {h.Suspended, "suspended"}, {h.OnDelete, "updateStrategy OnDelete"}, {h.Partition > 0, fmt.Sprintf("partition %d", h.Partition)}} {
+		if how.holds {
+			words = append(words, how.word)
+		}
+	}
+	return list(words)
 }
 
 func (l *life) howToReview() string {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,6 +18,13 @@ import (
 // AnnotationSupersededBy on a Change that the operator canceled names the Change that took its place.
 const AnnotationSupersededBy = "itil.dev/superseded-by"
 
+// AnnotationDiffFollows on a Change that the operator filed says that its differences are about to be written on its
+// status, by which its risk is assessed. Whoever else sets it has their own Change assessed diffWithin later.
+const AnnotationDiffFollows = "itil.dev/diff-follows"
+
+// diffWithin is how long after a Change was filed its differences are waited for: who files it may die in between.
+const diffWithin = 5 * time.Second
+
 // Object is the Change of a filing. Its name is deterministic, so that two replicas, or a retry, make the same one.
 func (f *Filing) Object() *v1alpha1.Change {
 	filedFor := FiledForDenied
@@ -24,10 +32,14 @@ func (f *Filing) Object() *v1alpha1.Change {
 	if f.PreAuthorised {
 		filedFor, justification = FiledForPreAuthorised, "Filed by the operator for what needed no vote and is in."
 	}
+	var annotations map[string]string
+	if len(f.Diff) > 0 {
+		annotations = map[string]string{AnnotationDiffFollows: "true"}
+	}
 	return &v1alpha1.Change{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: f.Namespace, Name: f.Name(),
-			Labels: labelsFor(f.Target.Workload, f.Namespace, filedFor),
+			Labels: labelsFor(f.Target.Workload, f.Namespace, filedFor), Annotations: annotations,
 		},
 		Spec: v1alpha1.ChangeSpec{
 			Type: f.Type, Summary: f.Summary, Justification: justification, Requester: v1alpha1.UserName(f.Requester),
@@ -80,9 +92,9 @@ const (
 
 // Owed returns the Change that the newest baseline of a workload owes: the record of what was forced in or came in
 // past the gate, or the Change of what was pre-authorised, where that was lost. Nil: none. Exists says whether a
-// Change of that name does. Wait is how long to wait before it is owed.
+// Change of that name does, annotations are the workload's. Wait is how long to wait before it is owed.
 func Owed(
-	key configuration.Key, baselines []v1alpha1.Baseline, exists func(name string) bool, now time.Time,
+	key configuration.Key, annotations map[string]string, baselines []v1alpha1.Baseline, exists func(name string) bool, now time.Time,
 ) (owed *v1alpha1.Change, wait time.Duration) {
 	if len(baselines) == 0 || !configuration.Claimable(key.Kind) {
 		return nil, 0
@@ -94,9 +106,12 @@ func Owed(
 	}
 	switch b.Source {
 	case v1alpha1.BaselineBreakGlass:
-		owed = record(key, b, v1alpha1.RecordOfBreakGlass, "forced in by breaking the glass")
+		owed = record(key, baselines, v1alpha1.RecordOfBreakGlass, "forced in by breaking the glass")
+		if why := plain(annotations[v1alpha1.AnnotationBreakGlass]); why != "" {
+			owed.Spec.Justification = brief("The reason given: "+why, maxJustification)
+		}
 	case v1alpha1.BaselineUnauthorized:
-		owed = record(key, b, v1alpha1.RecordOfUnauthorized, "came in past the gate")
+		owed = record(key, baselines, v1alpha1.RecordOfUnauthorized, "came in past the gate")
 	case v1alpha1.BaselinePreAuthorised:
 		owed, wait = lostPreAuthorised(key, b), max(filedWithin-age, 0)
 	case v1alpha1.BaselineAdopted, v1alpha1.BaselineChange, v1alpha1.BaselineRollback, v1alpha1.BaselineAudited:
@@ -114,9 +129,17 @@ func recordName(key configuration.Key, b *v1alpha1.Baseline) string {
 	return baseName(&r) + "-r" + strconv.FormatInt(b.From.Unix(), base)
 }
 
-// record is an Emergency change that asks for nothing and owes a review.
-func record(key configuration.Key, b *v1alpha1.Baseline, of v1alpha1.RecordOf, how string) *v1alpha1.Change {
-	w := ReferenceTo(key)
+// record is an Emergency change that asks for nothing and owes a review of the newest baseline.
+func record(key configuration.Key, baselines []v1alpha1.Baseline, of v1alpha1.RecordOf, how string) *v1alpha1.Change {
+	w, b := ReferenceTo(key), &baselines[0]
+	target := v1alpha1.ChangeTarget{
+		Workload: w, Operations: []v1alpha1.Operation{v1alpha1.OperationTemplate}, TemplateHash: v1alpha1.TemplateHash(b.TemplateHash),
+		Images: newImages(b.Images, agreed(baselines[1:])),
+	}
+	parts := []string{"Record: " + nameOf(key) + " " + how}
+	for _, container := range sortedKeys(target.Images) {
+		parts = append(parts, "image "+container+"="+string(target.Images[container]))
+	}
 	return &v1alpha1.Change{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: key.Namespace, Name: recordName(key, b),
@@ -124,13 +147,14 @@ func record(key configuration.Key, b *v1alpha1.Baseline, of v1alpha1.RecordOf, h
 		},
 		Spec: v1alpha1.ChangeSpec{
 			Type: v1alpha1.ChangeEmergency, RecordOf: of, Requester: v1alpha1.UserName(cmp.Or(plain(b.By), unknownUser)),
-			Summary: brief(plain("Record: "+nameOf(key)+" "+how), maxSummary),
-			Targets: []v1alpha1.ChangeTarget{{
-				Workload: w, Operations: []v1alpha1.Operation{v1alpha1.OperationTemplate}, TemplateHash: v1alpha1.TemplateHash(b.TemplateHash),
-			}},
+			Summary: brief(plain(strings.Join(parts, ", ")), maxSummary),
+			Targets: []v1alpha1.ChangeTarget{target},
 		},
 	}
 }
+
+// maxJustification is what the schema of a Change can hold.
+const maxJustification = 4096
 
 // unknownUser is the requester of a record where nobody recorded who it was.
 const unknownUser = "unknown"

@@ -1,0 +1,167 @@
+package change
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+)
+
+// TestTheRiskToldIsThatOfWhenItMayGoIn: a denial at night speaks of the votes that the Change will need, which goes in
+// by day.
+func TestTheRiskToldIsThatOfWhenItMayGoIn(t *testing.T) {
+	days := append(openFrom(8, 18)[:18:18], append(make(hourly, 14), openFrom(8, 18)[8:]...)...)
+	s := situated(given(func(w *World) {
+		w.Rules = Merge([]*v1alpha1.ChangePolicy{policy("p", officeHours)}, map[string]Calendar{"office": days})
+		w.Risk.WorkingHours = days
+	}))
+	for name, test := range map[string]struct {
+		hours int
+		off   bool
+	}{"by day": {hours: 9}, "at night, and it goes in by day": {hours: 20}, "after the last day": {hours: 60, off: true}} {
+		d := s.decide(test.hours)
+		off := slices.ContainsFunc(d.Risk.Factors, func(f v1alpha1.RiskFactor) bool { return f.Name == "OffHours" })
+		if off != test.off {
+			t.Errorf("%s: risk %v, want off hours %t", name, d.Risk.Factors, test.off)
+		}
+	}
+}
+
+// TestTheEffectiveWindowIsThatInWhichItWentIn: hours that the policy has later, and a freeze, do not move it.
+func TestTheEffectiveWindowIsThatInWhichItWentIn(t *testing.T) {
+	s := told(t).at(1).is(v1alpha1.ChangeAuthorize).votes("bob", "carol").is(v1alpha1.ChangeImplement)
+	wanted := *s.last.Status.Window
+	s.at(2).runs(running(v24), s.broughtIn(v24)).is(v1alpha1.ChangeImplement)
+	s.with(func(sub *Subject) { sub.Rules = Merge([]*v1alpha1.ChangePolicy{policy("p", frozen(0, 100))}, nil) }).at(3)
+	s.last = Evaluate(&s.subject, hour(3))
+	if diff := cmp.Diff(&wanted, s.last.Status.Window); diff != "" {
+		t.Errorf("window (-in which it went in +now):\n%s", diff)
+	}
+}
+
+// TestAFiledChangeIsAssessedWithItsDifferences: else a hash that stands for an image is taken for more, and votes are
+// asked for that it does not need.
+func TestAFiledChangeIsAssessedWithItsDifferences(t *testing.T) {
+	filed := func(alter ...func(*v1alpha1.Change)) *story {
+		f := Filing{
+			Namespace: "shop", Base: "checkout", Episode: 1, Requester: "alice", Type: v1alpha1.ChangeNormal, Summary: "roll out",
+			Target: v1alpha1.ChangeTarget{Workload: ReferenceTo(checkout), TemplateHash: v1alpha1.TemplateHash(v24.Hash), Images: newImages(v24.Images, nil)},
+			Diff:   []v1alpha1.FieldDiff{{Path: diffPath(ReferenceTo(checkout), "spec.containers[app].image"), From: v23.Images["app"], To: v24.Images["app"]}},
+		}
+		s := told(t)
+		c := f.Object()
+		c.CreationTimestamp = *at(1)
+		for _, a := range alter {
+			a(c)
+		}
+		s.subject.Change = c
+		return s
+	}
+	s := filed()
+	e := Evaluate(&s.subject, hour(1).Add(time.Second))
+	if diff := cmp.Diff(v1alpha1.ChangeStatus{}, e.Status); diff != "" || len(e.Events) > 0 || !e.Wake.Equal(hour(1).Add(diffWithin)) {
+		t.Errorf("before its differences are known: wake %s, events %v, status %s", e.Wake, e.Events, diff)
+	}
+	with := filed(func(c *v1alpha1.Change) {
+		c.Status.Diff = []v1alpha1.FieldDiff{{Path: diffPath(ReferenceTo(checkout), "spec.containers[app].image"), From: v23.Images["app"], To: v24.Images["app"]}}
+	}).at(1).is(v1alpha1.ChangeAuthorize)
+	if level := with.last.Status.Risk.Level; level != v1alpha1.RiskMedium {
+		t.Errorf("with them the risk is %s, want Medium", level)
+	}
+	// Who was to write them died. That images are named beside a hash says nothing of the rest.
+	without := filed().at(2).is(v1alpha1.ChangeAuthorize)
+	if level := without.last.Status.Risk.Level; level != v1alpha1.RiskHigh {
+		t.Errorf("without them the risk is %s, want High: a hash may stand for anything", level)
+	}
+}
+
+// TestTheRecordOfBrokenGlassTellsWhatAndWhy: whoever reviews it must see what came in instead of what, and the reason.
+func TestTheRecordOfBrokenGlassTellsWhatAndWhy(t *testing.T) {
+	forced := baseline(v24, by(v1alpha1.BaselineBreakGlass, ""))
+	forced.From, forced.By = *at(2), "erin"
+	for name, test := range map[string]struct {
+		forced  *configuration.Template
+		factors []string
+	}{
+		"an image":              {v24, []string{"Tier", "Image", "MovableTag"}},
+		"more of the template":  {v24env, []string{"Template", "Tier", "Image", "MovableTag"}},
+		"what had run just now": {v23, []string{"Tier"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := forced
+			b.TemplateHash, b.ImagelessHash, b.Images = test.forced.Hash, test.forced.ImagelessHash, test.forced.Images
+			baselines := []v1alpha1.Baseline{b, baseline(v23)}
+			annotations := map[string]string{v1alpha1.AnnotationBreakGlass: "checkout is down\n"}
+			owed, _ := Owed(checkout, annotations, baselines, func(string) bool { return false }, hour(2))
+			if want := "The reason given: checkout is down"; strings.TrimSpace(owed.Spec.Justification) != want {
+				t.Errorf("justification %q, want %q", owed.Spec.Justification, want)
+			}
+			owed.CreationTimestamp = *at(2)
+			s := told(t)
+			s.subject.Change = owed
+			s.at(2).runs(running(test.forced), b).is(v1alpha1.ChangeReview)
+			var factors []string
+			for _, f := range s.last.Status.Risk.Factors {
+				factors = append(factors, f.Name)
+			}
+			if diff := cmp.Diff(test.factors, factors); diff != "" {
+				t.Errorf("risk (-want +got):\n%s", diff)
+			}
+			changed := test.forced.Images["app"] != v23.Images["app"]
+			if changed != (len(s.last.Status.Diff) > 0 && s.last.Status.Diff[0].From == v23.Images["app"]) || changed != strings.Contains(owed.Spec.Summary, "image app=") {
+				t.Errorf("image changed: %t, but summary %q, diff %v", changed, owed.Spec.Summary, s.last.Status.Diff)
+			}
+		})
+	}
+}
+
+// TestWhatIsHeldBackIsToBeReleased: what was deployed while its workload is held is not to be deployed again.
+func TestWhatIsHeldBackIsToBeReleased(t *testing.T) {
+	for name, test := range map[string]struct {
+		runs *configuration.Template
+		hold configuration.Hold
+		want string
+	}{
+		"not deployed":          {v23, configuration.Hold{Paused: true}, "Apply it to deployment/checkout"},
+		"deployed, held back":   {v24, configuration.Hold{Paused: true}, "deployment/checkout has it and holds it back (paused): release it."},
+		"deployed, a partition": {v24, configuration.Hold{Partition: 2}, "holds it back (partition 2): release it."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := told(t).at(1).is(v1alpha1.ChangeAuthorize).votes("bob", "carol")
+			w := running(test.runs)
+			w.Hold = test.hold
+			s.runs(w).is(v1alpha1.ChangeImplement)
+			if !strings.Contains(s.last.Status.NextStep, test.want) {
+				t.Errorf("next step %q, want %q in it", s.last.Status.NextStep, test.want)
+			}
+		})
+	}
+}
+
+// TestADenialSaysOfWhatWasRolledBackNothingElse: windows and freezes of what has ended are in nobody's way.
+func TestADenialSaysOfWhatWasRolledBackNothingElse(t *testing.T) {
+	for name, to := range map[string]*configuration.Template{"forward again": v24, "to another": v25} {
+		t.Run(name, func(t *testing.T) {
+			first := baseline(v24, by(v1alpha1.BaselineChange, "checkout-2-4"))
+			back := baseline(v23, by(v1alpha1.BaselineRollback, "checkout-2-4"))
+			s := situated(policies(policy("p", frozen(0, 100))), approved(), asking(func(r *Request) { r.New = to }), given(func(w *World) {
+				w.Baselines = []v1alpha1.Baseline{back, first, baseline(v23)}
+			}))
+			d := s.decide(2)
+			var lines []string
+			for line := range strings.Lines(Explain(&s.request, &s.world, &d).Message) {
+				if strings.HasPrefix(line, "Change checkout-2-4: ") {
+					lines = append(lines, line)
+				}
+			}
+			if len(lines) != 1 || strings.Count(lines[0], "rolled back") != 1 || strings.Contains(lines[0], "freeze") || strings.Contains(lines[0], "window") {
+				t.Errorf("it says of the Change that was rolled back:\n%s", strings.Join(lines, ""))
+			}
+		})
+	}
+}
