@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -32,11 +33,30 @@ func (s *state) heartbeat() (period, grace time.Duration) {
 	return 10 * time.Second, 40 * time.Second
 }
 
+// limits are how much the controllers may ask of the API server: a cluster of many nodes is for measurements, in which
+// thousands of pods come up, and they are not to wait for limits that are made for a production cluster's sake.
+func (s *state) limits() (requests, syncs []string) {
+	if s.Nodes > manyNodes {
+		return []string{"--kube-api-qps=2000", "--kube-api-burst=4000"},
+			[]string{"--concurrent-deployment-syncs=20", "--concurrent-replicaset-syncs=20"}
+	}
+	return []string{"--kube-api-qps=200", "--kube-api-burst=400"}, nil
+}
+
+// quota of etcd: where thousands of pods come up, all that they were on the way is kept until the next compaction.
+func (s *state) quota() string {
+	if s.Nodes > manyNodes {
+		return "8589934592" // 8 GiB
+	}
+	return "4294967296" // 4 GiB
+}
+
 // components of the control plane, in the order in which they start.
 func (c *cluster) components(st *state, binaries string) []component {
 	binary := func(name string) string { return filepath.Join(binaries, name) }
 	serving, ca := c.pair("serving"), c.pair("ca").cert
 	_, nodeGrace := st.heartbeat()
+	requests, syncs := st.limits()
 	tlsArgs := []string{"--tls-cert-file=" + serving.cert, "--tls-private-key-file=" + serving.key}
 	all := []component{
 		c.etcd(st, binary("etcd")),
@@ -44,7 +64,7 @@ func (c *cluster) components(st *state, binaries string) []component {
 		{
 			name:   "kube-controller-manager",
 			binary: binary("kube-controller-manager"),
-			args: append([]string{
+			args: slices.Concat([]string{
 				"--kubeconfig=" + c.pki("kube-controller-manager.kubeconfig"),
 				"--bind-address=127.0.0.1",
 				fmt.Sprintf("--secure-port=%d", st.Ports[portControllerManager]),
@@ -54,21 +74,19 @@ func (c *cluster) components(st *state, binaries string) []component {
 				"--service-account-private-key-file=" + c.pair("service-accounts").key,
 				"--root-ca-file=" + ca,
 				"--node-monitor-grace-period=" + nodeGrace.String(),
-				"--kube-api-qps=200", "--kube-api-burst=400",
-			}, tlsArgs...),
+			}, requests, syncs, tlsArgs),
 			readyURL: "https://" + st.address(portControllerManager) + "/healthz",
 			grace:    10 * time.Second,
 		},
 		{
 			name:   "kube-scheduler",
 			binary: binary("kube-scheduler"),
-			args: append([]string{
+			args: slices.Concat([]string{
 				"--kubeconfig=" + c.pki("kube-scheduler.kubeconfig"),
 				"--bind-address=127.0.0.1",
 				fmt.Sprintf("--secure-port=%d", st.Ports[portScheduler]),
 				"--leader-elect=false",
-				"--kube-api-qps=200", "--kube-api-burst=400",
-			}, tlsArgs...),
+			}, requests, tlsArgs),
 			readyURL: "https://" + st.address(portScheduler) + "/healthz",
 			grace:    10 * time.Second,
 		},
@@ -96,7 +114,7 @@ func (c *cluster) etcd(st *state, binary string) component {
 			"--peer-cert-file=" + serving.cert, "--peer-key-file=" + serving.key,
 			fmt.Sprintf("--unsafe-no-fsync=%t", !st.EtcdSync),
 			"--auto-compaction-mode=periodic", "--auto-compaction-retention=10m",
-			"--quota-backend-bytes=4294967296", // 4 GiB
+			"--quota-backend-bytes=" + st.quota(),
 			"--log-level=warn",
 		},
 		readyURL: client + "/health",

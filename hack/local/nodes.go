@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,7 +18,9 @@ const (
 	// kwokLabel marks what kwok plays the kubelet for.
 	kwokLabel = "type=kwok"
 
-	nodesTimeout = 2 * time.Minute
+	nodesTimeout = 5 * time.Minute // a thousand on a small, busy machine
+	// nodeWriters make nodes at a time.
+	nodeWriters = 8
 )
 
 // ensureNodes creates the simulated nodes that are missing, removes those above the count, and waits until all
@@ -27,7 +30,7 @@ func (c *cluster) ensureNodes(ctx context.Context, st *state) error {
 	if err != nil {
 		return err
 	}
-	config.QPS, config.Burst = 200, 400
+	config.QPS = -1 // it waits for the API server, nodeWriters at a time
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return err
@@ -56,10 +59,18 @@ func (c *cluster) ensureNodes(ctx context.Context, st *state) error {
 		if err != nil && !apierrors.IsNotFound(err) {
 			return err
 		}
-		if err := pause(ctx, readyPeriod); err != nil {
+		if err := pause(ctx, st.nodesPeriod()); err != nil {
 			return fmt.Errorf("%w: %d of %d are; kwok's log: %s", err, ready, st.Nodes, c.logPath("kwok"))
 		}
 	}
+}
+
+// nodesPeriod is how often to look whether the nodes are ready: all of them are read each time.
+func (s *state) nodesPeriod() time.Duration {
+	if s.Nodes > manyNodes {
+		return 5 * readyPeriod
+	}
+	return readyPeriod
 }
 
 // applyNodes creates what is missing, deletes what is too much, and corrects how often the others report.
@@ -84,19 +95,43 @@ func applyNodes(ctx context.Context, client kubernetes.Interface, wanted map[str
 			return fmt.Errorf("changing node %s: %w", node.Name, err)
 		}
 	}
+	var missing []*corev1.Node
 	for name, node := range wanted {
-		if have[name] {
-			continue
-		}
-		if _, err := nodes.Create(ctx, node, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
-			return fmt.Errorf("creating node %s: %w", name, err)
+		if !have[name] {
+			missing = append(missing, node)
 		}
 	}
-	return nil
+	return createNodes(ctx, client, missing)
+}
+
+// createNodes creates several at a time.
+func createNodes(ctx context.Context, client kubernetes.Interface, missing []*corev1.Node) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	queue := make(chan *corev1.Node, len(missing))
+	for _, node := range missing {
+		queue <- node
+	}
+	close(queue)
+	var writers sync.WaitGroup
+	for range nodeWriters {
+		writers.Go(func() {
+			for node := range queue {
+				_, err := client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{})
+				if err != nil && !apierrors.IsAlreadyExists(err) {
+					stop(fmt.Errorf("creating node %s: %w", node.Name, err)) // the first is told
+					return
+				}
+			}
+		})
+	}
+	writers.Wait()
+	return context.Cause(ctx)
 }
 
 func countReady(ctx context.Context, client kubernetes.Interface) (int, error) {
-	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: kwokLabel})
+	// From the API server's memory: that a moment ago is good enough to wait by.
+	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: kwokLabel, ResourceVersion: "0"})
 	if err != nil {
 		return 0, fmt.Errorf("listing nodes: %w", err)
 	}

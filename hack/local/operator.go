@@ -64,6 +64,7 @@ func (c *cluster) operatorComponent(st *state) component {
 			"--webhook-bind-address=" + st.address(portWebhook), "--webhook-hosts=127.0.0.1",
 			"--metrics-bind-address=" + st.address(portMetrics), "--metrics-insecure",
 			"--health-probe-bind-address=" + st.address(portHealth),
+			"--zap-time-encoding=rfc3339nano", // logs are read beside those of the others, and measured by
 		},
 		env:      []string{"KUBECONFIG=" + c.pki("operator.kubeconfig")},
 		content:  digestOf([]string{c.operatorBinary()}),
