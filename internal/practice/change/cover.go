@@ -41,15 +41,12 @@ func (g *gate) covers(c *Candidate, r *Request, w *World, rep *report) bool {
 // inPhase says whether it is the turn of a workload that is a unit of a Release: one that has it as a unit lets it in,
 // or none has.
 func (c *Candidate) inPhase(key configuration.Key, rep *report) bool {
+	if slices.ContainsFunc(c.Releases, func(r ReleaseFact) bool { return slices.Contains(r.Open, key) }) {
+		return true
+	}
 	ok := true
 	for i := range c.Releases {
-		switch r := &c.Releases[i]; {
-		case slices.Contains(r.Open, key):
-			return true
-		case !slices.Contains(r.Units, key):
-		case rep == nil:
-			ok = false
-		default:
+		if r := &c.Releases[i]; slices.Contains(r.Units, key) {
 			ok = rep.fail(CauseReleasePhase, "", "", "it belongs to Release %s: %s", r.Name, r.Why)
 		}
 	}

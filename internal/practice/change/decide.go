@@ -211,6 +211,7 @@ func (g *gate) point(d *Decision, r *Request, w *World, f *draft) {
 			nearest = c
 		}
 	}
+	rep.about("") // what follows is about no Change
 	if len(w.Candidates) == 0 {
 		rep.fail(CauseNoChange, "", "", "no Change has %s as a target", nameOf(r.Key))
 	}

@@ -1,13 +1,8 @@
 package change
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
-	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
@@ -24,13 +19,25 @@ type small struct {
 	policies  []*v1alpha1.ChangePolicy
 	calendar  hourly
 	baselines []v1alpha1.Baseline
+	twin      []v1alpha1.Baseline
 	failed    []string
 	changes   []*v1alpha1.Change
 	votes     map[string][]*v1alpha1.ChangeApproval
+	releases  map[string][]ReleaseFact
+	incidents map[string]*IncidentFact
+	problems  map[string]*ProblemFact
 	risk      RiskFacts
 	exhausted []string
 	rollouts  []Rollout
+	undecided int
 	now       int
+	digests   map[*v1alpha1.Change]string
+	approvals map[*v1alpha1.Change]approvedSince
+}
+
+type approvedSince struct {
+	hour int
+	ok   bool
 }
 
 func (s *small) world() *World {
@@ -38,38 +45,53 @@ func (s *small) world() *World {
 	w := &World{
 		Claims: s.claims, Enforcement: s.enforced, Rules: rules, Baselines: s.baselines, FailedChanges: s.failed, Risk: s.risk,
 		Concurrency: Concurrency{Rollouts: slices.Values(s.rollouts), AtMost: len(s.rollouts)}, ExhaustedBudgets: s.exhausted,
+		Filed: Filed{Undecided: s.undecided},
+	}
+	if s.twin != nil {
+		w.Twins = []Twin{{Key: otherWorkload, Baselines: s.twin}}
+	}
+	target := TargetFact{Services: []string{"checkout"}, Tier: s.risk.Tier}
+	if b := (oracle{s}).base(); b != nil {
+		target.Images = b.Images
 	}
 	for _, c := range s.changes {
-		w.Candidates = append(w.Candidates, Prepare(Agreed{Change: c, Approvals: s.votes[c.Name], Rules: rules}))
+		w.Candidates = append(w.Candidates, Prepare(Agreed{
+			Change: c, Approvals: s.votes[c.Name], Rules: rules, Incident: s.incidents[c.Name], Problem: s.problems[c.Name],
+			Releases: s.releases[c.Name], Targets: map[configuration.Key]TargetFact{checkout: target, otherWorkload: {Services: []string{"cart"}}},
+		}))
 	}
 	return w
 }
 
+var otherWorkload = configuration.Key{Group: "apps", Kind: "Deployment", Namespace: "shop", Name: "cart"}
+
 type oracle struct{ *small }
 
+// digest of a Change, computed once for each.
+func (o oracle) digest(c *v1alpha1.Change) string {
+	if o.digests == nil {
+		o.small.digests = map[*v1alpha1.Change]string{}
+	}
+	if _, known := o.digests[c]; !known {
+		o.digests[c] = Digest(&c.Spec)
+	}
+	return o.digests[c]
+}
+
 func (o oracle) verdict() Verdict {
-	if o.enforced == v1alpha1.EnforcementDisabled || o.enforced == "" {
-		return NotGoverned
-	}
 	r := &o.request
-	if r.Operation != Delete {
-		if r.Operation == Template && r.Old.Hash == r.New.Hash {
-			return Unchanged
-		}
-		if b := o.base(); b != nil && b.TemplateHash == r.New.Hash {
-			return Unchanged
-		}
-	}
-	if o.rollback() {
+	switch {
+	case o.enforced == v1alpha1.EnforcementDisabled, o.enforced == "", r.Operation == Delete && o.standIn():
+		return NotGoverned
+	case o.unchanged():
+		return Unchanged
+	case o.rollback():
 		return Rollback
-	}
-	if slices.ContainsFunc(o.changes, o.covers) {
+	case slices.ContainsFunc(o.changes, o.covers):
 		return Covered
-	}
-	if o.preauthorised() {
+	case o.preauthorised():
 		return PreAuthorised
-	}
-	if r.BreakGlass != "" && r.BreakGlassPermitted && !r.User.ServiceAccount && r.Operation != Delete {
+	case r.BreakGlass != "" && r.BreakGlassPermitted && !r.User.ServiceAccount && r.Operation != Delete:
 		return BreakGlass
 	}
 	switch o.enforced {
@@ -80,6 +102,44 @@ func (o oracle) verdict() Verdict {
 	case v1alpha1.EnforcementEnforce, v1alpha1.EnforcementDisabled:
 	}
 	return Denied
+}
+
+// standIn: it is governed only for the sake of another workload.
+func (o oracle) standIn() bool { return o.claims[0].Through != configuration.Key{} }
+
+func (o oracle) unchanged() bool {
+	r := &o.request
+	switch b := o.base(); {
+	case r.Operation == Delete:
+		return false
+	case r.Operation == Template && r.Old.Hash == r.New.Hash:
+		return true
+	case b != nil:
+		return b.TemplateHash == r.New.Hash
+	}
+	for _, b := range o.twin {
+		if b.Source != v1alpha1.BaselineUnauthorized {
+			return b.TemplateHash == r.New.Hash
+		}
+	}
+	return false
+}
+
+// covering is the Change that an admission is put down to: the annotation's, else the one whose window ends first.
+func (o oracle) covering() string {
+	found, end := "", 0
+	for _, c := range o.changes {
+		if !o.covers(c) {
+			continue
+		}
+		if c.Name == o.request.Change {
+			return c.Name
+		}
+		if e := o.windowEnd(c); found == "" || e < end || e == end && c.Name < found {
+			found, end = c.Name, e
+		}
+	}
+	return found
 }
 
 func (o oracle) base() *v1alpha1.Baseline {
@@ -133,23 +193,82 @@ func (o oracle) rollback() bool {
 	return false
 }
 
-func (o oracle) covers(c *v1alpha1.Change) bool {
-	if o.ended(c) || !o.agreed(c) || !o.openFor(o.now, c.Spec.Type) || o.budget() || !o.inWindow(c, o.now) {
-		return false
-	}
-	for i, b := range o.baselines {
-		if b.Change == c.Name && b.Source != v1alpha1.BaselineRollback {
-			if o.undone(i) {
-				return false
-			}
-			break
+func (o oracle) covers(c *v1alpha1.Change) bool { return len(o.faults(c)) == 0 }
+
+// silent is the fault of a Change that has no window since it is not approved: that is reason enough to name.
+const silent CauseType = "silent"
+
+// faults are all that keep a Change from covering the request.
+func (o oracle) faults(c *v1alpha1.Change) map[CauseType]bool {
+	out := map[CauseType]bool{}
+	note := func(t CauseType, holds bool) {
+		if holds {
+			out[t] = true
 		}
 	}
-	return o.matches(c) && !o.inConflict(c)
+	if o.wentBack(c) {
+		return map[CauseType]bool{CauseEnded: true}
+	}
+	note(CauseOtherOperation, !slices.Contains(c.Spec.Targets[0].Operations, o.operation()))
+	note(CauseOtherTemplate, !o.sameTemplate(c))
+	note(CauseNotPinned, !o.exact(c))
+	note(CauseReleasePhase, o.waitsForItsPhase(c))
+	ended, rejected, agreed := o.ended(c), o.rejected(c), o.agreed(c)
+	note(CauseEnded, ended)
+	note(CauseRejected, !ended && rejected)
+	note(CauseNotApproved, !ended && !rejected && !agreed || o.appliedByAVoter(c))
+	note(CauseInvalid, o.nonsense(c))
+	switch w := c.Spec.Window; {
+	case o.inWindow(c, o.now):
+	case w != nil && !o.nonsense(c), agreed && !rejected:
+		out[CauseOutsideWindow] = true
+	default:
+		out[silent] = true
+	}
+	for t := range o.closed(c.Spec.Type, o.remedies(c)) {
+		out[t] = true
+	}
+	note(CauseConflict, o.inConflict(c))
+	return out
 }
 
-func (o oracle) ended(c *v1alpha1.Change) bool {
-	if c.Spec.Cancel || c.Status.Outcome != "" || c.Status.ClosedAt != nil {
+// closed is why nothing of a type goes in now.
+func (o oracle) closed(t v1alpha1.ChangeType, remedies []string) map[CauseType]bool {
+	out := map[CauseType]bool{}
+	for _, p := range o.policies {
+		if w := p.Spec.ChangeWindow; w != nil && t == v1alpha1.ChangeNormal && (w.CalendarRef.Name != "office" || !o.calendar.open(o.now)) {
+			out[CauseOutsideWindow] = true
+		}
+		for _, f := range p.Spec.Freezes {
+			exempt := f.Exempt == nil && t == v1alpha1.ChangeEmergency || slices.Contains(f.Exempt, t)
+			if f.From <= stamp(o.now) && stamp(o.now) < f.To && !exempt {
+				out[CauseFrozen] = true
+			}
+		}
+		for _, service := range o.exhausted {
+			if p.Spec.FreezeOnExhaustedErrorBudget && !slices.Contains(remedies, service) {
+				out[CauseBudgetExhausted] = true
+			}
+		}
+	}
+	return out
+}
+
+// remedies are the Services whose open Incident or Problem a Change is to end.
+func (o oracle) remedies(c *v1alpha1.Change) []string {
+	var out []string
+	if i := o.incidents[c.Name]; i != nil && i.Open {
+		out = append(out, i.Services...)
+	}
+	if p := o.problems[c.Name]; p != nil && p.Open {
+		out = append(out, p.Services...)
+	}
+	return out
+}
+
+// wentBack: what it let in was undone, by the operator or by a person.
+func (o oracle) wentBack(c *v1alpha1.Change) bool {
+	if c.Status.Backout != nil || c.Status.Outcome == v1alpha1.OutcomeRolledBack {
 		return true
 	}
 	for _, i := range c.Status.Implementations {
@@ -157,23 +276,97 @@ func (o oracle) ended(c *v1alpha1.Change) bool {
 			return true
 		}
 	}
+	for i, b := range o.baselines {
+		if b.Change == c.Name && b.Source != v1alpha1.BaselineRollback {
+			return o.undone(i)
+		}
+	}
+	return false
+}
+
+func (o oracle) ended(c *v1alpha1.Change) bool {
+	byItself := c.Status.Backout != nil || slices.ContainsFunc(c.Status.Implementations, func(i v1alpha1.Implementation) bool {
+		return i.Rollout == v1alpha1.RolloutRolledBack
+	})
+	return byItself || c.Spec.Cancel || c.Status.Outcome != "" || c.Status.ClosedAt != nil
+}
+
+func (o oracle) rejected(c *v1alpha1.Change) bool {
 	for _, d := range c.Status.RejectedDigests {
-		if d.Digest == Digest(&c.Spec) {
+		if d.Digest == o.digest(c) {
 			return true
 		}
 	}
 	for _, v := range o.votes[c.Name] {
-		if v.Spec.Decision == v1alpha1.DecisionReject && v.Spec.Digest == Digest(&c.Spec) && o.eligible(c, v) {
+		if v.Spec.Decision == v1alpha1.DecisionReject && v.Spec.Digest == o.digest(c) && o.eligible(c, v) {
 			return true
 		}
 	}
 	return false
 }
 
+func (o oracle) over(c *v1alpha1.Change) bool { return o.ended(c) || o.rejected(c) }
+
+func (o oracle) nonsense(c *v1alpha1.Change) bool {
+	w := c.Spec.Window
+	return w != nil && w.Start >= w.End
+}
+
+func (o oracle) waitsForItsPhase(c *v1alpha1.Change) bool {
+	waits := false
+	for _, r := range o.releases[c.Name] {
+		if slices.Contains(r.Open, o.request.Key) {
+			return false
+		}
+		waits = waits || slices.Contains(r.Units, o.request.Key)
+	}
+	return waits
+}
+
+// appliedByAVoter: of what the operator filed, the vote of who applies it does not count, and who applies what was
+// filed for another person needs one vote more.
+func (o oracle) appliedByAVoter(c *v1alpha1.Change) bool {
+	votes, ok := o.counted(c), o.agreed(c)
+	required, granted := o.minimum(c), 0
+	for _, n := range o.needs(c) {
+		required = max(required, n.Required)
+	}
+	if c.Labels[LabelFiledFor] != FiledForDenied || !o.separation() || required == 0 || !ok || o.rejected(c) {
+		return false
+	}
+	own := votes[v1alpha1.UserName(o.request.User.Name)]
+	if own != nil && own.Spec.Decision != v1alpha1.DecisionApprove {
+		own = nil
+	}
+	spoken := own == nil || own.Spec.Group == ""
+	for _, v := range votes {
+		if v.Spec.Decision == v1alpha1.DecisionApprove && v != own {
+			granted++
+			spoken = spoken || v.Spec.Group == own.Spec.Group
+		}
+	}
+	person := !strings.HasPrefix(string(c.Spec.Requester), "system:serviceaccount:")
+	if person && string(c.Spec.Requester) != o.request.User.Name {
+		required++
+	}
+	return granted < int(required) || !spoken
+}
+
+// minimum is what was demanded when it was assessed.
+func (o oracle) minimum(c *v1alpha1.Change) int32 {
+	if c.Status.Approvals == nil || c.Status.Digest != o.digest(c) {
+		return 0
+	}
+	return c.Status.Approvals.Required
+}
+
 // needs is, for each policy, how many votes and of which groups.
 func (o oracle) needs(c *v1alpha1.Change) []v1alpha1.ApprovalRule {
 	var out []v1alpha1.ApprovalRule
 	level := c.Status.Risk.Level
+	if c.Status.Digest != o.digest(c) {
+		level = v1alpha1.RiskHigh // nobody knows yet
+	}
 	extra := int32(0)
 	if o.separation() && strings.HasPrefix(string(c.Spec.Requester), "system:serviceaccount:") {
 		extra = 1
@@ -189,6 +382,12 @@ func (o oracle) needs(c *v1alpha1.Change) []v1alpha1.ApprovalRule {
 				rule = a
 			}
 		}
+		switch e := p.Spec.Emergency; {
+		case c.Spec.Type == v1alpha1.ChangeEmergency && e != nil:
+			rule = v1alpha1.ApprovalRule{Required: e.Required, Groups: e.Groups}
+		case c.Spec.Type == v1alpha1.ChangeStandard && o.standard(p, c):
+			rule = v1alpha1.ApprovalRule{}
+		}
 		out = append(out, rule)
 	}
 	for i := range out {
@@ -197,6 +396,52 @@ func (o oracle) needs(c *v1alpha1.Change) []v1alpha1.ApprovalRule {
 		}
 	}
 	return out
+}
+
+// standard says whether a policy pre-authorises a Change that says that it is a standard one.
+func (o oracle) standard(p *v1alpha1.ChangePolicy, c *v1alpha1.Change) bool {
+	t, base := c.Spec.Targets[0], o.base()
+	for _, s := range p.Spec.StandardChanges {
+		if s.Name != c.Spec.StandardChange || suspended(p, s.Name) {
+			continue
+		}
+		if c.Status.ApprovedAt != nil && c.Status.Digest == o.digest(c) {
+			return true
+		}
+		exact := t.TemplateHash == "" && len(t.Operations) == 1 && t.Operations[0] == v1alpha1.OperationTemplate && len(c.Spec.Targets) == 1
+		if exact && base != nil && slices.Contains(s.Tiers, o.risk.Tier) && isPatch(base.Images["app"], string(t.Images["app"])) {
+			return true
+		}
+	}
+	return false
+}
+
+func suspended(p *v1alpha1.ChangePolicy, name string) bool {
+	for _, s := range p.Status.StandardChanges {
+		if s.Name == name && s.Suspended {
+			return true
+		}
+	}
+	return false
+}
+
+// isPatch of the few images that worlds have.
+func isPatch(from, to string) bool {
+	return from == to || from == repository+"2.3.0" && to == repository+"2.3.1"
+}
+
+// emergency says whether an Emergency change is one.
+func (o oracle) emergency(c *v1alpha1.Change) bool {
+	i := o.incidents[c.Name]
+	switch {
+	case c.Status.ApprovedAt != nil, c.Spec.Type != v1alpha1.ChangeEmergency:
+		return true
+	case c.Spec.IncidentRef == nil || i == nil || !i.Open:
+		return false
+	case i.Reporter == string(c.Spec.Requester) && !i.Observed:
+		return false
+	}
+	return len(c.Spec.Targets) == 1 && slices.Contains(i.Services, "checkout")
 }
 
 func (o oracle) separation() bool {
@@ -230,7 +475,7 @@ func (o oracle) eligible(c *v1alpha1.Change, v *v1alpha1.ChangeApproval) bool {
 func (o oracle) counted(c *v1alpha1.Change) map[v1alpha1.UserName]*v1alpha1.ChangeApproval {
 	out := map[v1alpha1.UserName]*v1alpha1.ChangeApproval{}
 	for _, v := range o.votes[c.Name] {
-		if v.Spec.Digest != Digest(&c.Spec) || !o.eligible(c, v) {
+		if v.Spec.Digest != o.digest(c) || !o.eligible(c, v) {
 			continue
 		}
 		old := out[v.Spec.Approver]
@@ -246,12 +491,25 @@ func (o oracle) agreed(c *v1alpha1.Change) bool {
 	return ok
 }
 
+// approvedAt is worked out once for each Change.
 func (o oracle) approvedAt(c *v1alpha1.Change) (int, bool) {
-	if c.Status.Digest != Digest(&c.Spec) {
+	known, done := o.approvals[c]
+	if !done {
+		known.hour, known.ok = o.countVotes(c)
+		if o.approvals == nil {
+			o.small.approvals = map[*v1alpha1.Change]approvedSince{}
+		}
+		o.approvals[c] = known
+	}
+	return known.hour, known.ok
+}
+
+func (o oracle) countVotes(c *v1alpha1.Change) (int, bool) {
+	if c.Status.Digest != o.digest(c) || !o.emergency(c) || o.rejected(c) {
 		return 0, false
 	}
 	latest := -1000
-	for _, n := range o.needs(c) {
+	for _, n := range append(o.needs(c), v1alpha1.ApprovalRule{Required: o.minimum(c)}) {
 		var times []int
 		for _, v := range o.counted(c) {
 			if v.Spec.Decision == v1alpha1.DecisionApprove && (len(n.Groups) == 0 || slices.Contains(n.Groups, v.Spec.Group)) {
@@ -297,30 +555,40 @@ func (o oracle) inWindow(c *v1alpha1.Change, n int) bool {
 		return false
 	}
 	left := 24
+	begun := false
 	for h := from; h <= n; h++ {
-		if !o.openFor(h, c.Spec.Type) {
-			continue
-		}
+		open := o.openFor(h, c.Spec.Type)
+		begun = begun || open
 		if h == n {
-			return left > 0
+			// A window that has begun goes on while it is closed, up to the last open hour.
+			return begun && left > 0
 		}
-		left--
-	}
-	// Closed in this hour; the window goes on if it has begun and hours are left, but it is closed anyway.
-	return false
-}
-
-func (o oracle) budget() bool {
-	for _, p := range o.policies {
-		if p.Spec.FreezeOnExhaustedErrorBudget && len(o.exhausted) > 0 {
-			return true
+		if open {
+			left--
 		}
 	}
 	return false
 }
 
-func (o oracle) matches(c *v1alpha1.Change) bool {
-	return o.exact(c) && o.about(c)
+// windowEnd is the hour in which the window of a Change ends that covers something.
+func (o oracle) windowEnd(c *v1alpha1.Change) int {
+	if c.Spec.Window != nil {
+		for h := 0; ; h++ {
+			if stamp(h) == c.Spec.Window.End {
+				return h
+			}
+		}
+	}
+	from, _ := o.approvedAt(c)
+	left := 24
+	for h := from; h < 1000; h++ {
+		if o.openFor(h, c.Spec.Type) {
+			if left--; left == 0 {
+				return h + 1
+			}
+		}
+	}
+	return from + 2*366*24
 }
 
 // exact says whether a Change pins as the policies demand.
@@ -340,20 +608,23 @@ func (o oracle) exact(c *v1alpha1.Change) bool {
 	return true
 }
 
-func (o oracle) about(c *v1alpha1.Change) bool {
-	r := &o.request
-	t := c.Spec.Targets[0]
-	want := v1alpha1.OperationTemplate
-	switch r.Operation {
+func (o oracle) operation() v1alpha1.Operation {
+	switch o.request.Operation {
 	case Create:
-		want = v1alpha1.OperationCreate
+		return v1alpha1.OperationCreate
 	case Delete:
-		want = v1alpha1.OperationDelete
+		return v1alpha1.OperationDelete
 	case Template, Release:
 	}
-	if string(t.Workload.Name) != r.Key.Name || !slices.Contains(t.Operations, want) {
-		return false
-	}
+	return v1alpha1.OperationTemplate
+}
+
+func (o oracle) about(c *v1alpha1.Change) bool {
+	return slices.Contains(c.Spec.Targets[0].Operations, o.operation()) && o.sameTemplate(c)
+}
+
+func (o oracle) sameTemplate(c *v1alpha1.Change) bool {
+	r, t := &o.request, c.Spec.Targets[0]
 	if r.Operation == Delete {
 		return true
 	}
@@ -366,26 +637,46 @@ func (o oracle) about(c *v1alpha1.Change) bool {
 }
 
 func (o oracle) inConflict(c *v1alpha1.Change) bool {
+	ours, agreed := o.approvedAt(c)
 	for _, other := range o.changes {
-		if other.Name == c.Name || o.ended(other) || other.Spec.Targets[0].Workload != c.Spec.Targets[0].Workload {
+		if other.Name == c.Name || o.over(other) {
 			continue
 		}
-		rollout := v1alpha1.RolloutState("")
-		for _, i := range other.Status.Implementations {
-			rollout = i.Rollout
-		}
-		if rollout == v1alpha1.RolloutInProgress {
+		if o.rollout(other) == v1alpha1.RolloutInProgress {
 			return true
 		}
 		theirs, ok := o.approvedAt(other)
-		ours, _ := o.approvedAt(c)
-		earlier := theirs < ours || theirs == ours && other.Name < c.Name
-		if rollout == "" && ok && c.Spec.Type != v1alpha1.ChangeEmergency && earlier &&
-			o.inWindow(other, o.now) && o.openFor(o.now, other.Spec.Type) && !o.budget() {
+		earlier := !agreed || theirs < ours || theirs == ours && other.Name < c.Name
+		if ok && earlier && c.Spec.Type != v1alpha1.ChangeEmergency && o.couldGoIn(other) && !(o.request.Change == c.Name && o.passable(other)) {
 			return true
 		}
 	}
 	return o.crowded()
+}
+
+// rollout of what a Change brought into the workload.
+func (o oracle) rollout(c *v1alpha1.Change) v1alpha1.RolloutState {
+	for _, i := range c.Status.Implementations {
+		if string(i.Workload.Name) == checkout.Name {
+			return i.Rollout
+		}
+	}
+	return ""
+}
+
+// couldGoIn: a Change has not begun on the workload, and nothing but other Changes keeps it out.
+func (o oracle) couldGoIn(c *v1alpha1.Change) bool {
+	return o.rollout(c) == "" && o.agreed(c) && !o.nonsense(c) && o.inWindow(c, o.now) && len(o.closed(c.Spec.Type, o.remedies(c))) == 0
+}
+
+// passable: the annotation may choose another one before it.
+func (o oracle) passable(c *v1alpha1.Change) bool {
+	for _, r := range o.releases[c.Name] {
+		if len(r.Open) > 0 {
+			return false
+		}
+	}
+	return len(c.Status.Implementations) == 0 && c.Spec.Type != v1alpha1.ChangeEmergency
 }
 
 func (o oracle) crowded() bool {
@@ -403,7 +694,36 @@ func (o oracle) crowded() bool {
 	return false
 }
 
-func (o oracle) preauthorised() bool {
+// standardFor is the name of the pre-authorised change that the request is one of; empty: none.
+func (o oracle) standardFor() (name string, by []bool) {
+	r, b := &o.request, o.base()
+	for _, p := range o.policies {
+		found := false
+		for _, s := range p.Spec.StandardChanges {
+			if found || b == nil || r.Operation != Template && r.Operation != Release || suspended(p, s.Name) || !slices.Contains(s.Tiers, o.risk.Tier) {
+				continue
+			}
+			if b.ImagelessHash == r.New.ImagelessHash && isPatch(b.Images["app"], r.New.Images["app"]) {
+				found = true
+				if name == "" {
+					name = s.Name
+				}
+			}
+		}
+		by = append(by, found)
+	}
+	return name, by
+}
+
+// wouldBe is the Change of a risk that the request's author would file.
+func (o oracle) wouldBe(level v1alpha1.RiskLevel) *v1alpha1.Change {
+	c := &v1alpha1.Change{Spec: v1alpha1.ChangeSpec{Targets: []v1alpha1.ChangeTarget{{}}}, Status: v1alpha1.ChangeStatus{Risk: &v1alpha1.Risk{Level: level}}}
+	c.Status.Digest = Digest(&c.Spec)
+	return c
+}
+
+// unvoted says whether the Change that the request needs would need no vote, and which type it would be of.
+func (o oracle) unvoted() (v1alpha1.ChangeType, bool) {
 	r := &o.request
 	a := Alteration{Operation: r.Operation.Asks(), Facts: o.risk, OtherFields: true}
 	if b := o.base(); b != nil {
@@ -414,225 +734,93 @@ func (o oracle) preauthorised() bool {
 		a.To = r.New.Images
 	}
 	level := AssessRisk(&Undertaking{Alterations: []Alteration{a}, At: hour(o.now)}).Level
-	if slices.ContainsFunc(o.needs(&v1alpha1.Change{Status: v1alpha1.ChangeStatus{Risk: &v1alpha1.Risk{Level: level}}}), func(n v1alpha1.ApprovalRule) bool { return n.Required > 0 }) {
-		return false
+	name, by := o.standardFor()
+	for i, n := range o.needs(o.wouldBe(level)) {
+		if n.Required > 0 && (by == nil || !by[i]) {
+			return "", false
+		}
 	}
+	if name != "" {
+		return v1alpha1.ChangeStandard, true
+	}
+	return v1alpha1.ChangeNormal, true
+}
+
+// again says whether somebody must look at it, whatever its risk: it ran before, or was rejected.
+func (o oracle) again() bool {
 	for i, b := range o.baselines {
-		if i > 0 && r.New != nil && b.TemplateHash == r.New.Hash && b.Source != v1alpha1.BaselineUnauthorized {
-			return false
+		if i > 0 && o.request.New != nil && b.TemplateHash == o.request.New.Hash && b.Source != v1alpha1.BaselineUnauthorized {
+			return true
 		}
 	}
+	return slices.ContainsFunc(o.changes, func(c *v1alpha1.Change) bool { return !o.ended(c) && o.rejected(c) && o.about(c) })
+}
+
+// keptOut is what keeps out a request for which no vote is needed.
+func (o oracle) keptOut(t v1alpha1.ChangeType) map[CauseType]bool {
+	out := o.closed(t, nil)
 	for _, c := range o.changes {
-		undone := slices.ContainsFunc(c.Status.Implementations, func(i v1alpha1.Implementation) bool { return i.Rollout == v1alpha1.RolloutRolledBack })
-		rejected := o.ended(c) && !c.Spec.Cancel && c.Status.Outcome == "" && c.Status.ClosedAt == nil && !undone
-		if rejected && o.about(c) {
-			return false
-		}
-		if o.ended(c) {
-			continue
-		}
-		for _, i := range c.Status.Implementations {
-			if i.Rollout == v1alpha1.RolloutInProgress {
-				return false
-			}
-		}
-		if len(c.Status.Implementations) == 0 && o.agreed(c) && o.inWindow(c, o.now) && o.openFor(o.now, c.Spec.Type) && !o.budget() {
-			return false
+		if !o.over(c) && (o.rollout(c) == v1alpha1.RolloutInProgress || o.couldGoIn(c)) {
+			out[CauseConflict] = true
 		}
 	}
+	if o.crowded() {
+		out[CauseConflict] = true
+	}
+	if b := o.base(); o.request.New != nil {
+		image := o.request.New.Images["app"]
+		for _, p := range o.policies {
+			if p.Spec.Pin == v1alpha1.PinDigests && !strings.Contains(image, "@sha256:") && (b == nil || b.Images["app"] != image) {
+				out[CauseNotPinned] = true
+			}
+		}
+	}
+	return out
+}
+
+func (o oracle) preauthorised() bool {
+	t, ok := o.unvoted()
+	return ok && !o.standIn() && !o.again() && len(o.keptOut(t)) == 0
+}
+
+// reasons are why the request is refused, by Change; under "" what is about none.
+func (o oracle) reasons() map[string]map[CauseType]bool {
+	own := map[CauseType]bool{}
+	out := map[string]map[CauseType]bool{"": own}
+	for _, c := range o.changes {
+		out[c.Name] = o.faults(c)
+		delete(out[c.Name], silent)
+	}
+	named := slices.ContainsFunc(o.changes, func(c *v1alpha1.Change) bool { return c.Name == o.request.Change })
+	if len(o.changes) == 0 {
+		own[CauseNoChange] = true
+	}
+	if o.request.Change != "" && !named {
+		own[CauseAnnotation] = true
+	}
+	if o.request.BreakGlass != "" {
+		own[CauseBreakGlass] = true
+	}
+	if t, ok := o.unvoted(); o.standIn() {
+		own[CauseTwin] = true
+	} else if ok && !o.again() {
+		for cause := range o.keptOut(t) {
+			own[cause] = true
+		}
+	}
+	if o.wouldFile() && o.undecided >= MaxUndecided {
+		own[CauseFilingLimit] = true
+	}
+	return out
+}
+
+// wouldFile says whether a refusal files a Change, if there is room.
+func (o oracle) wouldFile() bool {
 	for _, p := range o.policies {
-		image := ""
-		if r.New != nil {
-			image = r.New.Images["app"]
-		}
-		b := o.base()
-		if p.Spec.Pin == v1alpha1.PinDigests && image != "" && !strings.Contains(image, "@sha256:") && (b == nil || b.Images["app"] != image) {
+		if p.Spec.OnDenied == v1alpha1.OnDeniedDeny {
 			return false
 		}
 	}
-	return o.openFor(o.now, v1alpha1.ChangeNormal) && !o.budget() && !o.crowded()
-}
-
-// random makes a small world, each part of which is often on the edge of mattering.
-func random(r *rand.Rand) *small {
-	tagged := []string{repository + "2.3.0", repository + "2.3.1", repository + "2.4.0", repository + "2.4.0@sha256:" + strings.Repeat("a", 64), "evil.example/miner:1"}
-	anyTemplate := func() *configuration.Template {
-		return template([]string{"body", "body", "body", "other"}[r.IntN(4)], tagged[r.IntN(len(tagged))])
-	}
-	pick := func(n int) bool { return r.IntN(n) == 0 }
-	s := &small{now: r.IntN(60), votes: map[string][]*v1alpha1.ChangeApproval{}, claims: tierOne, risk: RiskFacts{Tier: int32(1 + r.IntN(4))}}
-	s.enforced = []v1alpha1.Enforcement{"", v1alpha1.EnforcementDisabled, v1alpha1.EnforcementAudit, v1alpha1.EnforcementWarn, v1alpha1.EnforcementEnforce, v1alpha1.EnforcementEnforce, v1alpha1.EnforcementEnforce}[r.IntN(7)]
-	s.request = Request{Operation: []Operation{Template, Template, Template, Create, Release, Delete}[r.IntN(6)], Key: checkout, User: User{Name: "alice", ServiceAccount: pick(4)}, DryRun: pick(8)}
-	if s.request.Operation != Create {
-		s.request.Old = anyTemplate()
-	}
-	if s.request.Operation != Delete {
-		s.request.New = anyTemplate()
-	}
-	if s.request.Operation == Release {
-		s.request.Old = s.request.New
-	}
-	if pick(5) {
-		s.request.BreakGlass, s.request.BreakGlassPermitted = "fire", pick(2)
-	}
-	sources := []v1alpha1.BaselineSource{v1alpha1.BaselineAdopted, v1alpha1.BaselineChange, v1alpha1.BaselineRollback, v1alpha1.BaselineUnauthorized, v1alpha1.BaselineBreakGlass}
-	for range r.IntN(5) {
-		b := baseline(anyTemplate(), by(sources[r.IntN(len(sources))], ""))
-		b.Proven = !pick(3)
-		if b.Source != v1alpha1.BaselineAdopted && pick(2) {
-			b.Change = fmt.Sprintf("change-%d", r.IntN(3))
-		}
-		s.baselines = append(s.baselines, b)
-	}
-	if pick(3) {
-		s.failed = []string{fmt.Sprintf("change-%d", r.IntN(3))}
-	}
-	s.calendar = make(hourly, 100)
-	for i := 0; i < len(s.calendar); {
-		open := pick(2)
-		for range 1 + r.IntN(10) {
-			if i < len(s.calendar) {
-				s.calendar[i] = open
-				i++
-			}
-		}
-	}
-	for i := range r.IntN(3) {
-		s.policies = append(s.policies, randomPolicy(r, fmt.Sprintf("policy-%d", i)))
-	}
-	for i := range r.IntN(4) {
-		s.randomChange(r, fmt.Sprintf("change-%d", i), anyTemplate())
-	}
-	if pick(6) {
-		s.exhausted = []string{"checkout"}
-	}
-	for i := range r.IntN(3) {
-		s.rollouts = append(s.rollouts, Rollout{Workload: configuration.Key{Group: "apps", Kind: "Deployment", Namespace: "shop", Name: []string{"checkout", "cart", "search"}[i]}})
-	}
-	return s
-}
-
-func randomPolicy(r *rand.Rand, name string) *v1alpha1.ChangePolicy {
-	pick := func(n int) bool { return r.IntN(n) == 0 }
-	p := policy(name)
-	for _, level := range []v1alpha1.RiskLevel{v1alpha1.RiskLow, v1alpha1.RiskMedium, v1alpha1.RiskHigh} {
-		if pick(2) {
-			rule := v1alpha1.ApprovalRule{Risk: level, Required: int32(r.IntN(3))}
-			if pick(2) {
-				rule.Groups = []v1alpha1.GroupName{[]v1alpha1.GroupName{"sre", "dev"}[r.IntN(2)]}
-			}
-			p.Spec.Approvals = append(p.Spec.Approvals, rule)
-		}
-	}
-	if pick(3) {
-		no := false
-		p.Spec.SeparationOfDuties = &no
-	}
-	if pick(3) {
-		p.Spec.ChangeWindow = &v1alpha1.ChangeWindow{CalendarRef: v1alpha1.LocalReference{Name: []v1alpha1.ObjectName{"office", "office", "missing"}[r.IntN(3)]}}
-	}
-	for i := range r.IntN(3) {
-		from := r.IntN(60)
-		f := v1alpha1.Freeze{Name: fmt.Sprintf("freeze-%d", i), From: stamp(from), To: stamp(from + 1 + r.IntN(20))}
-		if pick(3) {
-			f.Exempt = []v1alpha1.ChangeType{v1alpha1.ChangeNormal}
-		}
-		p.Spec.Freezes = append(p.Spec.Freezes, f)
-	}
-	p.Spec.Pin = []v1alpha1.Pin{"", v1alpha1.PinImages, v1alpha1.PinImages, v1alpha1.PinDigests, v1alpha1.PinTemplate}[r.IntN(5)]
-	if pick(4) {
-		p.Spec.Rollback = v1alpha1.RollbackRequireChange
-	}
-	p.Spec.RollbackRevisions = int32(r.IntN(4))
-	p.Spec.FreezeOnExhaustedErrorBudget = pick(3)
-	p.Spec.MaxConcurrentRollouts = int32(r.IntN(3))
-	return p
-}
-
-func (s *small) randomChange(r *rand.Rand, name string, t *configuration.Template) {
-	pick := func(n int) bool { return r.IntN(n) == 0 }
-	if !pick(3) && s.request.New != nil {
-		t = s.request.New
-	}
-	target := images(t.Images["app"])
-	if pick(3) {
-		target = pinnedTo(t)
-	}
-	c := changeOf(name, target, risk([]v1alpha1.RiskLevel{v1alpha1.RiskLow, v1alpha1.RiskMedium, v1alpha1.RiskMedium, v1alpha1.RiskHigh}[r.IntN(4)]))
-	if pick(3) {
-		c.Spec.Targets[0].Operations = []v1alpha1.Operation{v1alpha1.OperationCreate, v1alpha1.OperationDelete, v1alpha1.OperationTemplate}
-	}
-	if pick(2) {
-		from := r.IntN(50)
-		window(from, from+1+r.IntN(40))(c)
-	}
-	if pick(5) {
-		c.Spec.Requester = "system:serviceaccount:flux:apply"
-	}
-	c.Spec.Cancel = pick(10)
-	c.Status.Digest = Digest(&c.Spec)
-	if pick(10) {
-		c.Status.Digest = hashOf("an earlier version")
-	}
-	if pick(10) {
-		c.Status.Outcome = v1alpha1.OutcomeSuccessful
-	}
-	if pick(8) {
-		c.Status.RejectedDigests = []v1alpha1.RejectedDigest{{Digest: []string{Digest(&c.Spec), hashOf("x")}[r.IntN(2)], By: "mallory", At: *at(1)}}
-	}
-	if pick(5) {
-		c.Status.Implementations = []v1alpha1.Implementation{{
-			Workload: c.Spec.Targets[0].Workload, At: *at(2),
-			Rollout: []v1alpha1.RolloutState{v1alpha1.RolloutComplete, v1alpha1.RolloutInProgress, v1alpha1.RolloutRolledBack}[r.IntN(3)],
-		}}
-	}
-	if pick(4) {
-		c.Status.ApprovedAt = at(r.IntN(30))
-	}
-	for i := range r.IntN(5) {
-		v := vote(c, []string{"alice", "bob", "carol", "dave", "system:serviceaccount:ci:bot"}[r.IntN(5)], r.IntN(30)-2)
-		v.Name = fmt.Sprintf("%s-%d", name, i)
-		v.Spec.Group = []v1alpha1.GroupName{"", "sre", "sre", "dev"}[r.IntN(4)]
-		if pick(8) {
-			v.Spec.Digest = hashOf("an earlier version")
-		}
-		if pick(10) {
-			v.Spec.Decision = v1alpha1.DecisionReject
-		}
-		s.votes[name] = append(s.votes[name], v)
-	}
-	s.changes = append(s.changes, c)
-}
-
-func TestDecideAgreesWithTheOracle(t *testing.T) {
-	worlds := 100_000
-	if underRace {
-		worlds = 10_000
-	}
-	seen := map[Verdict]int{}
-	for seed := range uint64(worlds) {
-		s := random(rand.New(rand.NewPCG(seed, 1)))
-		w := s.world()
-		got := Decide(&s.request, w, hour(s.now))
-		want := oracle{s}.verdict()
-		seen[want]++
-		if got.Verdict != want {
-			t.Fatalf("world %d: got %s by %q, the oracle says %s\nreasons %v\nrequest %+v\nold %+v\nnew %+v\nbaselines %+v\nchanges %+v\nnow %d",
-				seed, got.Verdict, got.Change, want, got.Reasons, s.request, s.request.Old, s.request.New, s.baselines, s.changes, s.now)
-		}
-		if got.Allowed != (want != Denied || s.request.DryRun) {
-			t.Fatalf("world %d: %s, allowed %v, dry run %v", seed, want, got.Allowed, s.request.DryRun)
-		}
-		if seed%100 == 0 {
-			if diff := cmp.Diff(got, Decide(&s.request, s.world(), hour(s.now))); diff != "" {
-				t.Fatalf("world %d: decided again:\n%s", seed, diff)
-			}
-		}
-	}
-	for _, v := range []Verdict{NotGoverned, Unchanged, Rollback, Covered, PreAuthorised, BreakGlass, Warned, Audited, Denied} {
-		if seen[v] < worlds/200 {
-			t.Errorf("%s came up %d times in %d worlds: they do not try it", v, seen[v], worlds)
-		}
-	}
-	t.Log(seen)
+	meant := slices.ContainsFunc(o.changes, func(c *v1alpha1.Change) bool { return !o.ended(c) && o.about(c) && o.exact(c) })
+	return o.enforced == v1alpha1.EnforcementEnforce && !o.standIn() && !meant
 }
