@@ -38,7 +38,7 @@ type Alert struct {
 func (l *look) alerts() {
 	for _, a := range l.Alerts {
 		if !a.EndedAt.IsZero() {
-			l.cures = append(l.cures, Cure{Reason: v1alpha1.SignalAlertFiring, Alert: a.Name, At: l.notFuture(a.EndedAt)})
+			l.cures = append(l.cures, Cure{Reason: v1alpha1.SignalAlertFiring, Alert: a.Name, At: a.EndedAt})
 			continue
 		}
 		l.add(Finding{

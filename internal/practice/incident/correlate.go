@@ -185,7 +185,7 @@ func (c *correlation) clear(s *v1alpha1.Signal) {
 	if !evident {
 		return
 	}
-	cleared := metav1.NewTime(later(at, s.Since.Time).Truncate(time.Second))
+	cleared := metav1.NewTime(c.past(later(at, s.Since.Time)).Truncate(time.Second))
 	s.ClearedAt = &cleared
 }
 
@@ -211,7 +211,7 @@ func (c *correlation) evidence(s *v1alpha1.Signal) (at time.Time, evident bool) 
 		return time.Time{}, false
 	}
 	at = c.result.Well.Since
-	if at.Before(s.Since.Time) {
+	if at.Before(s.Since.Time) && !s.LastSeen.After(c.now) {
 		// What is well was so while it failed, and after a restart of ours nothing tells when that ended.
 		at = s.LastSeen.Time
 	}
@@ -295,10 +295,40 @@ func (c *correlation) conclude() {
 		for _, s := range c.Signals {
 			recovered = later(recovered, s.ClearedAt.Time)
 		}
-		c.RecoveredAt, c.RecoveredTemplateHash = seconds(recovered), c.subject.TemplateHash
+		c.RecoveredAt, c.RecoveredTemplateHash = seconds(c.past(recovered)), c.subject.TemplateHash
 		c.sayWhyGone()
 	}
+	c.holdDown()
 	c.Fingerprint = Fingerprint(c.subject.Key, c.Reason)
+}
+
+// past is a time that a record tells, not later than now: the clock may have been set back since.
+func (c *correlation) past(t time.Time) time.Time {
+	if t.After(c.now) {
+		return c.now
+	}
+	return t
+}
+
+// holdDown looks again when a recovery is to be believed. One in the future was recorded before the clock was set back:
+// it is held from now, and not for as long as the clock takes to catch up.
+func (c *correlation) holdDown() {
+	if c.RecoveredAt == nil || c.subject.Resolved {
+		return
+	}
+	if c.RecoveredAt.After(c.now) {
+		now := metav1.NewTime(c.now.Truncate(time.Second))
+		c.Evidence = slices.Clone(c.Evidence)
+		for i := range c.Evidence {
+			if c.Evidence[i].At.Equal(c.RecoveredAt) {
+				c.Evidence[i].At = now
+			}
+		}
+		c.RecoveredAt = &now
+	}
+	if end := c.RecoveredAt.Add(time.Duration(c.RecoveryHoldSeconds) * time.Second); end.After(c.now) {
+		c.next = sooner(c.next, end)
+	}
 }
 
 // failedTemplate is the template that fails. Where only pods of an older one do, its hash is not known.
@@ -333,13 +363,14 @@ func (c *correlation) sayWhyGone() {
 }
 
 // Fresh reports whether there is a failure since an incident ended. What was accepted as it was (Workaround) is fresh
-// only when it began anew; anything else when it was certain again.
-func Fresh(findings []Finding, ended time.Time, code v1alpha1.ResolutionCode) bool {
+// only when it began anew; anything else when it was certain again. Where it ended in the future, the clock was set back:
+// then what is certain now is.
+func Fresh(findings []Finding, ended time.Time, code v1alpha1.ResolutionCode, now time.Time) bool {
 	return slices.ContainsFunc(findings, func(f Finding) bool {
 		if code == v1alpha1.ResolutionWorkaround {
 			return f.Since.After(ended)
 		}
-		return f.LastAt.After(ended)
+		return f.LastAt.After(ended) || ended.After(now) && !f.LastAt.Before(now.Truncate(time.Second))
 	})
 }
 

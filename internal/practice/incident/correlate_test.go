@@ -150,7 +150,7 @@ func TestFresh(t *testing.T) {
 		"a loop that goes on, and was not":       {loop, v1alpha1.ResolutionSelfRecovered, true},
 		"a loop that was accepted and came anew": {oom(30 * minute), v1alpha1.ResolutionWorkaround, true},
 	} {
-		if got := incident.Fresh([]incident.Finding{test.finding}, at(10*minute), test.code); got != test.want {
+		if got := incident.Fresh([]incident.Finding{test.finding}, at(10*minute), test.code, at(2*hour)); got != test.want {
 			t.Errorf("%s: %t", name, got)
 		}
 	}

@@ -45,7 +45,7 @@ func reopens(i *v1alpha1.Incident, rules Rules, findings []Finding, now time.Tim
 	if !end.Before(now) {
 		return true
 	}
-	return !end.Before(beganAt(findings, now)) && Fresh(findings, endOf(i, now), codeOf(i))
+	return !end.Before(beganAt(findings, now)) && Fresh(findings, endOf(i, now), codeOf(i), now)
 }
 
 // beganAt is when the first of what fails began; now where nothing does.
@@ -85,7 +85,7 @@ func Decide(records Records, r Result, s Subject, now time.Time) Action {
 		if s.SwitchedOff || len(r.Findings) == 0 {
 			return Action{Next: r.NextLook}
 		}
-		if last := records.Last; last != nil && !Fresh(r.Findings, endOf(last, now), codeOf(last)) {
+		if last := records.Last; last != nil && !Fresh(r.Findings, endOf(last, now), codeOf(last), now) {
 			return Action{Next: r.NextLook}
 		}
 		detected, next := Correlate(Detected{}, r, s, now)

@@ -23,6 +23,8 @@ type History struct {
 	NoReplicas, Missing, WellSince, GoneSince, Unobserved Second
 	// SuspendedAt is when a CronJob was last seen suspended.
 	SuspendedAt Second
+	// Times of statuses that rules wait from, and from when they wait by our clock: clocks differ.
+	Times map[Second]Second
 }
 
 // LoopKey names a container of a workload.
@@ -70,7 +72,47 @@ type Restart struct {
 const (
 	maxRestarts = 128
 	maxKills    = 32
+	maxTimes    = 512
 )
+
+// setBack is the history for a clock that was set back: all that is remembered lies as far in the past as it did. What
+// was read from statuses for comparison with statuses stays as it is.
+func (h History) setBack(now Second) History {
+	by := h.LastLook - now
+	if by <= 0 {
+		return h
+	}
+	back := func(s Second) Second {
+		if !s.Known() {
+			return s
+		}
+		return max(s-by, 1)
+	}
+	loops := make(map[LoopKey]Loop, len(h.Loops))
+	for key, loop := range h.Loops {
+		loop = loop.clone()
+		for _, list := range [][]Restart{loop.Restarts, loop.Kills} {
+			for i := range list {
+				list[i].At = back(list[i].At)
+			}
+		}
+		loops[key] = loop
+	}
+	failing := make(map[FailingKey]Second, len(h.Failing))
+	for key, since := range h.Failing {
+		failing[key] = back(since)
+	}
+	times := make(map[Second]Second, len(h.Times))
+	for at, seen := range h.Times {
+		times[at] = back(seen)
+	}
+	h.Loops, h.Failing, h.Times = loops, failing, times
+	h.Progress.At = back(h.Progress.At)
+	for _, s := range []*Second{&h.Began, &h.LastLook, &h.NoReplicas, &h.Missing, &h.WellSince, &h.GoneSince, &h.Unobserved, &h.SuspendedAt} {
+		*s = back(*s)
+	}
+	return h
+}
 
 // forgotten reports whether nothing is remembered that a new look would not find again.
 func (s *Loop) forgotten() bool { return len(s.Seen) == 0 && len(s.Restarts) == 0 && len(s.Kills) == 0 }
@@ -99,6 +141,28 @@ func (l *look) keptSince(old Second) Second {
 		return old
 	}
 	return SecondOf(l.now)
+}
+
+// seen is a time that a status tells, as a grace time counts from it: not in the future, and, where it was not there at
+// the last look, not before that. Where a clock is ahead or behind, ours or another's, it is when we first saw it.
+func (l *look) seen(t time.Time) time.Time {
+	at, now := SecondOf(t), SecondOf(l.now)
+	by, known := l.old.Times[at]
+	if !known {
+		by = max(at, l.old.LastLook)
+	}
+	return l.keepTime(at, min(by, now)).Time()
+}
+
+// keepTime remembers that a time of a status is another by our clock.
+func (l *look) keepTime(at, by Second) Second {
+	if l.history.Times == nil {
+		l.history.Times = map[Second]Second{}
+	}
+	if _, kept := l.history.Times[at]; kept || len(l.history.Times) < maxTimes {
+		l.history.Times[at] = by
+	}
+	return by
 }
 
 func insertRestart(list []Restart, r Restart, limit int) []Restart {

@@ -34,7 +34,7 @@ func (l *look) jobFailed(job *configuration.Workload) {
 	case !job.FailedAt.IsZero():
 		l.addFailedJob(job)
 	case !job.CompletedAt.IsZero():
-		l.cures = append(l.cures, Cure{Reason: v1alpha1.SignalJobFailed, At: l.notFuture(job.CompletedAt)})
+		l.cures = append(l.cures, Cure{Reason: v1alpha1.SignalJobFailed, At: job.CompletedAt})
 	}
 }
 
@@ -113,7 +113,7 @@ func (l *look) cronJobFailed(w *configuration.Workload) {
 		success = later(success, newest.CompletedAt)
 	}
 	if !success.IsZero() {
-		l.cures = append(l.cures, Cure{Reason: v1alpha1.SignalJobFailed, At: l.notFuture(success)})
+		l.cures = append(l.cures, Cure{Reason: v1alpha1.SignalJobFailed, At: success})
 	}
 	switch {
 	case newest != nil && !newest.FailedAt.IsZero():
@@ -121,7 +121,7 @@ func (l *look) cronJobFailed(w *configuration.Workload) {
 			l.addFailedJob(newest)
 		}
 	case newest == nil && len(l.Jobs) == 0 && w.Ready == 0 && !w.LastScheduled.IsZero() && !w.Hold.Suspended:
-		if l.over(w.LastScheduled, l.settings.ScheduleMissed) {
+		if l.over(l.notFuture(w.LastScheduled), l.settings.ScheduleMissed) {
 			l.add(Finding{
 				Reason: v1alpha1.SignalJobFailed, Since: w.LastScheduled, LastAt: w.LastScheduled, Count: 1,
 				Message: "the run of " + stamp(w.LastScheduled) + " ended without success, and its Job is gone",
@@ -137,10 +137,10 @@ func (l *look) jobOverdue(job *configuration.Workload) {
 		return
 	}
 	if !ended.IsZero() {
-		l.cures = append(l.cures, Cure{Reason: v1alpha1.SignalJobOverdue, At: l.notFuture(ended)})
+		l.cures = append(l.cures, Cure{Reason: v1alpha1.SignalJobOverdue, At: ended})
 		return
 	}
-	if job.StartedAt.IsZero() || job.Hold.Suspended || !l.over(job.StartedAt, l.settings.JobOverdue) {
+	if job.StartedAt.IsZero() || job.Hold.Suspended || !l.over(l.notFuture(job.StartedAt), l.settings.JobOverdue) {
 		return
 	}
 	l.add(Finding{
@@ -168,7 +168,7 @@ func (l *look) scheduleMissed(w *configuration.Workload) {
 		return
 	}
 	if !l.over(due, l.settings.ScheduleMissed) {
-		l.cures = append(l.cures, Cure{Reason: v1alpha1.SignalScheduleMissed, At: l.notFuture(w.LastScheduled)})
+		l.cures = append(l.cures, Cure{Reason: v1alpha1.SignalScheduleMissed, At: w.LastScheduled})
 		return
 	}
 	l.add(Finding{

@@ -310,7 +310,7 @@ func (l *look) loopsNow(c *Container) bool {
 	if !c.Running() {
 		return !c.finished()
 	}
-	end := c.RunningSince.Time().Add(c.backOffSeen())
+	end := l.notFuture(c.RunningSince.Time()).Add(c.backOffSeen())
 	l.later(end)
 	return end.After(l.now)
 }
@@ -371,7 +371,7 @@ func (p *loop) settled(l *look, settle time.Duration) bool {
 		case restarted && !i.restarted(), i.container.finished():
 		case !i.container.Running():
 			settled = false
-		case !l.over(i.container.RunningSince.Time(), settle):
+		case !l.over(l.notFuture(i.container.RunningSince.Time()), settle):
 			settled = false
 		}
 	}

@@ -82,7 +82,8 @@ type Cure struct {
 	Reason v1alpha1.SignalReason
 	// Alert that is over, where the reason is an alert.
 	Alert string
-	At    time.Time
+	// At is when it ended by the clock of who tells, to be compared with when it began.
+	At time.Time
 }
 
 // Result of a look.
@@ -116,6 +117,7 @@ const (
 
 // Observe finds the signals of a workload from one look at it. The order of pods and jobs does not matter.
 func Observe(o Observation, settings Settings, history History, now time.Time) Result {
+	history = history.setBack(SecondOf(now))
 	l := &look{Observation: o, settings: settings, now: now, old: history}
 	l.history = History{Began: history.Began, LastLook: SecondOf(now)}
 	if !l.history.Began.Known() {
@@ -236,11 +238,16 @@ func (l *look) firstLost(a, b string) string {
 	return b
 }
 
+// notFuture is a time that a status tells; one in the future, where another's clock is ahead or ours was set back, is
+// when it was first seen. The zero time is now.
 func (l *look) notFuture(t time.Time) time.Time {
-	if t.IsZero() || t.After(l.now) {
+	switch {
+	case t.IsZero():
 		return l.now
+	case !t.After(l.now):
+		return t
 	}
-	return t
+	return l.seen(t)
 }
 
 func (f *Finding) join(other Finding) {

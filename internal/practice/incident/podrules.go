@@ -19,7 +19,7 @@ func (l *look) scheduling(pod *Pod) {
 		return
 	}
 	since := l.notFuture(cmp.Or(c.Since, pod.CreatedAt).Time())
-	if l.over(since, l.settings.Unschedulable) {
+	if l.over(l.seen(since), l.settings.Unschedulable) {
 		l.add(Finding{Reason: v1alpha1.SignalUnschedulable, Since: since, LastAt: l.now, Message: c.Message}, pod)
 	}
 }
@@ -31,7 +31,7 @@ func (l *look) sandbox(pod *Pod) {
 		return
 	}
 	since := l.notFuture(cmp.Or(pod.Sandbox.Since, pod.StartedAt, pod.CreatedAt).Time())
-	if !l.over(since, l.settings.Sandbox) {
+	if !l.over(l.seen(since), l.settings.Sandbox) {
 		return
 	}
 	reason, message, told := sandboxCause(l.Warnings, pod.Name)
@@ -170,7 +170,7 @@ func (l *look) notReady(pod *Pod) {
 			unready = append(unready, c.Name)
 		}
 	}
-	if !runs || !l.over(l.notFuture(since.Time()), l.rollout.readyWithin(pod, l.settings)) {
+	if !runs || !l.over(l.seen(since.Time()), l.rollout.readyWithin(pod, l.settings)) {
 		return
 	}
 	message := "its containers run, the pod is not ready"
@@ -183,7 +183,13 @@ func (l *look) notReady(pod *Pod) {
 // terminating: the pod does not go away. The deletion time has its grace period in it.
 func (l *look) terminating(pod *Pod) {
 	since := pod.DeletedAt.Time()
-	if !l.over(since, l.settings.Terminating) {
+	if _, known := l.old.Times[pod.DeletedAt]; !known && since.After(l.now) {
+		// Its grace period may be long.
+		l.keepTime(pod.DeletedAt, pod.DeletedAt)
+		l.later(since.Add(l.settings.Terminating))
+		return
+	}
+	if !l.over(l.seen(since), l.settings.Terminating) {
 		return
 	}
 	f := Finding{Reason: v1alpha1.SignalStuckTerminating, Since: since, LastAt: l.now}
@@ -246,7 +252,7 @@ func (p *Pod) failedAt() Second {
 // isRecent bounds how long what is left of a failed pod says something about the workload. What is left of a pod
 // that is its own workload is all there is to say.
 func (l *look) isRecent(pod *Pod) bool {
-	return l.Key.Kind == KindPod || l.now.Sub(pod.failedAt().Time()) < recentFailure
+	return l.Key.Kind == KindPod || l.now.Sub(l.notFuture(pod.failedAt().Time())) < recentFailure
 }
 
 // short reports whether the workload is known to have fewer ready pods than it should.

@@ -240,7 +240,7 @@ func (l *look) node() {
 	case n.Ready == corev1.ConditionTrue:
 		l.well = Wellness{Evident: true, Since: l.notFuture(n.Since)}
 	case n.Ready == "" || n.Leaving:
-	case l.over(l.notFuture(n.Since), l.settings.NodeLost):
+	case l.over(l.seen(n.Since), l.settings.NodeLost):
 		f := Finding{
 			Reason: v1alpha1.SignalNodeLost, Since: n.Since, LastAt: l.now, Count: 1,
 			Message: fmt.Sprintf("Ready is %s: %s: %s", n.Ready, n.Reason, n.Message), Workloads: n.Workloads,

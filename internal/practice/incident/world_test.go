@@ -30,8 +30,10 @@ import (
 // world is a cluster with one detector and one lifecycle, both of which do what their controllers do: look at what an
 // event is about, write patches, and come back when they said they would.
 type world struct {
-	t         *testing.T
-	now       time.Time
+	t   *testing.T
+	now time.Time
+	// skew is how much later than now the operator's clock is. Its timers are not moved when it is set.
+	skew      time.Duration
 	settings  incident.Settings
 	facts     incident.Facts
 	objects   map[types.UID]*unstructured.Unstructured
@@ -63,6 +65,12 @@ func newWorld(t *testing.T) *world {
 		lifeWakes: map[string]time.Time{}, writes: map[string]int{},
 	}
 }
+
+// clock is what the operator takes for the time.
+func (w *world) clock() time.Time { return w.now.Add(w.skew) }
+
+// timer is when a timer rings that the operator sets by its clock.
+func (w *world) timer(at time.Time) time.Time { return at.Add(-w.skew) }
 
 // Apply lets the time until the event pass, and the event happen.
 func (w *world) Apply(e replay.Event) error {
@@ -190,16 +198,16 @@ func (w *world) observation(key configuration.Key) incident.Observation {
 func (w *world) look(key configuration.Key) {
 	delete(w.wakes, key)
 	o := w.observation(key)
-	r := incident.Observe(o, w.settings, w.histories[key], w.now)
+	r := incident.Observe(o, w.settings, w.histories[key], w.clock())
 	w.histories[key] = r.History
 	subject := incident.Subject{Key: key}
 	if o.Workload != nil {
 		subject.TemplateHash = o.Workload.Template.Hash
 	}
-	records := incident.Choose(w.of(key), incident.DefaultRules(), r.Findings, w.now)
-	action := incident.Decide(records, r, subject, w.now)
+	records := incident.Choose(w.of(key), incident.DefaultRules(), r.Findings, w.clock())
+	action := incident.Decide(records, r, subject, w.clock())
 	if !action.Next.IsZero() {
-		w.wakes[key] = action.Next
+		w.wakes[key] = w.timer(action.Next)
 	}
 	switch action.Verb {
 	case incident.Nothing:
@@ -248,7 +256,7 @@ func (w *world) live(name string) {
 		if i.Name != name {
 			continue
 		}
-		d := incident.Evaluate(i, w.facts, w.now)
+		d := incident.Evaluate(i, w.facts, w.clock())
 		if d.Expired {
 			w.incidents = slices.Delete(w.incidents, n, n+1)
 			return
@@ -258,9 +266,9 @@ func (w *world) live(name string) {
 		}
 		w.write(i, d.Status)
 		if !d.Next.IsZero() {
-			w.lifeWakes[name] = d.Next
+			w.lifeWakes[name] = w.timer(d.Next)
 		}
-		if diff := gocmp.Diff(i.Status, incident.Evaluate(i, w.facts, w.now).Status, cmpopts.EquateEmpty()); diff != "" {
+		if diff := gocmp.Diff(i.Status, incident.Evaluate(i, w.facts, w.clock()).Status, cmpopts.EquateEmpty()); diff != "" {
 			w.t.Errorf("the decision about %s is not at rest: %s", name, diff)
 		}
 		return
