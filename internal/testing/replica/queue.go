@@ -59,7 +59,11 @@ func rewire[R comparable](w *wired, field reflect.Value, name string) bool {
 			// The default of controller-runtime; the manager's options do not say otherwise.
 			panic(fmt.Sprintf("controller %s has a queue of type %T", controller, inner))
 		}
-		return &queue[R]{PriorityQueue: prioritised, clock: w.clock, works: func() { w.working.reached(name) }}
+		q := &queue[R]{PriorityQueue: prioritised, clock: w.clock, works: func() { w.working.reached(name) }, due: map[R]time.Time{}}
+		if w.clock != nil {
+			w.clock.onLeap(q.leap)
+		}
+		return q
 	}
 	field.Set(reflect.ValueOf(wrapped))
 	return true
@@ -71,6 +75,10 @@ type queue[R comparable] struct {
 	clock *Clock
 	once  sync.Once
 	works func()
+
+	mu sync.Mutex
+	// due is when what waits is to be looked at, by the clock.
+	due map[R]time.Time
 }
 
 // AddAfter implements workqueue.TypedDelayingInterface.
@@ -81,9 +89,38 @@ func (q *queue[R]) AddAfter(item R, after time.Duration) {
 // AddWithOpts implements priorityqueue.PriorityQueue.
 func (q *queue[R]) AddWithOpts(o priorityqueue.AddOpts, items ...R) {
 	if q.clock != nil && o.After > 0 {
+		q.wait(q.clock.Now().Add(o.After), items)
 		o.After = q.clock.Real(o.After)
 	}
 	q.PriorityQueue.AddWithOpts(o, items...)
+}
+
+// wait takes down until when items wait; the earliest time counts, as in the queue.
+func (q *queue[R]) wait(due time.Time, items []R) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.clock.Now()
+	for _, item := range items {
+		if before, waits := q.due[item]; !waits || !before.After(now) || due.Before(before) {
+			q.due[item] = due
+		}
+	}
+}
+
+// leap adds what has become due, and what is due sooner now than its timer says.
+func (q *queue[R]) leap() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.clock.Now()
+	for item, due := range q.due {
+		o := priorityqueue.AddOpts{}
+		if due.After(now) {
+			o.After = q.clock.Real(due.Sub(now))
+		} else {
+			delete(q.due, item)
+		}
+		q.PriorityQueue.AddWithOpts(o, item)
+	}
 }
 
 // GetWithPriority implements priorityqueue.PriorityQueue. The first call is of a worker, and workers begin when all

@@ -43,6 +43,9 @@ type Config struct {
 	Between []Middleware
 	// Detect says where incidents are detected; empty is everywhere.
 	Detect detection.Scope
+	// WebhookPort is where the gate answers; 0 is a free one. With a port, the API server has been told of it and of the
+	// certificate in the operator's namespace, which is left as it is.
+	WebhookPort int
 }
 
 // Replica of the operator.
@@ -66,7 +69,7 @@ var errDead = errors.New("the process of this request was killed")
 
 // New starts one. It ends by Kill or Stop, or by itself where it loses its lease.
 func New(c Config) (*Replica, error) {
-	port, err := freePort()
+	port, certificates, err := c.webhook()
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +81,7 @@ func New(c Config) (*Replica, error) {
 	config.Wrap(r.line)
 	options := operator.Options{
 		Namespace: c.Namespace, Version: "test", LeaderElect: c.LeaderElect, ProbeAddress: "0", MetricsAddress: "0",
-		WebhookHost: "127.0.0.1", WebhookPort: port, Certificates: servingcert.Self,
+		WebhookHost: "127.0.0.1", WebhookPort: port, Certificates: certificates,
 		CertificateNames: servingcert.Names{DNS: []string{"localhost"}, IPs: []net.IP{net.IPv4(127, 0, 0, 1)}},
 		Detect:           c.Detect, Concurrency: concurrency,
 		NewManager: func(config *rest.Config, o ctrl.Options) (ctrl.Manager, error) { return r.newManager(c, config, o) },
@@ -200,6 +203,15 @@ func Start(t testing.TB, c Config) *Replica {
 // no mistake of anybody.
 func LostLease(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "leader election lost")
+}
+
+// webhook is where the gate answers, and who makes its certificate.
+func (c Config) webhook() (port int, certificates servingcert.Authority, err error) {
+	if c.WebhookPort != 0 {
+		return c.WebhookPort, servingcert.External, nil
+	}
+	port, err = freePort()
+	return port, servingcert.Self, err
 }
 
 func freePort() (int, error) {
