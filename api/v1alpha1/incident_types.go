@@ -15,7 +15,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Assignee",type=string,JSONPath=`.spec.assignee`
 // +kubebuilder:printcolumn:name="Due",type=string,JSONPath=`.status.dueAt`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:printcolumn:name="Title",type=string,JSONPath=`.spec.title`,priority=1
+// +kubebuilder:printcolumn:name="Summary",type=string,JSONPath=`.status.summary`,priority=1
 type Incident struct {
 	metav1.TypeMeta `json:",inline"`
 	// metadata is standard object metadata.
@@ -364,6 +364,11 @@ type IncidentStatus struct {
 	// reason is the most telling of the signals.
 	// +optional
 	Reason SignalReason `json:"reason,omitempty"`
+	// summary says in one line what fails now, and why as far as that is known; of what is over, what failed last. The
+	// title is what was seen first.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Summary string `json:"summary,omitempty"`
 	// fingerprint joins incidents of the same kind: a hash of the workload's key and the reason.
 	// +optional
 	// +kubebuilder:validation:MaxLength=128

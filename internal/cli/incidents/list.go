@@ -48,7 +48,7 @@ detection, until the resolution, by the wall clock and in the service time that 
   # My own, as they change
   kubectl itil incidents --mine --watch
 
-  # The pressing ones of one service, with title and suspected change
+  # The pressing ones of one service, with what fails and the suspected change
   kubectl itil incidents --service checkout --priority P1,P2 -o wide`,
 		Args:              args.Exactly(),
 		ValidArgsFunction: cobra.NoFileCompletions,

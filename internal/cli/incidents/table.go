@@ -93,7 +93,7 @@ func newTable(namespaces, wide bool) *screen.Table {
 		t.Header = slices.Insert(t.Header, 0, "NAMESPACE")
 	}
 	if wide {
-		t.Header = append(t.Header, "ELAPSED", "SUSPECTED-CHANGE", "KNOWN-ERROR", "TITLE")
+		t.Header = append(t.Header, "ELAPSED", "SUSPECTED-CHANGE", "KNOWN-ERROR", "SUMMARY")
 	}
 	return t
 }
@@ -115,7 +115,7 @@ func row(i *v1alpha1.Incident, now time.Time, namespaces, wide bool, elapsed fun
 		cells = slices.Insert(cells, 0, screen.Text(i.Namespace))
 	}
 	if wide {
-		cells = append(cells, screen.Text(elapsed(i)), screen.Text(suspectOf(i)), screen.Text(knownErrorOf(i)), screen.Text(i.Spec.Title))
+		cells = append(cells, screen.Text(elapsed(i)), screen.Text(suspectOf(i)), screen.Text(knownErrorOf(i)), screen.Text(cmp.Or(i.Status.Summary, i.Spec.Title)))
 	}
 	return cells
 }

@@ -265,7 +265,7 @@ func TestResponseOfAChild(t *testing.T) {
 	for _, e := range k.i.Status.Timeline[len(k.i.Status.Timeline)-2:] {
 		told = append(told, e.What)
 	}
-	want := []string{"explained by Incident itil-system/node-1", "stands on its own again: explained by Incident itil-system/node-1"}
+	want := []string{"explained by Incident itil-system/node-1", "stands on its own again, no longer explained by Incident itil-system/node-1"}
 	if diff := cmp.Diff(want, told); diff != "" {
 		t.Errorf("timeline (-want +got):\n%s", diff)
 	}

@@ -114,8 +114,8 @@ func (e *evaluation) setExplained() {
 	if ref == nil {
 		if before != nil {
 			meta.RemoveStatusCondition(&e.Status.Conditions, kind)
-			e.tell("stands on its own again: "+before.Message, operator)
-			e.event(Event{Warning: true, Reason: EventReleased, Action: "Release", Note: "no longer: " + before.Message})
+			e.tell("stands on its own again, no longer "+before.Message, operator)
+			e.event(Event{Warning: true, Reason: EventReleased, Action: "Release", Note: "no longer " + before.Message})
 		}
 		return
 	}

@@ -130,6 +130,7 @@ func Evaluate(i *v1alpha1.Incident, facts Facts, now time.Time) Decision {
 	e.Status.AffectedServices = facts.AffectedServices
 	e.Status.KnownError = facts.KnownError
 	e.countChildren()
+	e.Status.Summary = e.summary()
 	e.Status.NextStep = e.nextStep()
 	return e.Decision
 }
@@ -175,8 +176,9 @@ func (e *evaluation) grade() {
 		impact = greater(e.Status.Impact, impact)
 	}
 	// What explains others is as pressing as the most pressing of them.
+	because := ""
 	if f := e.facts; f.ChildImpact != "" && PriorityOf(f.ChildImpact, f.ChildUrgency) < PriorityOf(impact, urgency) {
-		impact, urgency = f.ChildImpact, f.ChildUrgency
+		impact, urgency, because = f.ChildImpact, f.ChildUrgency, ", as of an Incident that it explains"
 	}
 	e.Status.Impact, e.Status.Urgency = impact, urgency
 	if e.incident.Spec.Impact != "" {
@@ -188,7 +190,7 @@ func (e *evaluation) grade() {
 	before := e.Status.Priority
 	e.Status.Priority = PriorityOf(impact, urgency)
 	if before != "" && before != e.Status.Priority {
-		e.tell(fmt.Sprintf("priority %s, was %s (impact %s, urgency %s)", e.Status.Priority, before, impact, urgency), operator)
+		e.tell(fmt.Sprintf("priority %s, was %s (impact %s, urgency %s%s)", e.Status.Priority, before, impact, urgency, because), operator)
 	}
 }
 
@@ -467,11 +469,11 @@ func (e *evaluation) reopen(failed bool) {
 	}
 	s.Reopened++
 	s.ReopenedAt, s.ResolvedAt = e.at(e.now), nil
-	what := "reopened by a person"
+	what, by := "reopened by a person", ""
 	if failed {
-		what = "reopened: it fails again"
+		what, by = "reopened, it fails again: "+e.summary(), operator
 	}
-	e.tell(what, "")
+	e.tell(what, by)
 	e.event(Event{Warning: true, Reason: EventReopened, Action: "Reopen", Note: what})
 	if e.incident.Spec.Hold != nil && !e.facts.HoldOver {
 		s.State = v1alpha1.IncidentOnHold

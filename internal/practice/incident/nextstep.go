@@ -23,6 +23,10 @@ func (e *evaluation) nextStep() string {
 		steps = append(steps, "assign it: "+e.plugin("assign", ""))
 		steps = append(steps, e.look()...)
 	case v1alpha1.IncidentInProgress:
+		if s.AcknowledgedAt == nil {
+			// It was opened again, and nobody has taken notice yet.
+			steps = append(steps, "assign it: "+e.plugin("assign", ""))
+		}
 		steps = append(steps, e.onwards()...)
 	case v1alpha1.IncidentOnHold:
 		steps = append(steps, "take it up again when there is an answer: "+e.plugin("resume", ""))
