@@ -46,6 +46,7 @@ type Reconciler struct {
 	Managers fieldmanager.Reconciling
 
 	revisions revisions
+	crowds    crowds
 }
 
 // SetupWithManager registers the reconciler, and the index by which it finds the Incidents that suspect a Change. The

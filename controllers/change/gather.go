@@ -217,15 +217,23 @@ func (r *Reconciler) concerned(e inventory.Event, push func(types.NamespacedName
 				push(types.NamespacedName{Namespace: e.Workload.Namespace, Name: b.Change})
 			}
 		}
+		if r.crowded(e.Workload) {
+			r.ofNamespace(e.Workload.Namespace, push)
+		}
 	case e.Service.Name != "":
 		for _, key := range r.Inventory.Members(e.Service) {
 			ofWorkload(key)
 		}
 	case e.Namespace != "":
-		for _, c := range r.Inventory.ChangesIn(e.Namespace) {
-			if c.Candidate.Ended == practice.NotEnded {
-				push(client.ObjectKeyFromObject(c.Object))
-			}
+		r.ofNamespace(e.Namespace, push)
+	}
+}
+
+// ofNamespace names the Changes that may still go in.
+func (r *Reconciler) ofNamespace(namespace string, push func(types.NamespacedName)) {
+	for _, c := range r.Inventory.ChangesIn(namespace) {
+		if c.Candidate.Ended == practice.NotEnded {
+			push(client.ObjectKeyFromObject(c.Object))
 		}
 	}
 }
