@@ -66,6 +66,7 @@ type thresholds struct {
 	IncidentWrites   int     `json:"incidentWrites"`
 	DetectP50        float64 `json:"detectP50Seconds"`
 	DetectP99        float64 `json:"detectP99Seconds"`
+	CalmWrite        float64 `json:"calmWriteSeconds"`
 	IdleWrites       int     `json:"idleWrites"`
 }
 
@@ -75,7 +76,7 @@ func readThresholds(b *testing.B) thresholds {
 	must(b, err)
 	var t thresholds
 	must(b, yaml.UnmarshalStrict(content, &t))
-	if t.PodBytes <= 0 || t.PodToFull <= 0 || t.StartToList <= 0 || t.IncidentWrites <= 0 || t.DetectP50 <= 0 || t.DetectP99 <= 0 {
+	if t.PodBytes <= 0 || t.PodToFull <= 0 || t.StartToList <= 0 || t.IncidentWrites <= 0 || t.DetectP50 <= 0 || t.DetectP99 <= 0 || t.CalmWrite <= 0 {
 		b.Fatalf("thresholds %+v", t)
 	}
 	return t
@@ -155,22 +156,27 @@ func (p *play) rollOut(b *testing.B, count int) {
 	for n := range count {
 		p.deployments = append(p.deployments, workload(namespaces[n%len(namespaces)], n, n < p.failing))
 	}
-	go p.parallel(b, count, func(ctx context.Context, n int) error {
-		select {
-		case <-p.observer.wholly:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		return p.api.Create(ctx, p.deployments[n])
-	})
+	written := make(chan error, 1)
+	go func() {
+		written <- p.parallel(count, func(ctx context.Context, n int) error {
+			select {
+			case <-p.observer.wholly:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+			return p.api.Create(ctx, p.deployments[n])
+		})
+	}()
 	await(b, p.local, "all pods are Ready", patience, func() (bool, string) {
+		select {
+		case err := <-written:
+			must(b, err)
+		default:
+		}
 		pods, whole := p.observer.progress()
-		return whole == count || b.Failed(), fmt.Sprintf("%d of %d pods, %d of %d Deployments; %d Incidents",
+		return whole == count, fmt.Sprintf("%d of %d pods, %d of %d Deployments; %d Incidents",
 			pods, count*podsOfWorkload, whole, count, len(p.observer.of(anyIncident)))
 	})
-	if b.Failed() {
-		b.FailNow()
-	}
 	ready := time.Now()
 	p.settle(b, "the roll-out", begin)
 	writes, after := p.writes(b, begin), p.metrics(b)
@@ -200,9 +206,9 @@ func (p *play) namespaces(b *testing.B, count int) []string {
 	for n := range count {
 		names = append(names, fmt.Sprintf("team-%d", n))
 	}
-	p.parallel(b, count, func(ctx context.Context, n int) error {
+	must(b, p.parallel(count, func(ctx context.Context, n int) error {
 		return p.api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: names[n]}})
-	})
+	}))
 	await(b, p.local, "each namespace has its ServiceAccount", patience, func() (bool, string) {
 		accounts, have := &corev1.ServiceAccountList{}, 0
 		must(b, p.api.List(p.ctx, accounts))
@@ -375,9 +381,9 @@ func (p *play) behave(b *testing.B, how any) {
 	}
 	pods := &corev1.PodList{}
 	must(b, p.api.List(p.ctx, pods, client.MatchingLabels{labelWave: waveFirst}))
-	p.parallel(b, len(pods.Items), func(ctx context.Context, n int) error {
+	must(b, p.parallel(len(pods.Items), func(ctx context.Context, n int) error {
 		return p.api.Patch(ctx, &pods.Items[n], client.RawPatch(types.MergePatchType, patch))
-	})
+	}))
 }
 
 // wave makes all pods of some Deployments crash again and again.
@@ -412,22 +418,25 @@ func (p *play) wave(b *testing.B) {
 	if most > p.limits.IncidentWrites {
 		b.Errorf("%d writes to one Incident; the threshold is %d", most, p.limits.IncidentWrites)
 	}
-	p.detected(b, incidents)
+	p.detected(b, incidents, answering(writes))
 }
 
-// detected reports how long after the restart that decided the Incidents could be read.
-func (p *play) detected(b *testing.B, incidents []seen) {
+// detected reports how long after the restart that decided the Incidents could be read. Where the API server itself
+// takes long for a write, that is the machine's time and not the operator's: it is told, and no more.
+func (p *play) detected(b *testing.B, incidents []seen, write time.Duration) {
 	b.Helper()
 	took := p.observer.detection(incidents)
 	if len(took) != len(incidents) {
 		b.Fatalf("what decided was seen of %d workloads, of %d Incidents", len(took), len(incidents))
 	}
 	at := func(part float64) float64 { return took[min(int(part*float64(len(took))), len(took)-1)].Seconds() }
-	p.say(b, "from the restart that decides until its Incident can be read: p50 %.0f ms, p99 %.0f ms, at most %.0f ms",
-		1e3*at(0.5), 1e3*at(0.99), 1e3*took[len(took)-1].Seconds())
+	p.say(b, "from the restart that decides until its Incident can be read: p50 %.0f ms, p99 %.0f ms, at most %.0f ms; the API server took %s for one of the writes (median)",
+		1e3*at(0.5), 1e3*at(0.99), 1e3*took[len(took)-1].Seconds(), write.Round(time.Millisecond))
 	b.ReportMetric(at(0.5), "detect-p50-s")
 	b.ReportMetric(at(0.99), "detect-p99-s")
-	if at(0.5) > p.limits.DetectP50 || at(0.99) > p.limits.DetectP99 {
+	b.ReportMetric(write.Seconds(), "write-s")
+	calm := write.Seconds() <= p.limits.CalmWrite
+	if calm && (at(0.5) > p.limits.DetectP50 || at(0.99) > p.limits.DetectP99) {
 		b.Errorf("detection takes %.2f s (p50) and %.2f s (p99); the thresholds are %.2f and %.2f", at(0.5), at(0.99), p.limits.DetectP50, p.limits.DetectP99)
 	}
 }
@@ -490,26 +499,26 @@ func (p *play) loseNode(b *testing.B) {
 	p.say(b, "the node is back, its Incident resolved")
 }
 
-// parallel does something so many times, several at once.
-func (p *play) parallel(b *testing.B, count int, do func(ctx context.Context, n int) error) {
-	b.Helper()
-	numbers := make(chan int)
-	var wait sync.WaitGroup
-	for range writers {
-		wait.Go(func() {
-			for n := range numbers {
-				if b.Failed() {
-					continue
-				}
-				if err := do(p.ctx, n); err != nil && p.ctx.Err() == nil { // it was interrupted, which is told
-					b.Errorf("number %d: %v", n, err)
-				}
-			}
-		})
-	}
+// parallel does something so many times, several at once, until one fails.
+func (p *play) parallel(count int, do func(ctx context.Context, n int) error) error {
+	ctx, stop := context.WithCancelCause(p.ctx)
+	defer stop(nil)
+	numbers := make(chan int, count)
 	for n := range count {
 		numbers <- n
 	}
 	close(numbers)
+	var wait sync.WaitGroup
+	for range writers {
+		wait.Go(func() {
+			for n := range numbers {
+				if err := do(ctx, n); err != nil {
+					stop(fmt.Errorf("number %d: %w", n, err)) // the first is told
+					return
+				}
+			}
+		})
+	}
 	wait.Wait()
+	return context.Cause(ctx)
 }

@@ -247,6 +247,7 @@ type write struct {
 	Verb, RequestURI string
 	ResponseStatus   struct{ Code int }
 	At               time.Time `json:"requestReceivedTimestamp"`
+	Answered         time.Time `json:"stageTimestamp"`
 	ObjectRef        struct{ Resource, Subresource, Namespace, Name string }
 }
 
@@ -263,6 +264,19 @@ func (l *local) writes(b *testing.B, since time.Time) []write {
 		}
 	}
 	return all
+}
+
+// answering is the median of how long the API server took for a write.
+func answering(writes []write) time.Duration {
+	if len(writes) == 0 {
+		return 0
+	}
+	var all []time.Duration
+	for _, w := range writes {
+		all = append(all, w.Answered.Sub(w.At))
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
 }
 
 // summary counts writes by verb and kind.
