@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -37,7 +38,8 @@ func New(f *session.Factory) *cobra.Command {
 		Short: "Tell what happened to a Service or workload, in order, and who did it",
 		Long: `Tell what happened to a Service, or to one workload (KIND/NAME), in order: Changes with their votes, Releases with their
 phases, Incidents, Problems, how well the Service was and what became of what was promised. Each line says when, to what,
-what happened, and who did it. It is what the records remember: closed ones are kept for 90 days.`,
+what happened, and who did it. Incidents of other namespaces are told where they explain one of these, or where the
+Service needs what fails there. It is what the records remember: closed ones are kept for 90 days.`,
 		Example: `  kubectl itil timeline checkout -n shop
 
   # One workload, the last two days
@@ -108,7 +110,14 @@ func (c *command) run(ctx context.Context, name string, since time.Time) error {
 	if err != nil {
 		return err
 	}
+	elsewhere, err := readElsewhere(ctx, s, subject, &records)
+	if err != nil {
+		return err
+	}
 	story := Tell(subject, records, since)
+	if len(elsewhere) > 0 {
+		s.Screen.Notef("You may not read Incidents in namespace %s: what came from there is told without.", screen.And(elsewhere))
+	}
 	if len(unread) > 0 {
 		s.Screen.Notef("You may not read %s in namespace %s: the story is told without.", screen.And(unread), subject.Namespace)
 	}
@@ -173,6 +182,43 @@ func read(ctx context.Context, s *session.Session, namespace string) (r Records,
 		Changes: changes.Items, Releases: releases.Items, Incidents: incidents.Items,
 		Problems: problems.Items, Services: services.Items, Agreements: agreements.Items,
 	}, unread, nil
+}
+
+// maxElsewhere bounds the namespaces that are asked beside the subject's own.
+const maxElsewhere = 20
+
+// readElsewhere adds the Incidents of other namespaces that may belong to the story: of those that hold Services which
+// this one needs, and of those with an Incident that explains one, as that of a lost node is the operator's. It returns
+// the namespaces whose Incidents the user may not read.
+func readElsewhere(ctx context.Context, s *session.Session, subject Subject, r *Records) (unread []string, err error) {
+	others := map[string]bool{}
+	for i := range r.Services {
+		for _, d := range r.Services[i].Spec.DependsOn {
+			if r.Services[i].Name == subject.Service && d.Namespace != "" {
+				others[string(d.Namespace)] = true
+			}
+		}
+	}
+	for i := range r.Incidents {
+		if parent := parentOf(&r.Incidents[i]); parent != nil {
+			others[string(parent.Namespace)] = true
+		}
+	}
+	delete(others, subject.Namespace)
+	names := slices.Sorted(maps.Keys(others))
+	for _, namespace := range names[:min(len(names), maxElsewhere)] {
+		list := &v1alpha1.IncidentList{}
+		err := s.ReadAll(ctx, list, namespace)
+		switch {
+		case err == nil:
+			r.Incidents = append(r.Incidents, list.Items...)
+		case exit.CodeOf(err) == exit.NotPermitted:
+			unread = append(unread, namespace)
+		default:
+			return nil, err
+		}
+	}
+	return unread, nil
 }
 
 func (c *command) print(s *session.Session, story []Entry) error {

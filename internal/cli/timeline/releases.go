@@ -28,7 +28,9 @@ func (t *teller) releases(r Records) map[string]bool {
 
 func (t *teller) release(r *v1alpha1.Release) {
 	o := t.of("release", r.Name, rankRelease)
-	o.say(&r.CreationTimestamp, string(r.Spec.Requester), "made: version "+r.Spec.Version)
+	// It raises its Change.
+	made := t.of("release", r.Name, rankMade)
+	made.say(&r.CreationTimestamp, string(r.Spec.Requester), "made: version "+r.Spec.Version)
 	for i := range r.Status.Phases {
 		p := &r.Status.Phases[i]
 		o.say(p.StartedAt, operator, "phase "+string(p.Name)+" begins: "+strings.Join(unitsOf(r, string(p.Name)), ", "))
@@ -59,7 +61,11 @@ func (t *teller) release(r *v1alpha1.Release) {
 			reaction.say(b.EndedAt, operator, "the backout ended: "+b.Message)
 		}
 	}
-	reaction.say(r.Status.EndedAt, operator, string(r.Status.State))
+	ended := string(r.Status.State)
+	if r.Status.State == v1alpha1.ReleaseRolledBack {
+		ended += ": its units run what they had before"
+	}
+	reaction.say(r.Status.EndedAt, operator, ended)
 }
 
 func unitsOf(r *v1alpha1.Release, phase string) []string {

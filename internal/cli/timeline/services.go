@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"slices"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -31,8 +32,8 @@ func (t *teller) service(r Records) {
 		if s.Name != t.subject.Service {
 			continue
 		}
-		for n := range s.Status.Transitions {
-			if x := &s.Status.Transitions[n]; !o.knows(x.At) {
+		for _, x := range lasting(s.Status.Transitions) {
+			if !o.knows(x.At) {
 				o.say(&x.At, operator, "health "+string(x.Health))
 			}
 		}
@@ -46,6 +47,23 @@ func (t *teller) service(r Records) {
 		told[e] = true
 		return seen && e.rank == rankService
 	})
+}
+
+// flicker is how short a degradation must be for nobody to want to hear of it: each step of a rollout is one.
+const flicker = time.Minute
+
+// lasting are the transitions without the degradations that were over in a moment.
+func lasting(all []v1alpha1.HealthTransition) []v1alpha1.HealthTransition {
+	var kept []v1alpha1.HealthTransition
+	for n, x := range all {
+		last := len(kept) - 1
+		flickers := x.Health == v1alpha1.HealthDegraded && last >= 0 && n+1 < len(all) &&
+			all[n+1].Health == kept[last].Health && all[n+1].At.Sub(x.At.Time) < flicker
+		if !flickers && (last < 0 || kept[last].Health != x.Health) {
+			kept = append(kept, x)
+		}
+	}
+	return kept
 }
 
 // knows reports whether the end or the beginning of an interruption says already how the service has been since.

@@ -28,8 +28,10 @@ type Entry struct {
 
 // Ranks of what happens in the same second.
 const (
-	rankChange = iota
+	rankMade = iota
+	rankChange
 	rankRelease
+	rankDeployment
 	rankService
 	rankIncident
 	rankReaction
@@ -53,8 +55,9 @@ type Workload struct{ Kind, Name string }
 
 // Records are what a namespace remembers.
 type Records struct {
-	Changes    []v1alpha1.Change
-	Releases   []v1alpha1.Release
+	Changes  []v1alpha1.Change
+	Releases []v1alpha1.Release
+	// Incidents, also those of other namespaces that explain some of these or are of Services that this one needs.
 	Incidents  []v1alpha1.Incident
 	Problems   []v1alpha1.Problem
 	Services   []v1alpha1.Service
@@ -63,7 +66,7 @@ type Records struct {
 
 // Tell the story of a subject, in order: what happened from since on.
 func Tell(s Subject, r Records, since time.Time) []Entry {
-	t := &teller{subject: s}
+	t := &teller{subject: s, known: knownErrors(r.Problems)}
 	problems := t.incidents(r)
 	changes := t.releases(r)
 	for i := range r.Changes {
@@ -90,6 +93,8 @@ func Tell(s Subject, r Records, since time.Time) []Entry {
 
 type teller struct {
 	subject Subject
+	// known is since when Problems are known errors.
+	known   map[string]metav1.Time
 	entries []Entry
 }
 
@@ -109,10 +114,16 @@ func (o telling) say(at *metav1.Time, by, what string) {
 	if at == nil || at.IsZero() {
 		return
 	}
+	if strings.HasPrefix(by, serviceAccounts) && strings.HasSuffix(by, ":"+operator) {
+		by = operator
+	}
 	o.teller.entries = append(o.teller.entries, Entry{
 		At: metav1.NewTime(at.UTC().Truncate(time.Second)), Object: o.object, What: strings.Join(strings.Fields(what), " "), By: by, rank: o.rank,
 	})
 }
+
+// serviceAccounts is how the names of ServiceAccounts begin: the operator's own is told by the name it signs with.
+const serviceAccounts = "system:serviceaccount:"
 
 func (t *teller) isService(ref *v1alpha1.LocalReference) bool {
 	return t.subject.Service != "" && ref != nil && string(ref.Name) == t.subject.Service
@@ -135,7 +146,14 @@ func (t *teller) change(c *v1alpha1.Change) {
 	if c.Spec.Type != "" {
 		what += " (" + string(c.Spec.Type) + ")"
 	}
-	o.say(&c.CreationTimestamp, string(c.Spec.Requester), what+": "+c.Spec.Summary)
+	what += ": " + c.Spec.Summary
+	if ref := c.Spec.ProblemRef; ref != nil {
+		what += "; it is to fix Problem " + string(ref.Name)
+	}
+	if ref := c.Spec.IncidentRef; ref != nil {
+		what += "; it is to end Incident " + string(ref.Name)
+	}
+	o.say(&c.CreationTimestamp, string(c.Spec.Requester), what)
 	if a := c.Status.Approvals; a != nil {
 		for i := range a.Votes {
 			o.vote(&a.Votes[i])
@@ -164,6 +182,9 @@ func (t *teller) change(c *v1alpha1.Change) {
 	if c.Status.Outcome != "" {
 		ended += ": " + string(c.Status.Outcome)
 	}
+	if c.Spec.Review != nil && c.Spec.Review.Notes != "" {
+		ended += "; review: " + c.Spec.Review.Notes
+	}
 	o.say(c.Status.ClosedAt, operator, ended)
 }
 
@@ -182,6 +203,7 @@ func (o telling) vote(v *v1alpha1.Vote) {
 }
 
 func (o telling) implementation(i *v1alpha1.Implementation) {
+	o.rank = rankDeployment
 	what := "went into " + workload(i.Workload)
 	switch i.Operation {
 	case v1alpha1.OperationCreate:
@@ -204,74 +226,6 @@ func (o telling) implementation(i *v1alpha1.Implementation) {
 
 func workload(w v1alpha1.WorkloadReference) string {
 	return strings.ToLower(string(w.Kind)) + "/" + string(w.Name)
-}
-
-// incidents tells those of the subject, and returns the Problems that they are of.
-func (t *teller) incidents(r Records) map[string]bool {
-	problems := map[string]bool{}
-	for n := range r.Incidents {
-		i := &r.Incidents[n]
-		ref := i.Spec.WorkloadRef
-		affected := slices.ContainsFunc(i.Status.AffectedServices, func(a v1alpha1.NamespacedReference) bool {
-			return t.subject.Service != "" && string(a.Name) == t.subject.Service && (a.Namespace == "" || string(a.Namespace) == t.subject.Namespace)
-		})
-		if !affected && !t.isService(i.Spec.ServiceRef) && (ref == nil || !t.isWorkload(ref.Kind, string(ref.Name))) {
-			continue
-		}
-		if i.Status.Fingerprint != "" {
-			problems["fingerprint "+i.Status.Fingerprint] = true
-		}
-		if p := i.Spec.ProblemRef; p != nil {
-			problems[string(p.Name)] = true
-		}
-		t.incident(i)
-	}
-	return problems
-}
-
-func (t *teller) incident(i *v1alpha1.Incident) {
-	o := t.of("incident", i.Name, rankIncident)
-	if first := firstOf(i.Status.Timeline); i.Status.StartedAt != nil && (first == nil || i.Status.StartedAt.Before(first)) {
-		began := t.of("incident", i.Name, rankService)
-		began.say(i.Status.StartedAt, "", "the failure begins"+strings.TrimSuffix(": "+string(i.Status.Reason), ": "))
-	}
-	for n := range i.Status.Timeline {
-		e := &i.Status.Timeline[n]
-		what := e.What
-		if n == 0 {
-			what += incidentNotes(i)
-		}
-		o.say(&e.At, e.By, what)
-	}
-}
-
-// incidentNotes are what it knows when it is opened.
-func incidentNotes(i *v1alpha1.Incident) string {
-	notes := ""
-	if i.Status.Priority != "" {
-		notes = ", " + string(i.Status.Priority)
-	}
-	if c := i.Status.SuspectedChange; c != nil {
-		suspect := "a change without a record"
-		if c.Name != "" {
-			suspect = "Change " + c.Name
-		}
-		notes += "; suspects " + suspect + " (" + strings.ToLower(string(c.Confidence)) + ")"
-	}
-	if k := i.Status.KnownError; k != nil {
-		notes += "; known error " + string(k.Problem)
-		if k.Workaround != "" {
-			notes += ", workaround: " + k.Workaround
-		}
-	}
-	return notes
-}
-
-func firstOf(entries []v1alpha1.TimelineEntry) *metav1.Time {
-	if len(entries) == 0 {
-		return nil
-	}
-	return &entries[0].At
 }
 
 func (t *teller) problem(p *v1alpha1.Problem) {

@@ -24,6 +24,10 @@ func at(minutes int) *metav1.Time {
 	return &out
 }
 
+func seconds(minutes, seconds int) metav1.Time {
+	return metav1.NewTime(at(minutes).Add(time.Duration(seconds) * time.Second))
+}
+
 func meta(name string, minutes int) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: "shop", Name: name, CreationTimestamp: *at(minutes)}
 }
@@ -45,7 +49,7 @@ func shop() Records {
 				{Approver: "alice", Decision: v1alpha1.DecisionApprove, At: *at(minutes + 4), Ignored: "the requester may not approve"},
 				{Approver: "carol", Group: "sre-leads", Decision: v1alpha1.DecisionApprove, At: *at(minutes + 5)},
 			}},
-			Implementations: []v1alpha1.Implementation{{Workload: worker, Operation: v1alpha1.OperationTemplate, By: "itil-operator", At: *at(minutes + 10), Rollout: rollout, RolledOutAt: at(minutes + 12)}},
+			Implementations: []v1alpha1.Implementation{{Workload: worker, Operation: v1alpha1.OperationTemplate, By: "system:serviceaccount:itil-system:itil-operator", At: *at(minutes + 10), Rollout: rollout, RolledOutAt: at(minutes + 12)}},
 		}
 		return c
 	}
@@ -71,8 +75,11 @@ func shop() Records {
 	oom.Status = v1alpha1.IncidentStatus{
 		StartedAt: at(13), Reason: v1alpha1.SignalOOMKilled, Fingerprint: "f1", Priority: v1alpha1.PriorityP2,
 		SuspectedChange: &v1alpha1.SuspectedChange{Name: "shop-2-5", Confidence: v1alpha1.ConfidenceHigh},
+		// It learned of the known error after it was over.
+		KnownError: &v1alpha1.KnownError{Problem: "checkout-worker-oomkilled-382a1", Workaround: "limit the import\nto 1 GB"},
 		Timeline: []v1alpha1.TimelineEntry{
-			entry(14, "opened: checkout-worker: container app is OOMKilled", "itil-operator"), entry(15, "assigned to sam", "sam"),
+			entry(14, "opened: checkout-worker: container app is OOMKilled", "itil-operator"),
+			entry(14, "priority P1, was P2 (impact High, urgency High)", "itil-operator"), entry(15, "assigned to sam", "sam"),
 			entry(19, "resolved: RolledBack. it recovered with a template that ran before", "itil-operator"),
 		},
 	}
@@ -80,10 +87,29 @@ func shop() Records {
 	next.ObjectMeta = meta("checkout-worker-b1c2d", 600)
 	next.Status.StartedAt, next.Status.SuspectedChange = at(599), &v1alpha1.SuspectedChange{Confidence: v1alpha1.ConfidenceLow}
 	next.Status.KnownError = &v1alpha1.KnownError{Problem: "checkout-worker-oomkilled-382a1", Workaround: "limit the import\nto 1 GB"}
-	next.Status.Timeline = []v1alpha1.TimelineEntry{entry(600, "opened: checkout-worker: container app is OOMKilled", "itil-operator")}
+	next.Status.ParentRef = &v1alpha1.NamespacedReference{Namespace: "itil-system", Name: "node-2-1d0a9"}
+	next.Status.Timeline = []v1alpha1.TimelineEntry{
+		entry(600, "opened: checkout-worker: container app is OOMKilled", "itil-operator"), entry(700, "closed", "itil-operator"),
+	}
+	// A node that is lost explains it; another of that namespace explains nothing here.
+	node := v1alpha1.Incident{ObjectMeta: meta("node-2-1d0a9", 598)}
+	node.Namespace = "itil-system"
+	node.Status.Timeline = []v1alpha1.TimelineEntry{entry(598, "opened: node-2 is lost", "itil-operator")}
+	other := *node.DeepCopy()
+	other.Name = "node-3-77ab1"
+	// The ledger, which checkout needs, failed too; a Service of the same name elsewhere is none of it.
+	ledger := v1alpha1.Incident{ObjectMeta: meta("ledger-5e0c4", 620)}
+	ledger.Namespace = "finance"
+	ledger.Spec.ServiceRef = &v1alpha1.LocalReference{Name: "ledger"}
+	ledger.Status.AffectedServices = []v1alpha1.NamespacedReference{{Namespace: "finance", Name: "ledger"}, {Namespace: "shop", Name: "checkout"}}
+	ledger.Status.Timeline = []v1alpha1.TimelineEntry{entry(620, "opened: ledger: pods are not ready", "itil-operator")}
+	namesake := *ledger.DeepCopy()
+	namesake.Name, namesake.Spec.ServiceRef = "namesake", &v1alpha1.LocalReference{Name: "checkout"}
+	namesake.Status.AffectedServices = []v1alpha1.NamespacedReference{{Name: "checkout"}}
 
 	p := v1alpha1.Problem{ObjectMeta: meta("checkout-worker-oomkilled-382a1", 14)}
 	p.Spec = v1alpha1.ProblemSpec{Statement: "checkout-worker: OOMKilled again and again", Fingerprint: "f1", Owner: "bob"}
+	p.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionKnownError, Status: metav1.ConditionTrue, LastTransitionTime: *at(61)}}
 	p.Status.Timeline = []v1alpha1.TimelineEntry{
 		entry(14, "opened: checkout-worker: OOMKilled again and again", "itil-operator"),
 		entry(60, "New → RootCauseAnalysis: confirmed", "bob"), entry(61, "known error: a workaround is published: limit the import to 1 GB", "bob"),
@@ -91,8 +117,11 @@ func shop() Records {
 	}
 
 	service := v1alpha1.Service{ObjectMeta: meta("checkout", -9999)}
-	service.Status = v1alpha1.ServiceStatus{Health: v1alpha1.HealthOperational, HealthSince: at(18), Transitions: []v1alpha1.HealthTransition{
+	service.Status = v1alpha1.ServiceStatus{Health: v1alpha1.HealthOperational, HealthSince: at(1452), Transitions: []v1alpha1.HealthTransition{
 		{Health: v1alpha1.HealthDegraded, At: *at(12)}, {Health: v1alpha1.HealthOutage, At: *at(13)}, {Health: v1alpha1.HealthOperational, At: *at(18)},
+		// Each step of a rollout is a moment of fewer pods; the last took long.
+		{Health: v1alpha1.HealthDegraded, At: seconds(1450, 3)}, {Health: v1alpha1.HealthOperational, At: seconds(1450, 9)},
+		{Health: v1alpha1.HealthDegraded, At: seconds(1450, 20)}, {Health: v1alpha1.HealthOperational, At: *at(1452)},
 	}}
 	sla := v1alpha1.ServiceLevelAgreement{ObjectMeta: meta("checkout-gold", -9999)}
 	sla.Spec.ServiceRef.Name = "checkout"
@@ -104,12 +133,13 @@ func shop() Records {
 
 	stranger := change("report-1-1", 3, v1alpha1.OutcomeSuccessful, v1alpha1.RolloutComplete)
 	stranger.Spec.Targets[0].Workload.Name, stranger.Status.Implementations = "report", nil
+	failed := change("shop-2-5", 0, v1alpha1.OutcomeRolledBack, v1alpha1.RolloutRolledBack)
+	failed.Spec.Review = &v1alpha1.Review{Outcome: v1alpha1.OutcomeRolledBack, Notes: "2.5 caches prices twice"}
+	mends := change("shop-2-6", 1440, v1alpha1.OutcomeSuccessful, v1alpha1.RolloutComplete)
+	mends.Spec.ProblemRef = &v1alpha1.LocalReference{Name: v1alpha1.ObjectName(p.Name)}
 	return Records{
-		Changes: []v1alpha1.Change{
-			change("shop-2-5", 0, v1alpha1.OutcomeRolledBack, v1alpha1.RolloutRolledBack),
-			change("shop-2-6", 1440, v1alpha1.OutcomeSuccessful, v1alpha1.RolloutComplete), stranger,
-		},
-		Releases: []v1alpha1.Release{broken, repaired}, Incidents: []v1alpha1.Incident{oom, next},
+		Changes:  []v1alpha1.Change{failed, mends, stranger},
+		Releases: []v1alpha1.Release{broken, repaired}, Incidents: []v1alpha1.Incident{oom, next, node, other, ledger, namesake},
 		Problems: []v1alpha1.Problem{p}, Services: []v1alpha1.Service{service}, Agreements: []v1alpha1.ServiceLevelAgreement{sla, silver},
 	}
 }

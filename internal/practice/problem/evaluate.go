@@ -275,7 +275,12 @@ func (d *Decision) conditions(in Input, s Standing, now time.Time) {
 		// What became of the fix was told when it was closed.
 		return
 	}
-	set(v1alpha1.ConditionFixDeployed, !s.FixedAt.IsZero(), "Deployed", "NotDeployed", fixMessage(s))
+	deployed := set(v1alpha1.ConditionFixDeployed, !s.FixedAt.IsZero(), "Deployed", "NotDeployed", fixMessage(s))
+	if deployed && s.State == v1alpha1.ProblemFixInProgress && in.Problem.Status.State == s.State && s.RecurredAt.IsZero() {
+		// No step, and yet what all have waited for.
+		d.note(why(in, s), operator, now)
+		d.event(Event{Reason: v1alpha1.ConditionFixDeployed, Action: "Verify", Note: why(in, s)})
+	}
 	again, message := !s.RecurredAt.IsZero(), "it has not failed since a fix went in"
 	if again {
 		message = recurred(s)
