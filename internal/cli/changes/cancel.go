@@ -18,10 +18,20 @@ import (
 
 // NewChange makes `kubectl itil change`, with its commands.
 func NewChange(f *session.Factory) *cobra.Command {
-	return args.Group(&cobra.Command{
-		Use:   "change",
-		Short: "File, cancel or review a Change",
-	}, newNew(f), newCancel(f), newReview(f))
+	group := args.Group(&cobra.Command{
+		Use:               "change",
+		Short:             "Show, file, cancel or review a Change",
+		ValidArgsFunction: complete.Names(f, newChangeList, nil),
+	}, newShow(f), newNew(f), newCancel(f), newReview(f))
+	unknown := group.RunE
+	group.RunE = func(cmd *cobra.Command, names []string) error {
+		// One name that is not nearly a command is a Change's.
+		if len(names) == 1 && len(cmd.SuggestionsFor(names[0])) == 0 {
+			return show(cmd.Context(), f, names[0])
+		}
+		return unknown(cmd, names)
+	}
+	return group
 }
 
 func newCancel(f *session.Factory) *cobra.Command {

@@ -46,6 +46,8 @@ type answer struct {
 // considered is an open Change, and what keeps it from covering the trial; nothing where it covers it.
 type considered struct {
 	targeted
+	// fits: it is for exactly what was tried.
+	fits  bool
 	keeps []string
 }
 
@@ -60,6 +62,7 @@ func explain(t *trial, tried bool, r *records, now time.Time) *answer {
 		c := considered{targeted: open}
 		if tried {
 			c.keeps = mismatch(open.target, t, baseline)
+			c.fits = len(c.keeps) == 0
 		}
 		c.keeps = append(c.keeps, obstacles(open.change, now)...)
 		a.changes = append(a.changes, c)
@@ -319,7 +322,8 @@ func (a *answer) writeChanges(p *screen.Page) {
 		what = "open for it, and what keeps them from letting this in"
 	}
 	p.Field("Changes", what)
-	for _, c := range a.changes {
+	for i := range a.changes {
+		c := &a.changes[i]
 		p.Item(p.Palette.Paint(screen.Strong, c.change.Name) + ", " + p.Palette.Paint(stateStyle(c.change), string(stateOf(c.change))) +
 			": " + screen.Line(c.change.Spec.Summary))
 		if len(c.keeps) == 0 {
@@ -328,6 +332,43 @@ func (a *answer) writeChanges(p *screen.Page) {
 		for _, keep := range c.keeps {
 			p.Item("  - " + screen.Line(keep))
 		}
+		c.writeAssessment(p)
+	}
+}
+
+// writeAssessment shows in few lines what an approver would be shown of a Change.
+func (c *considered) writeAssessment(p *screen.Page) {
+	const shown = 5
+	about := func(label, value string) { p.Item("  " + label + strings.Repeat(" ", max(9-len(label), 1)) + value) }
+	s := &c.change.Status
+	for i := range s.Diff[:min(len(s.Diff), shown)] {
+		d := &s.Diff[i]
+		about("differs", screen.Line(d.Path+": "+cmp.Or(d.From, "nothing")+" → "+cmp.Or(d.To, "nothing")))
+	}
+	if more := len(s.Diff) - shown; more > 0 {
+		about("", "and "+screen.Plural(more, "more difference"))
+	}
+	if s.Risk != nil {
+		var why []string
+		for i := range s.Risk.Factors {
+			why = append(why, s.Risk.Factors[i].Why)
+		}
+		text := fmt.Sprintf("(%d of 100)", s.Risk.Score)
+		if len(why) > 0 {
+			text += ": " + strings.Join(why, "; ")
+		}
+		about("risk", p.Palette.Paint(riskStyle(s.Risk.Level), string(s.Risk.Level))+" "+screen.Line(text))
+	}
+	for _, conflict := range s.Conflicts {
+		if !conflict.Blocking { // what blocks, keeps it out
+			about("mind", screen.Line(conflictWith(c.change, conflict)+": "+conflict.Why))
+		}
+	}
+	if votes := s.Approvals; votes != nil && votes.Required > 0 {
+		about("votes", fmt.Sprintf("%d of %d%s", votes.Granted, votes.Required, fromGroups(votes.From)))
+	}
+	if next, _, _ := strings.Cut(nextFor(c.change), "\n"); next != "" {
+		about("next", screen.Line(next))
 	}
 }
 

@@ -287,6 +287,8 @@ func windowCell(c *v1alpha1.Change, now time.Time) string {
 	switch {
 	case start.IsZero():
 		return ""
+	case !isOpen(c):
+		return screen.Moment(start)
 	case now.Before(start):
 		return screen.Moment(start) + " (" + screen.Ago(now, start) + ")"
 	case now.Before(end):
@@ -307,15 +309,18 @@ func waitsFor(c *v1alpha1.Change, now time.Time) []string {
 	if c.Status.State == v1alpha1.ChangeReview {
 		return []string{"a review (PIR)"}
 	}
+	if running := rollouts(c); len(running) > 0 {
+		return running
+	}
+	if allIn(c) {
+		return []string{"nothing: it is in, and watched"}
+	}
 	var out []string
 	for _, o := range obstacles(c, now) {
 		out = append(out, strings.TrimPrefix(o, "it "))
 	}
 	if len(out) > 0 {
 		return out
-	}
-	if running := rollouts(c); len(running) > 0 {
-		return running
 	}
 	if c.Status.State == v1alpha1.ChangeImplement && len(c.Status.Implementations) == 0 {
 		return []string{"deployment: the gate is open"}

@@ -17,7 +17,7 @@ import (
 
 // approversPage is what an approver must know of a Change: what would change, how risky that is and why, what is in
 // the way, and who else must vote.
-func approversPage(c *v1alpha1.Change, now time.Time, palette screen.Palette) *screen.Page {
+func approversPage(c *v1alpha1.Change, releases []v1alpha1.Release, now time.Time, palette screen.Palette) *screen.Page {
 	p := &screen.Page{Palette: palette}
 	p.Title("Change "+refOf(c), fmt.Sprintf("%s, %s", cmp.Or(c.Spec.Type, v1alpha1.ChangeNormal), palette.Paint(stateStyle(c), string(stateOf(c)))))
 	p.Field("Summary", screen.Line(c.Spec.Summary))
@@ -27,6 +27,7 @@ func approversPage(c *v1alpha1.Change, now time.Time, palette screen.Palette) *s
 	p.Field("Digest", screen.Line(c.Status.Digest))
 	p.Gap()
 	writeTargets(p, c)
+	writeReleases(p, releases)
 	writeDiff(p, c)
 	p.Gap()
 	writeRisk(p, c)
@@ -38,9 +39,7 @@ func approversPage(c *v1alpha1.Change, now time.Time, palette screen.Palette) *s
 	writeBackout(p, c)
 	writeAnswers(p, c)
 	writeVotes(p, c, now)
-	if c.Status.State != v1alpha1.ChangeAuthorize { // there, the next step is what the reader is about to do
-		p.Text("Next", c.Status.NextStep)
-	}
+	writeCourse(p, c, now)
 	return p
 }
 
@@ -147,7 +146,7 @@ func writeRisk(p *screen.Page, c *v1alpha1.Change) {
 
 func writeConflicts(p *screen.Page, c *v1alpha1.Change) {
 	if frozen := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionFrozen); frozen != nil && frozen.Status == "True" {
-		p.Field("Frozen", p.Palette.Paint(screen.Bad, screen.Line(frozen.Message)))
+		p.Field("Frozen", p.Palette.Paint(screen.Bad, screen.Line(strings.TrimPrefix(frozen.Message, "freeze "))))
 	}
 	if len(c.Status.Conflicts) == 0 {
 		return
@@ -176,6 +175,103 @@ func writeBackout(p *screen.Page, c *v1alpha1.Change) {
 		plan += "\nautomatic: the operator restores the last proven template when it fails"
 	}
 	p.Text("Backout", plan)
+	possible := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionBackoutPossible)
+	if possible != nil && possible.Status == "False" && c.Status.Backout == nil {
+		p.Item(p.Palette.Paint(screen.Warn, "the operator could not: "+screen.Line(possible.Message)))
+	}
+}
+
+func writeReleases(p *screen.Page, releases []v1alpha1.Release) {
+	for i := range releases {
+		r := &releases[i]
+		p.Field("Release", screen.Line(r.Name+", "+string(cmp.Or(r.Status.State, v1alpha1.ReleasePlanning))+": its targets go in by its phases, kubectl itil release status "+r.Namespace+"/"+r.Name))
+	}
+}
+
+// writeCourse shows what became of a Change: what went in, whom it hurt, how it was undone, how it ended, what is owed.
+func writeCourse(p *screen.Page, c *v1alpha1.Change, now time.Time) {
+	s := &c.Status
+	if len(s.Implementations) > 0 {
+		p.Field("Went in", screen.Plural(len(s.Implementations), "template"))
+	}
+	for i := range s.Implementations {
+		im := &s.Implementations[i]
+		line := workloadWord(im.Workload) + ", " + screen.Ago(now, im.At.Time)
+		if im.By != "" {
+			line += ", by " + im.By
+		}
+		p.Item(p.Palette.Paint(rolloutStyle(im.Rollout), string(im.Rollout)) + "  " + screen.Line(line))
+	}
+	if n := len(s.CausedIncidents); n > 0 {
+		p.Field("Incidents", p.Palette.Paint(screen.Bad, screen.Plural(n, "Incident"))+" suspected to be caused by it")
+		for _, ref := range s.CausedIncidents {
+			p.Item(screen.Line(cmp.Or(string(ref.Namespace), c.Namespace) + "/" + string(ref.Name)))
+		}
+	}
+	writeUndoing(p, s.Backout, now)
+	if s.Outcome != "" {
+		style := screen.Good
+		switch s.Outcome {
+		case v1alpha1.OutcomeUnsuccessful, v1alpha1.OutcomeRolledBack:
+			style = screen.Bad
+		case v1alpha1.OutcomeSuccessfulWithIssues, v1alpha1.OutcomePartial, v1alpha1.OutcomeNotImplemented, v1alpha1.OutcomeInconclusive:
+			style = screen.Warn
+		case v1alpha1.OutcomeSuccessful:
+		}
+		p.Field("Outcome", p.Palette.Paint(style, string(s.Outcome)))
+	}
+	if due, err := time.Parse(time.RFC3339, string(s.ReviewDueAt)); err == nil {
+		text := screen.Moment(due) + " (" + screen.Ago(now, due) + ")"
+		if now.After(due) {
+			text = p.Palette.Paint(screen.Bad, "overdue since "+text)
+		}
+		p.Field("Review due", text)
+	}
+	if r := c.Spec.Review; r != nil {
+		p.Text("Review", string(r.Outcome)+": "+cmp.Or(r.Notes, "no notes"))
+	}
+}
+
+// writeUndoing shows how far the operator is with undoing it.
+func writeUndoing(p *screen.Page, b *v1alpha1.ChangeBackout, now time.Time) {
+	if b == nil {
+		return
+	}
+	p.Field("Undone", screen.Line("by the operator, "+screen.Ago(now, b.StartedAt.Time)+": "+b.Why))
+	for i := range b.Targets {
+		t := &b.Targets[i]
+		line := workloadWord(t.Workload)
+		if t.To != "" {
+			line += ", back to template " + screen.Short(t.To)
+		}
+		if t.Why != "" {
+			line += ": " + t.Why
+		}
+		style := screen.Plain
+		switch t.State {
+		case v1alpha1.ChangeBackoutVerified:
+			style = screen.Good
+		case v1alpha1.ChangeBackoutNotPossible, v1alpha1.ChangeBackoutFailed:
+			style = screen.Bad
+		case v1alpha1.ChangeBackoutPending, v1alpha1.ChangeBackoutRestored, v1alpha1.ChangeBackoutSuperseded:
+		}
+		p.Item(p.Palette.Paint(style, string(t.State)) + "  " + screen.Line(line))
+	}
+}
+
+func workloadWord(w v1alpha1.WorkloadReference) string {
+	return strings.ToLower(string(w.Kind)) + "/" + string(w.Name)
+}
+
+func rolloutStyle(r v1alpha1.RolloutState) screen.Style {
+	switch r {
+	case v1alpha1.RolloutFailed, v1alpha1.RolloutRolledBack:
+		return screen.Bad
+	case v1alpha1.RolloutComplete:
+		return screen.Good
+	case v1alpha1.RolloutInProgress:
+	}
+	return screen.Plain
 }
 
 // writeAnswers shows what the requester says of the Change.
@@ -210,7 +306,7 @@ func writeVotes(p *screen.Page, c *v1alpha1.Change, now time.Time) {
 		}
 		p.Item(p.Palette.Paint(style, screen.Line(line)))
 	}
-	if missing := a.Required - a.Granted; missing > 0 {
+	if missing := a.Required - a.Granted; missing > 0 && isOpen(c) {
 		p.Item(screen.Plural(missing, "more vote") + " needed")
 	}
 }
@@ -222,14 +318,20 @@ func fromGroups(groups []string) string {
 	return ", from " + screen.Line(screen.Or(groups))
 }
 
-// windowOf is the effective window, or the one that was asked for; empty where there is none yet.
+// windowOf is the effective window, or the one that was asked for.
 func windowOf(c *v1alpha1.Change, now time.Time) string {
 	start, end := windowTimes(c)
-	if start.IsZero() {
+	switch {
+	case !start.IsZero():
+	case isOpen(c):
 		return "the first 24 open hours after its approval"
+	default:
+		return ""
 	}
 	text := screen.Moment(start) + " – " + screen.Moment(end)
 	switch {
+	case !isOpen(c):
+		return text
 	case now.Before(start):
 		return text + " (opens " + screen.Ago(now, start) + ")"
 	case now.Before(end):

@@ -44,11 +44,41 @@ func full(c *v1alpha1.Change) {
 	c.Status.Approvals.Granted = 1
 }
 
+// course is what became of a Change that went wrong.
+func course(c *v1alpha1.Change) {
+	workload := c.Spec.Targets[0].Workload
+	ago := func(minutes int) metav1.Time { return metav1.NewTime(now.Add(-time.Duration(minutes) * time.Minute)) }
+	c.Status.State, c.Status.Outcome = v1alpha1.ChangeReview, v1alpha1.OutcomeUnsuccessful
+	c.Status.Implementations = []v1alpha1.Implementation{
+		{Workload: workload, At: ago(50), By: "alice", Rollout: v1alpha1.RolloutRolledBack},
+		{Workload: v1alpha1.WorkloadReference{Kind: v1alpha1.WorkloadCronJob, Name: "report"}, At: ago(40), Rollout: v1alpha1.RolloutFailed},
+	}
+	c.Status.CausedIncidents = []v1alpha1.NamespacedReference{{Name: "checkout-7f3a9"}, {Namespace: "finance", Name: "ledger-1b2c3"}}
+	c.Status.Backout = &v1alpha1.ChangeBackout{StartedAt: ago(30), Why: "Incident checkout-7f3a9 (P1) suspects it", Targets: []v1alpha1.ChangeBackoutTarget{
+		{Workload: v1alpha1.WorkloadReference{Kind: v1alpha1.WorkloadCronJob, Name: "report"}, State: v1alpha1.ChangeBackoutNotPossible, Why: "Kubernetes keeps no revision of a CronJob"},
+		{Workload: workload, To: "v1:0c2a0e61000000000000000000000000000000000000000000000000000000aa", State: v1alpha1.ChangeBackoutVerified},
+	}}
+	c.Status.ReviewDueAt = v1alpha1.Timestamp(now.Add(-time.Hour).Format(time.RFC3339))
+	c.Status.NextStep = "Write the review."
+}
+
 func TestApproversPage(t *testing.T) {
+	release := v1alpha1.Release{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "autumn"}}
+	release.Status.State = v1alpha1.ReleaseReady
 	for name, c := range map[string]*v1alpha1.Change{
 		"not assessed": awaiting("checkout-2-4", func(c *v1alpha1.Change) { c.Status = v1alpha1.ChangeStatus{} }),
 		"full":         awaiting("checkout-2-4", full, window(14*time.Hour, 18*time.Hour), condition(v1alpha1.ConditionFrozen, "black-friday until 2026-11-30")),
 		"scheduled":    awaiting("checkout-2-4", state(v1alpha1.ChangeScheduled), window(-time.Hour, time.Hour), func(c *v1alpha1.Change) { c.Status.NextStep = "Apply it.\nThen wait." }),
+		"went wrong":   awaiting("checkout-2-4", window(-2*time.Hour, time.Hour), course, func(c *v1alpha1.Change) { c.Spec.Backout = &v1alpha1.Backout{Automatic: true} }),
+		"reviewed": awaiting("checkout-2-4", window(-2*time.Hour, time.Hour), course, func(c *v1alpha1.Change) {
+			c.Status.State, c.Status.ReviewDueAt, c.Status.NextStep = v1alpha1.ChangeClosed, "", ""
+			c.Spec.Review = &v1alpha1.Review{Outcome: v1alpha1.OutcomeUnsuccessful, Notes: "load tests first\nand then canaries"}
+		}),
+		"no way back": awaiting("checkout-2-4", func(c *v1alpha1.Change) {
+			c.Spec.Backout = &v1alpha1.Backout{Automatic: true}
+			condition(v1alpha1.ConditionBackoutPossible, "deployment/checkout: no proven template before")(c)
+			c.Status.Conditions[0].Status = metav1.ConditionFalse
+		}),
 		"hostile": awaiting("checkout-2-4", func(c *v1alpha1.Change) {
 			c.Spec.Summary = "harmless\x1b[2K\r\u202e"
 			c.Spec.Justification = "a\n\x1b[1A\x1b[2Kb"
@@ -56,11 +86,17 @@ func TestApproversPage(t *testing.T) {
 		}),
 	} {
 		t.Run(name, func(t *testing.T) {
-			golden.Compare(t, approversPage(c, now, screen.Palette{}).String())
+			var releases []v1alpha1.Release
+			if name == "full" {
+				releases = append(releases, release)
+			}
+			page := approversPage(c, releases, now, screen.Palette{})
+			page.Text("Next", nextFor(c))
+			golden.Compare(t, page.String())
 		})
 	}
 	t.Run("coloured", func(t *testing.T) {
-		golden.Compare(t, approversPage(awaiting("checkout-2-4", full), now, screen.Palette{Colour: true}).String())
+		golden.Compare(t, approversPage(awaiting("checkout-2-4", full), nil, now, screen.Palette{Colour: true}).String())
 	})
 }
 

@@ -89,7 +89,7 @@ func frozen(c *v1alpha1.Change) []string {
 	if condition == nil || condition.Status != "True" {
 		return nil
 	}
-	return []string{"freeze: " + condition.Message}
+	return []string{"freeze: " + strings.TrimPrefix(condition.Message, "freeze ")}
 }
 
 func closedWindow(c *v1alpha1.Change, now time.Time) []string {
@@ -104,6 +104,13 @@ func closedWindow(c *v1alpha1.Change, now time.Time) []string {
 	default:
 		return nil
 	}
+}
+
+// allIn reports whether all targets of a Change went in.
+func allIn(c *v1alpha1.Change) bool {
+	return len(c.Spec.Targets) > 0 && !slices.ContainsFunc(c.Spec.Targets, func(t v1alpha1.ChangeTarget) bool {
+		return !slices.ContainsFunc(c.Status.Implementations, func(i v1alpha1.Implementation) bool { return i.Workload == t.Workload })
+	})
 }
 
 // rollouts are the implementations that are not complete.

@@ -84,7 +84,11 @@ func (v *voter) run(ctx context.Context, name string) error {
 		s.Screen.Notef("You (%s) did %s this version of Change %s already; nothing to do.", me.Name, verbOf(v.ask.decision), refOf(c))
 		return nil
 	}
-	if err := v.confirm(s, c, plan); err != nil {
+	releases, err := releasesOf(ctx, s, c)
+	if err != nil {
+		return err
+	}
+	if err := v.confirm(s, c, releases, plan); err != nil {
 		return err
 	}
 	return v.cast(ctx, s, c, plan)
@@ -111,8 +115,8 @@ func (v *voter) permitted(ctx context.Context, s *session.Session, me session.Id
 }
 
 // confirm shows what is voted on, and asks.
-func (v *voter) confirm(s *session.Session, c *v1alpha1.Change, plan vote) error {
-	page := approversPage(c, s.Now(), s.Screen.Palette)
+func (v *voter) confirm(s *session.Session, c *v1alpha1.Change, releases []v1alpha1.Release, plan vote) error {
+	page := approversPage(c, releases, s.Now(), s.Screen.Palette)
 	to := s.Screen.Out
 	if !v.output.ForPeople() {
 		to = s.Screen.ErrOut

@@ -104,9 +104,24 @@ func (a *asker) run(cmd *cobra.Command, names []string) error {
 	}
 	if len(refused) > 0 {
 		return exit.New(exit.WouldBeDenied, "the gate would refuse %s", listed(refused)).
-			WithNext("file a Change: kubectl itil change new with the same arguments, and have it approved; if it cannot wait: kubectl itil emergency --help")
+			WithNext("%s; if it cannot wait: kubectl itil emergency --help", afterRefusal(answers))
 	}
 	return nil
+}
+
+// afterRefusal says what to do about refusals: where a Change for exactly that is open, it is not to be filed again.
+func afterRefusal(answers []*answer) string {
+	for _, a := range answers {
+		if a.verdict != verdictRefused {
+			continue
+		}
+		for i := range a.changes {
+			if c := &a.changes[i]; c.fits {
+				return "see what Change " + refOf(c.change) + " waits for: kubectl itil change show " + refOf(c.change)
+			}
+		}
+	}
+	return "file a Change: kubectl itil change new with the same arguments, and have it approved"
 }
 
 // answers joins what the gate said with what is known of each workload.

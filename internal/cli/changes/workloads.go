@@ -82,7 +82,15 @@ func readPodMaker(s *session.Session, cmd *cobra.Command, arg string) (*unstruct
 		if strings.Contains(err.Error(), "the server doesn't have a resource type") {
 			code = exit.Usage
 		}
-		return nil, exit.New(code, "reading %s in namespace %s: %v", arg, s.Namespace, err).WithCause(err)
+		failure := exit.New(code, "reading %s in namespace %s: %v", arg, s.Namespace, err).WithCause(err)
+		switch code {
+		case exit.NotPermitted:
+			return nil, failure.WithNext("see the Changes for it: kubectl itil changes -n %s -o wide, kubectl itil change show NAME; or ask for a RoleBinding to ClusterRole view in namespace %s", s.Namespace, s.Namespace)
+		case exit.NotFound:
+			return nil, failure.WithNext("see which there are: kubectl get %s -n %s", kind, s.Namespace)
+		case exit.OK, exit.Failed, exit.Usage, exit.WrongState, exit.NotConfirmed, exit.WouldBeDenied:
+		}
+		return nil, failure
 	}
 	object, ok := infos[0].Object.(*unstructured.Unstructured)
 	if ok {
