@@ -140,7 +140,7 @@ func (r *Reconciler) open(ctx context.Context, in *input, result incident.Result
 		}
 		return r.update(ctx, in, result, action.Detected, now)
 	}
-	d.Evidence = append(d.Evidence, r.evidence(ctx, in, result)...)
+	d.Evidence = incident.AddEvidence(d.Evidence, r.evidence(ctx, in, result))
 	d.SuspectedChange = r.suspect(in, d, result)
 	if err := r.write(ctx, created, d); err != nil {
 		return err
@@ -244,10 +244,21 @@ func (r *Reconciler) description(in *input) string {
 
 func (r *Reconciler) update(ctx context.Context, in *input, result incident.Result, d incident.Detected, now time.Time) error {
 	current := in.records.Current
-	if unnamed(d.SuspectedChange) && r.mayBeSuspected(current, now) {
+	again := current.Status.State == v1alpha1.IncidentResolved && incident.Active(d.Signals)
+	if again || unnamed(d.SuspectedChange) && r.mayBeSuspected(current, now) {
 		d.SuspectedChange = r.suspectAnew(in, d, result)
 	}
-	return r.write(ctx, current, d)
+	if again {
+		// What was known of the failure before tells nothing of this one.
+		d.Evidence, d.Log = incident.AddEvidence(d.Evidence, r.evidence(ctx, in, result)), nil
+	}
+	if err := r.write(ctx, current, d); err != nil {
+		return err
+	}
+	if again {
+		r.wantLog(in, result, current.Name)
+	}
+	return nil
 }
 
 // unnamed: nothing is suspected, or something of which no record is known yet.
@@ -267,7 +278,11 @@ func (r *Reconciler) suspectAnew(in *input, d incident.Detected, result incident
 const suspicionPatience = 10 * time.Minute
 
 func (r *Reconciler) mayBeSuspected(i *v1alpha1.Incident, now time.Time) bool {
-	return isOpen(i) && (i.Status.DetectedAt == nil || now.Sub(i.Status.DetectedAt.Time) < suspicionPatience)
+	latest := i.Status.DetectedAt
+	if i.Status.ReopenedAt != nil {
+		latest = i.Status.ReopenedAt
+	}
+	return isOpen(i) && (latest == nil || now.Sub(latest.Time) < suspicionPatience)
 }
 
 // suspectLater names a change that comes to light after the Incident was opened: the record of what was deployed may
@@ -356,7 +371,7 @@ func (r *Reconciler) suspect(in *input, d incident.Detected, result incident.Res
 			}
 		}
 	}
-	return incident.Suspect(list, d.StartedAt.Time, currentOnly)
+	return incident.Suspect(list, d.BeganAt(), currentOnly)
 }
 
 // implementations are what went into a workload, as its baselines and its Changes tell.

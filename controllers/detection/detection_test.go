@@ -444,6 +444,62 @@ func TestSuspectedEmergency(t *testing.T) {
 	}
 }
 
+// TestFailsAgain: one that is opened again tells what went in before it failed again, and what is to be seen now.
+func TestFailsAgain(t *testing.T) {
+	s := newScene(t, &corev1.Event{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "e"}, Type: corev1.EventTypeWarning, Reason: "BackOff", Message: "back-off",
+		InvolvedObject: corev1.ObjectReference{Kind: "Pod", Name: "web-5d4f-0", UID: "uid-web-0"}, LastTimestamp: metav1.NewTime(t0),
+	})
+	s.has(deployment("web", 1))
+	s.seePod(crashing("web", 0))
+	s.work()
+	s.has(builder.MakeDeployment("shop", "web").Generation(1).RolledOut().Obj())
+	s.seePod(pod("web", 0))
+	s.work()
+	s.at(time.Minute)
+	s.lookAtAll()
+	i := s.one()
+	if i.Status.RecoveredAt == nil {
+		t.Fatalf("status %+v", i.Status)
+	}
+	resolved := metav1.NewTime(t0.Add(3 * time.Minute))
+	i.Status.State, i.Status.ResolvedAt = v1alpha1.IncidentResolved, &resolved
+	if err := s.server.Status().Update(t.Context(), i); err != nil {
+		t.Fatal(err)
+	}
+	s.tell()
+	// Half an hour later something goes in, and it fails.
+	s.at(30 * time.Minute)
+	s.Inventory.Put(&v1alpha1.ConfigurationItem{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: configuration.ItemName("Deployment", "web")},
+		Spec:       v1alpha1.ConfigurationItemSpec{WorkloadRef: v1alpha1.WorkloadReference{Kind: "Deployment", Name: "web"}},
+		Status: v1alpha1.ConfigurationItemStatus{Baselines: []v1alpha1.Baseline{
+			{TemplateHash: "v1:b", Source: v1alpha1.BaselineChange, Change: "web-2", From: metav1.NewTime(t0.Add(29 * time.Minute))},
+		}},
+	})
+	s.has(deployment("web", 1))
+	again := crashing("web", 0)
+	for n := range again.Status.ContainerStatuses {
+		c := &again.Status.ContainerStatuses[n]
+		c.RestartCount += 3
+		if last := c.LastTerminationState.Terminated; last != nil {
+			last.StartedAt, last.FinishedAt = metav1.NewTime(t0.Add(1795*time.Second)), metav1.NewTime(t0.Add(1796*time.Second))
+		}
+		if ended := c.State.Terminated; ended != nil {
+			ended.StartedAt, ended.FinishedAt = metav1.NewTime(t0.Add(1797*time.Second)), metav1.NewTime(t0.Add(1798*time.Second))
+		}
+	}
+	s.seePod(again)
+	s.work()
+	i = s.one()
+	if c := i.Status.SuspectedChange; !incident.Active(i.Status.Signals) || c == nil || c.Name != "web-2" {
+		t.Errorf("signals %v, suspected is %v", i.Status.Signals, c)
+	}
+	if n := len(i.Status.Evidence); n != 2 {
+		t.Errorf("%d events, want that of each failure", n)
+	}
+}
+
 func TestOwners(t *testing.T) {
 	set := func(name, uid string, owner *metav1.OwnerReference) *appsv1.ReplicaSet {
 		rs := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, UID: types.UID(uid)}}

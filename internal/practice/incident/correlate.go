@@ -356,10 +356,27 @@ func (c *correlation) sayWhyGone() {
 	default:
 		return
 	}
-	c.Evidence = append(slices.Clone(c.Evidence), e)
-	if len(c.Evidence) > maxEvidence {
-		c.Evidence = c.Evidence[len(c.Evidence)-maxEvidence:]
+	c.Evidence = AddEvidence(c.Evidence, []v1alpha1.Evidence{e})
+}
+
+// AddEvidence adds to what is known; of more than is kept, the first is dropped.
+func AddEvidence(known, more []v1alpha1.Evidence) []v1alpha1.Evidence {
+	all := slices.Concat(known, more)
+	return all[max(len(all)-maxEvidence, 0):]
+}
+
+// BeganAt is when what fails now began: after it was opened again, that is not when it first did.
+func (d *Detected) BeganAt() time.Time {
+	began := time.Time{}
+	for _, s := range d.Signals {
+		if s.ClearedAt == nil && (began.IsZero() || s.Since.Time.Before(began)) {
+			began = s.Since.Time
+		}
 	}
+	if began.IsZero() && d.StartedAt != nil {
+		began = d.StartedAt.Time
+	}
+	return began
 }
 
 // Fresh reports whether there is a failure since an incident ended. What was accepted as it was (Workaround) is fresh
