@@ -577,7 +577,7 @@ func breakglass(c Cluster) {
 		return deployment, c.as(user).Create(ctx, deployment)
 	}
 	BeforeEach(func() {
-		namespace = c.namespace(nil, "alice", "erin", flux, copier)
+		namespace = c.namespace(nil, "alice", "erin", flux, copier, Operator)
 		c.allow(namespace, "erin", "changes", "breakglass")
 		c.allow(namespace, flux, "changes", "breakglass")
 	})
@@ -613,6 +613,52 @@ func breakglass(c Cluster) {
 		Expect(apply("alice", func(o metav1.Object) { o.SetLabels(map[string]string{"a": "b"}) })).To(Succeed())
 		Expect(apply("alice", sign("", ""))).To(Succeed())
 		Expect(apply("erin", sign("flood", "erin"))).To(Succeed())
+	})
+	It("is not in the way of a rollback that brings another's reason back", func(ctx SpecContext) {
+		deployment, err := create(ctx, "erin", sign("fire", "erin"))
+		Expect(err).NotTo(HaveOccurred())
+		// As kubectl rollout undo does it: template and annotations of an earlier ReplicaSet.
+		undo := func(user, reason, by string) (*appsv1.Deployment, error) {
+			altered := deployment.DeepCopy()
+			altered.Spec.Template.Annotations = map[string]string{"from": reason}
+			sign(reason, by)(altered)
+			return altered, c.as(user).Update(ctx, altered, client.DryRunAll)
+		}
+		altered, err := undo("alice", "flood", "erin")
+		if c.Stamps {
+			Expect(err).NotTo(HaveOccurred())
+			Expect(altered.Annotations).To(BeEmpty())
+		} else {
+			expectRefused(err, policy, "set the annotation itil.dev/break-glass-by to alice")
+		}
+		By("keeping what is true, and refusing what is not signed")
+		altered, err = undo("erin", "flood", "erin")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(altered.Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationBreakGlass, "flood"))
+		_, err = undo("alice", "flood", "")
+		expectRefused(err, policy, "set the annotation itil.dev/break-glass-by to alice")
+		_, err = undo("alice", "flood", "alice")
+		expectRefused(err, policy, "needs the verb breakglass")
+	})
+	It("is not said to be undone by anybody but the operator", func(ctx SpecContext) {
+		if !c.Stamps {
+			return // where nothing stamps, the mark is anybody's (docs/security.md)
+		}
+		deployment, err := create(ctx, "alice", func(metav1.Object) {})
+		Expect(err).NotTo(HaveOccurred())
+		mark := func(user, value string) string {
+			GinkgoHelper()
+			altered := deployment.DeepCopy()
+			altered.Annotations = map[string]string{"itil.dev/backout": value, "other": "x"}
+			Expect(c.as(user).Update(ctx, altered)).To(Succeed())
+			Expect(altered.Annotations).To(HaveKeyWithValue("other", "x"))
+			deployment = altered
+			return altered.Annotations["itil.dev/backout"]
+		}
+		Expect(mark("alice", "forged/1")).To(BeEmpty())
+		Expect(mark(Operator, "true/1")).To(Equal("true/1"))
+		Expect(mark("alice", "forged/2")).To(Equal("true/1"))
+		Expect(mark("alice", "")).To(BeEmpty())
 	})
 	It("is copied by the deployment controller", func(ctx SpecContext) {
 		template := builder.MakeDeployment(namespace, "checkout").Obj()
