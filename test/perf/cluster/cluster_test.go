@@ -174,8 +174,8 @@ func (p *play) rollOut(b *testing.B, count int) {
 		default:
 		}
 		pods, whole := p.observer.progress()
-		return whole == count, fmt.Sprintf("%d of %d pods, %d of %d Deployments; %d Incidents",
-			pods, count*podsOfWorkload, whole, count, len(p.observer.of(anyIncident)))
+		return whole == count, fmt.Sprintf("%d of %d pods, %d of %d Deployments; %d Incidents%s",
+			pods, count*podsOfWorkload, whole, count, len(p.observer.of(anyIncident)), p.observer.lacking())
 	})
 	ready := time.Now()
 	p.settle(b, "the roll-out", begin)

@@ -185,6 +185,27 @@ func (o *observer) progress() (pods, workloads int) {
 	return o.ready, o.whole
 }
 
+// lacking names some Deployments that do not have all their pods, where few do not.
+func (o *observer) lacking() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	const few, named = 20, 3
+	if len(o.pods)-o.whole > few {
+		return ""
+	}
+	var names []string
+	for key, ready := range o.pods {
+		if ready != podsOfWorkload {
+			names = append(names, fmt.Sprintf("%s has %d", key, ready))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	slices.Sort(names)
+	return "; " + strings.Join(names[:min(named, len(names))], ", ")
+}
+
 // of returns the Incidents for which a condition holds.
 func (o *observer) of(condition func(*seen) bool) []seen {
 	o.mu.Lock()
