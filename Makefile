@@ -128,6 +128,10 @@ test: ## Unit and integration tests, the latter on a real kube-apiserver, with t
 	assets=$(CONTROLPLANE); packages=$(test-packages); \
 	  KUBEBUILDER_ASSETS="$$assets" go test $(RACE) -timeout 20m $(TESTFLAGS) $$packages
 
+.PHONY: test-kinds
+test-kinds: ## That a kind of workload is one entry in a table: an operator that is built with one more, on a real kube-apiserver.
+	assets=$(CONTROLPLANE); KUBEBUILDER_ASSETS="$$assets" go test -tags fleetset $(TESTFLAGS) ./test/integration/kinds
+
 .PHONY: test-unit
 test-unit: ## Unit tests only: no API server, seconds.
 	$(warn-race)

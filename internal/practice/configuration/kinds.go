@@ -23,6 +23,10 @@ type Kind interface {
 	// KeepsRevisions says whether Kubernetes keeps earlier templates, as ReplicaSets or ControllerRevisions. Where it does
 	// not, a Release can take back only the images that it set.
 	KeepsRevisions() bool
+	// MergesContainers says whether the API server merges the containers of the template by name, so that server-side
+	// apply can set the image of one of them. Most CustomResourceDefinitions keep them as a mere list, which would be
+	// replaced as a whole.
+	MergesContainers() bool
 	// Read is what the practices need to know of an object of the kind: its template, how many pods are desired, ready,
 	// updated and there, and what holds it back. The error says that it has no name.
 	Read(obj map[string]any) (Workload, error)
@@ -36,6 +40,8 @@ type kind struct {
 	replaces bool
 	// revisions: Kubernetes keeps its earlier templates.
 	revisions bool
+	// merges: the API server merges the containers of its template by name.
+	merges bool
 	// observes generations in its status.
 	observes bool
 	// template is the path of the pod template; empty where the object is the pod.
@@ -59,34 +65,34 @@ func tableOf(parts ...map[string]kind) map[string]kind {
 
 var builtIn = map[string]kind{
 	KindDeployment: {
-		group: "apps", version: "v1", claimable: true, replaces: true, revisions: true, observes: true,
+		group: "apps", version: "v1", claimable: true, merges: true, replaces: true, revisions: true, observes: true,
 		template: templatePath, selector: labelSelector, observe: observeDeployment,
 	},
 	KindStatefulSet: {
-		group: "apps", version: "v1", claimable: true, replaces: true, revisions: true, observes: true,
+		group: "apps", version: "v1", claimable: true, merges: true, replaces: true, revisions: true, observes: true,
 		template: templatePath, selector: labelSelector, observe: observeStatefulSet,
 	},
 	KindDaemonSet: {
-		group: "apps", version: "v1", claimable: true, replaces: true, revisions: true, observes: true,
+		group: "apps", version: "v1", claimable: true, merges: true, replaces: true, revisions: true, observes: true,
 		template: templatePath, selector: labelSelector, observe: observeDaemonSet,
 	},
 	KindReplicaSet: {
-		group: "apps", version: "v1", observes: true,
+		group: "apps", version: "v1", merges: true, observes: true,
 		template: templatePath, selector: labelSelector, observe: observeReplicaSet,
 	},
 	KindReplicationController: {
-		version: "v1", observes: true,
+		version: "v1", merges: true, observes: true,
 		template: templatePath, selector: mapSelector, observe: observeReplicaSet,
 	},
 	KindJob: {
-		group: "batch", version: "v1", claimable: true,
+		group: "batch", version: "v1", claimable: true, merges: true,
 		template: templatePath, selector: labelSelector, observe: observeJob,
 	},
 	KindCronJob: {
-		group: "batch", version: "v1", claimable: true,
+		group: "batch", version: "v1", claimable: true, merges: true,
 		template: []string{"spec", "jobTemplate", "spec", "template"}, selector: noSelector, observe: observeCronJob,
 	},
-	KindPod: {version: "v1", selector: noSelector, observe: observePod},
+	KindPod: {version: "v1", merges: true, selector: noSelector, observe: observePod},
 }
 
 var templatePath = []string{"spec", "template"}
@@ -125,6 +131,8 @@ func (k named) Claimable() bool { return k.claimable }
 func (k named) TemplatePath() []string { return slices.Clone(k.template) }
 
 func (k named) KeepsRevisions() bool { return k.revisions }
+
+func (k named) MergesContainers() bool { return k.merges }
 
 // Read implements Kind. It does not keep or alter obj. Missing or nonsensical fields are read as absent.
 func (k named) Read(obj map[string]any) (Workload, error) {
