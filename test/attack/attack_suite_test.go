@@ -8,6 +8,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"go.uber.org/goleak"
 
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
 	"github.com/itil-dev/itil-operator/test/attack/who"
@@ -17,6 +18,14 @@ var (
 	env      *apiserver.Env
 	operator *replica
 )
+
+// TestMain fails where anything that the specs started still runs after the last. Ginkgo's own wait for an interrupt
+// does.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(
+		"github.com/onsi/ginkgo/v2/internal/interrupt_handler.(*InterruptHandler).registerForInterrupts.func2",
+	))
+}
 
 func TestAttack(t *testing.T) {
 	RegisterFailHandler(Fail)

@@ -9,6 +9,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"go.uber.org/goleak"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,6 +21,14 @@ import (
 
 // env has no admission policies: these tests are about the schemas alone.
 var env *apiserver.Env
+
+// TestMain fails where anything that the specs started still runs after the last. Ginkgo's own wait for an interrupt
+// does.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(
+		"github.com/onsi/ginkgo/v2/internal/interrupt_handler.(*InterruptHandler).registerForInterrupts.func2",
+	))
+}
 
 func TestAPI(t *testing.T) {
 	RegisterFailHandler(Fail)
