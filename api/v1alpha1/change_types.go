@@ -187,6 +187,12 @@ type Backout struct {
 	// automatic lets the operator restore the last proven template, once, when the change fails.
 	// +optional
 	Automatic bool `json:"automatic,omitempty"`
+	// progressDeadlineSeconds is within how many seconds the rollout of a StatefulSet or DaemonSet must make progress, or
+	// it has failed; omitted: 600. A Deployment has its own.
+	// +optional
+	// +kubebuilder:validation:Minimum=60
+	// +kubebuilder:validation:Maximum=86400
+	ProgressDeadlineSeconds int32 `json:"progressDeadlineSeconds,omitempty"`
 }
 
 // Answer to a question of the questionnaire.
@@ -553,6 +559,25 @@ type Implementation struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	RolledOutAt *metav1.Time `json:"rolledOutAt,omitempty"`
+	// progress of the rollout, where the workload's own status does not tell since when it makes none.
+	// +optional
+	Progress *RolloutProgress `json:"progress,omitempty"`
+}
+
+// RolloutProgress is how far the rollout of a StatefulSet or DaemonSet has come, and since when it has not come further.
+type RolloutProgress struct {
+	// updated pods.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Updated int32 `json:"updated"`
+	// ready pods, at most, while so many were updated.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Ready int32 `json:"ready"`
+	// at is when it came so far, to the minute: what follows within a minute is recorded at its end.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	At metav1.Time `json:"at"`
 }
 
 // ChangeBackoutReason says why the operator undoes a change.

@@ -28,6 +28,7 @@ type digestedV1 struct {
 	Window                  *v1alpha1.Window         `json:"window,omitempty"`
 	BackoutPlan             string                   `json:"backoutPlan,omitempty"`
 	BackoutAutomatic        bool                     `json:"backoutAutomatic,omitempty"`
+	ProgressDeadlineSeconds int32                    `json:"progressDeadlineSeconds,omitempty"`
 	ExpectedDowntimeSeconds int32                    `json:"expectedDowntimeSeconds,omitempty"`
 	Questionnaire           v1alpha1.Questionnaire   `json:"questionnaire,omitzero"`
 	StandardChange          string                   `json:"standardChange,omitempty"`
@@ -60,7 +61,7 @@ func Digest(spec *v1alpha1.ChangeSpec) string {
 		RecordOf:                spec.RecordOf,
 	}
 	if b := spec.Backout; b != nil {
-		d.BackoutPlan, d.BackoutAutomatic = b.Plan, b.Automatic
+		d.BackoutPlan, d.BackoutAutomatic, d.ProgressDeadlineSeconds = b.Plan, b.Automatic, b.ProgressDeadlineSeconds
 	}
 	if q := spec.Questionnaire; q != nil {
 		d.Questionnaire = *q

@@ -97,6 +97,9 @@ func (l *life) follow(out []v1alpha1.Implementation, t *v1alpha1.ChangeTarget, f
 			im.RolledOutAt = ptrTime(l.now)
 		}
 	}
+	if state == v1alpha1.RolloutComplete || state == v1alpha1.RolloutRolledBack {
+		im.Progress = nil
+	}
 	return out
 }
 
@@ -124,7 +127,7 @@ func (l *life) rollout(im *v1alpha1.Implementation, fact *WorkloadFact, at int) 
 		return v1alpha1.RolloutComplete
 	case im.Rollout == v1alpha1.RolloutComplete:
 		return v1alpha1.RolloutComplete
-	case failedToRollOut(fact.Workload):
+	case failedToRollOut(fact.Workload), l.stalled(im, fact.Workload):
 		return v1alpha1.RolloutFailed
 	}
 	return v1alpha1.RolloutInProgress

@@ -145,7 +145,7 @@ func TestDigestCoversAllOfSpec(t *testing.T) {
 		c := changeOf("c", window(1, 2), pinnedTo(v24), images("x:1"), ofType(v1alpha1.ChangeEmergency))
 		s := c.Spec
 		s.Justification, s.ExpectedDowntimeSeconds, s.StandardChange = "why", 60, "patch"
-		s.Backout = &v1alpha1.Backout{Plan: "back", Automatic: true}
+		s.Backout = &v1alpha1.Backout{Plan: "back", Automatic: true, ProgressDeadlineSeconds: 600}
 		s.Questionnaire = &v1alpha1.Questionnaire{Tested: "Confirmed", Reversible: "Confirmed", CustomerVisible: "Confirmed"}
 		s.IncidentRef, s.ProblemRef = &v1alpha1.LocalReference{Name: "i"}, &v1alpha1.LocalReference{Name: "p"}
 		s.RecordOf = v1alpha1.RecordOfBreakGlass
