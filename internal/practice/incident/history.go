@@ -42,9 +42,9 @@ type FailingKey struct {
 
 // Progress is what a rollout had reached when it was last seen to move.
 type Progress struct {
-	Template       string
-	Updated, Ready int32
-	At             Second
+	Template                string
+	Desired, Updated, Ready int32
+	At                      Second
 }
 
 // Loop is the restarts of one container of a workload, over all its pods.

@@ -150,7 +150,7 @@ func (l *look) jobOverdue(job *configuration.Workload) {
 }
 
 // scheduleMissed: its time passed, nothing runs, and it did not run then. While a run goes on, the next may have to
-// wait.
+// wait (concurrencyPolicy Forbid), and is too late when it ends (startingDeadlineSeconds): that was asked for.
 func (l *look) scheduleMissed(w *configuration.Workload) {
 	if w.Hold.Suspended {
 		l.history.SuspendedAt = SecondOf(l.now)
@@ -163,6 +163,10 @@ func (l *look) scheduleMissed(w *configuration.Workload) {
 		return
 	}
 	last := later(w.CreatedAt, later(w.LastScheduled, l.old.SuspendedAt.Time()))
+	last = later(last, w.LastSuccessful)
+	for _, job := range l.Jobs {
+		last = later(last, job.FailedAt)
+	}
 	due, ok := schedule.Next(last)
 	if !ok {
 		return

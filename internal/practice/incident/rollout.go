@@ -82,12 +82,12 @@ func deadlineOf(w *configuration.Workload, s Settings) time.Duration {
 // movedAt is when the counts of a StatefulSet or DaemonSet last changed. Nothing in its status tells, so it is
 // remembered; what its newest pods tell counts as well.
 func (l *look) movedAt(w *configuration.Workload) time.Time {
-	now := Progress{Template: w.Template.Hash, Updated: w.Updated, Ready: w.Ready, At: SecondOf(l.now)}
+	now := Progress{Template: w.Template.Hash, Desired: w.Desired, Updated: w.Updated, Ready: w.Ready, At: SecondOf(l.now)}
 	old := l.old.Progress
 	switch {
 	case !old.At.Known():
 		now.At = l.newestPod(w)
-	case old.Template == now.Template && old.Updated == now.Updated && old.Ready >= now.Ready:
+	case old.Template == now.Template && old.Desired == now.Desired && old.Updated == now.Updated && old.Ready >= now.Ready:
 		// Less ready pods than before are no progress, and neither is a crash loop's coming and going.
 		now = old
 	}
@@ -95,13 +95,15 @@ func (l *look) movedAt(w *configuration.Workload) time.Time {
 	return now.At.Time()
 }
 
-// newestPod is when the newest pod was made, where one of the new template exists; else now.
+// newestPod is when the newest pod was made, where one of the new template exists; else now. A node that joins is no
+// rollout, so its daemon pod that is not made yet begins now.
 func (l *look) newestPod(w *configuration.Workload) Second {
 	newest := Second(0)
 	for _, pod := range l.Pods {
 		newest = max(newest, pod.CreatedAt)
 	}
-	if w.Updated == 0 || !newest.Known() {
+	joins := w.Key.Kind == configuration.KindDaemonSet && w.Current < w.Desired
+	if w.Updated == 0 || !newest.Known() || joins {
 		return SecondOf(l.now)
 	}
 	return SecondOf(l.notFuture(newest.Time()))

@@ -33,11 +33,13 @@ type world struct {
 	t   *testing.T
 	now time.Time
 	// skew is how much later than now the operator's clock is. Its timers are not moved when it is set.
-	skew      time.Duration
-	settings  incident.Settings
-	facts     incident.Facts
-	objects   map[types.UID]*unstructured.Unstructured
-	known     map[configuration.Key]bool
+	skew     time.Duration
+	settings incident.Settings
+	facts    incident.Facts
+	objects  map[types.UID]*unstructured.Unstructured
+	known    map[configuration.Key]bool
+	// cronJobOf is the CronJob of each Job that has one.
+	cronJobOf map[string]string
 	histories map[configuration.Key]incident.History
 	incidents []*v1alpha1.Incident
 	wakes     map[configuration.Key]time.Time
@@ -60,7 +62,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	return &world{
 		t: t, settings: incident.DefaultSettings(), facts: incident.Facts{Rules: incident.DefaultRules()},
-		objects: map[types.UID]*unstructured.Unstructured{}, known: map[configuration.Key]bool{},
+		objects: map[types.UID]*unstructured.Unstructured{}, known: map[configuration.Key]bool{}, cronJobOf: map[string]string{},
 		histories: map[configuration.Key]incident.History{}, wakes: map[configuration.Key]time.Time{},
 		lifeWakes: map[string]time.Time{}, writes: map[string]int{},
 	}
@@ -135,17 +137,32 @@ func (w *world) keyOf(o *unstructured.Unstructured) (configuration.Key, bool) {
 	case "Deployment", "StatefulSet", "DaemonSet":
 		key.Group = "apps"
 		return key, true
-	case "Job", "CronJob":
+	case "ReplicaSet":
+		key.Group = "apps"
+		return key, len(o.GetOwnerReferences()) == 0
+	case "CronJob":
 		key.Group = "batch"
+		return key, true
+	case "Job":
+		key.Group = "batch"
+		if owners := o.GetOwnerReferences(); len(owners) > 0 {
+			w.cronJobOf[o.GetName()] = owners[0].Name
+			key.Kind, key.Name = "CronJob", owners[0].Name
+		}
+		return key, true
+	case "Node":
 		return key, true
 	case "Pod":
 		pod := w.pod(o)
-		if pod.Owner == nil {
+		if pod.Owner == nil || pod.Owner.Kind == "Node" {
 			return key, true
 		}
 		key.Group, key.Kind, key.Name = pod.Owner.Group, pod.Owner.Kind, pod.Owner.Name
-		if pod.Owner.Kind == "ReplicaSet" {
+		switch {
+		case pod.Owner.Kind == "ReplicaSet" && pod.Revision != "":
 			key.Kind, key.Name = "Deployment", strings.TrimSuffix(pod.Owner.Name, "-"+pod.Revision)
+		case pod.Owner.Kind == "Job" && w.cronJobOf[pod.Owner.Name] != "":
+			key.Kind, key.Name = "CronJob", w.cronJobOf[pod.Owner.Name]
 		}
 		return key, true
 	default:
@@ -182,17 +199,53 @@ func (w *world) observation(key configuration.Key) incident.Observation {
 	o := incident.Observation{Key: key}
 	for _, object := range w.objects {
 		k, ok := w.keyOf(object)
-		if !ok || k != key {
-			continue
-		}
-		if object.GetKind() == "Pod" && key.Kind != "Pod" {
+		switch {
+		case key.Kind == "Node" && object.GetKind() == "Pod" && w.pod(object).Node == key.Name:
 			o.Pods = append(o.Pods, w.pod(object))
+		case !ok || k != key:
+		case object.GetKind() == "Node":
+			o.Node = w.node(object)
+		case object.GetKind() == "Pod":
+			o.Pods = append(o.Pods, w.pod(object))
+			if key.Kind == "Pod" {
+				o.Workload = w.workload(object)
+			}
+		case object.GetKind() == "Job" && key.Kind == "CronJob":
+			o.Jobs = append(o.Jobs, w.workload(object))
+		default:
+			o.Workload = w.workload(object)
+		}
+	}
+	group, watched := configuration.GroupOf(key.Kind)
+	o.Gone = o.Workload == nil && o.Node == nil && (len(o.Pods) == 0 || watched && group == key.Group || key.Kind == "Node")
+	o.LostNodes, _ = w.lostNodes()
+	return o
+}
+
+func (w *world) node(o *unstructured.Unstructured) *incident.Node {
+	full := &corev1.Node{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, full); err != nil {
+		w.t.Fatal(err)
+	}
+	node := incident.NodeFrom(full)
+	return &node
+}
+
+// lostNodes are those with an open Incident, which may explain others.
+func (w *world) lostNodes() (since map[string]time.Time, candidates []incident.Candidate) {
+	since = map[string]time.Time{}
+	for _, i := range w.open() {
+		key, _ := incident.KeyOf(i)
+		if key.Kind != "Node" || i.Status.StartedAt == nil {
 			continue
 		}
-		o.Workload = w.workload(object)
+		since[key.Name] = i.Status.StartedAt.Time
+		candidates = append(candidates, incident.Candidate{
+			Ref:  v1alpha1.NamespacedReference{Namespace: v1alpha1.NamespaceName(i.Namespace), Name: v1alpha1.ObjectName(i.Name)},
+			Node: key.Name, Began: i.Status.StartedAt.Time,
+		})
 	}
-	o.Gone = o.Workload == nil
-	return o
+	return since, candidates
 }
 
 func (w *world) look(key configuration.Key) {
@@ -201,6 +254,7 @@ func (w *world) look(key configuration.Key) {
 	r := incident.Observe(o, w.settings, w.histories[key], w.clock())
 	w.histories[key] = r.History
 	subject := incident.Subject{Key: key}
+	_, subject.Candidates = w.lostNodes()
 	if o.Workload != nil {
 		subject.TemplateHash = o.Workload.Template.Hash
 	}
@@ -213,8 +267,22 @@ func (w *world) look(key configuration.Key) {
 	case incident.Nothing:
 	case incident.Open:
 		w.detected(w.create(key, r), action.Detected)
+		w.lookAtOthers(key)
 	case incident.Update:
 		w.detected(records.Current, action.Detected)
+		w.lookAtOthers(key)
+	}
+}
+
+// lookAtOthers looks at what a node explains, or does not any more.
+func (w *world) lookAtOthers(key configuration.Key) {
+	if key.Kind != "Node" {
+		return
+	}
+	for _, other := range slices.SortedFunc(maps.Keys(w.known), compareKeys) {
+		if other.Kind != "Node" {
+			w.look(other)
+		}
 	}
 }
 
