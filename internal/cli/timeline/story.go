@@ -155,8 +155,9 @@ func (t *teller) change(c *v1alpha1.Change) {
 	}
 	o.say(&c.CreationTimestamp, string(c.Spec.Requester), what)
 	if a := c.Status.Approvals; a != nil {
-		for i := range a.Votes {
-			o.vote(&a.Votes[i])
+		votes := slices.SortedFunc(slices.Values(a.Votes), func(a, b v1alpha1.Vote) int { return cmp.Compare(a.Approver, b.Approver) })
+		for i := range votes {
+			o.vote(&votes[i])
 		}
 	}
 	for i := range c.Status.RejectedDigests {
