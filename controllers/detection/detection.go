@@ -30,11 +30,11 @@ import (
 )
 
 // +kubebuilder:rbac:groups="",resources=pods;nodes,verbs=get;list;watch
-// +kubebuilder:rbac:groups="",resources=events,verbs=get;list
+// +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=replicasets,verbs=get
 // +kubebuilder:rbac:groups=itil.dev,resources=incidents,verbs=get;list;watch;create
-// +kubebuilder:rbac:groups=itil.dev,resources=incidents/status,verbs=get;patch
+// +kubebuilder:rbac:groups=itil.dev,resources=incidents/status,verbs=patch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Scope says where incidents are detected.

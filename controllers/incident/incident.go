@@ -29,7 +29,7 @@ import (
 )
 
 // +kubebuilder:rbac:groups=itil.dev,resources=incidents,verbs=get;list;watch;delete
-// +kubebuilder:rbac:groups=itil.dev,resources=incidents/status,verbs=get;patch
+// +kubebuilder:rbac:groups=itil.dev,resources=incidents/status,verbs=patch
 // +kubebuilder:rbac:groups=itil.dev,resources=services;servicelevelagreements;calendars;changes;problems;configurationitems,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 

@@ -23,7 +23,7 @@ import (
 )
 
 // +kubebuilder:rbac:groups=apps,resources=deployments;statefulsets;daemonsets,verbs=get;patch
-// +kubebuilder:rbac:groups=apps,resources=replicasets;controllerrevisions,verbs=get;list
+// +kubebuilder:rbac:groups=apps,resources=replicasets;controllerrevisions,verbs=list
 // +kubebuilder:rbac:groups="",resources=pods,verbs=list;delete
 
 // FieldOwner is the field manager of what is restored.
