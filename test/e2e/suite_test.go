@@ -44,6 +44,8 @@ var _ = Describe("The operator", Ordered, ContinueOnFailure, func() {
 	Context("when something is promised", promise.made)
 	Context("when workloads fail", faults.open)
 	Context("on the main job", mainJob)
+	Context("at night in a freeze", atNight)
+	Context("from Audit to Enforce", fromAuditToEnforce)
 	Context("when versions are released", releases)
 	Context("while workloads live their normal life", normalLife)
 	Context("when a promise is measured", promise.kept)
