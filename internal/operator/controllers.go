@@ -13,7 +13,6 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 
 	"github.com/itil-dev/itil-operator/controllers/change"
 	"github.com/itil-dev/itil-operator/controllers/changepolicy"
@@ -131,12 +130,11 @@ func addOutsiders(mgr ctrl.Manager, detector *detection.Reconciler, o Options, c
 	if o.AlertAddress == "" || o.AlertAddress == "0" {
 		return nil
 	}
-	filter, err := filters.WithAuthenticationAndAuthorization(mgr.GetConfig(), mgr.GetHTTPClient())
-	if err != nil {
-		return fmt.Errorf("guarding the intake of alerts: %w", err)
+	guard := &detection.Guard{
+		Tokens: clients.AuthenticationV1().TokenReviews(), Access: clients.AuthorizationV1().SubjectAccessReviews(), Clock: detector.Clock,
 	}
 	receiver := &detection.AlertReceiver{
-		Detector: detector, Address: o.AlertAddress, Filter: filter, TLSOpts: []func(*tls.Config){serveWith(certificate)},
+		Detector: detector, Address: o.AlertAddress, Filter: guard.Filter(), TLSOpts: []func(*tls.Config){serveWith(certificate)},
 	}
 	if err := mgr.Add(receiver); err != nil {
 		return fmt.Errorf("adding the intake of alerts: %w", err)
