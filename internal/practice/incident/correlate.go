@@ -33,6 +33,8 @@ const (
 const (
 	EvidenceGone     = "WorkloadDeleted"
 	EvidenceSwitched = "DetectionDisabled"
+	// EvidenceReturned says by what it was repaired: a template that ran before.
+	EvidenceReturned = "TemplateReturned"
 )
 
 // Detected is the part of an Incident's status that the detector writes, and nobody else.
@@ -296,7 +298,7 @@ func (c *correlation) conclude() {
 			recovered = later(recovered, s.ClearedAt.Time)
 		}
 		c.RecoveredAt, c.RecoveredTemplateHash = seconds(c.past(recovered)), c.subject.TemplateHash
-		c.sayWhyGone()
+		c.sayWhyOver()
 	}
 	c.holdDown()
 	c.Fingerprint = Fingerprint(c.subject.Key, c.Reason)
@@ -344,8 +346,18 @@ func (c *correlation) failedTemplate() string {
 	return olderTemplate
 }
 
-// sayWhyGone leaves word where a fault ended without being repaired, at exactly the time of recovery.
-func (c *correlation) sayWhyGone() {
+// returned reports whether a template came back that was in use before the failure.
+func (c *correlation) returned() bool {
+	if c.FailedTemplateHash == "" || c.FailedTemplateHash == olderTemplate || c.FailedTemplateHash == c.RecoveredTemplateHash {
+		return false
+	}
+	since := c.result.Well.TemplateSince
+	return c.result.Well.Returned || since.Known() && c.StartedAt != nil && since < SecondOf(c.StartedAt.Time)
+}
+
+// sayWhyOver leaves word where a fault ended without being repaired, or by a template that ran before, at exactly the
+// time of recovery.
+func (c *correlation) sayWhyOver() {
 	e := v1alpha1.Evidence{At: *c.RecoveredAt, Object: clip(c.subject.Key.Kind+"/"+c.subject.Key.Name, maxEvidenceObject)}
 	switch {
 	case c.subject.SwitchedOff:
@@ -353,6 +365,8 @@ func (c *correlation) sayWhyGone() {
 	case c.result.Gone:
 		e.Reason, e.Message = EvidenceGone, "it was deleted"
 		c.RecoveredTemplateHash = ""
+	case c.returned():
+		e.Reason, e.Message = EvidenceReturned, "the template that it had before the failure is back"
 	default:
 		return
 	}

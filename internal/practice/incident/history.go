@@ -23,6 +23,8 @@ type History struct {
 	NoReplicas, Missing, WellSince, GoneSince, Unobserved Second
 	// SuspendedAt is when a CronJob was last seen suspended.
 	SuspendedAt Second
+	// Templates are the hashes of those that were seen, in the order in which they first were.
+	Templates []string
 	// Times of statuses that rules wait from, and from when they wait by our clock: clocks differ.
 	Times map[Second]Second
 }
@@ -73,6 +75,8 @@ const (
 	maxRestarts = 128
 	maxKills    = 32
 	maxTimes    = 512
+
+	maxTemplates = 8
 )
 
 // setBack is the history for a clock that was set back: all that is remembered lies as far in the past as it did. What
@@ -141,6 +145,32 @@ func (l *look) keptSince(old Second) Second {
 		return old
 	}
 	return SecondOf(l.now)
+}
+
+// template remembers which templates the workload had.
+func (l *look) template() {
+	l.history.Templates = l.old.Templates
+	if l.Workload == nil || l.Workload.Template.Hash == "" {
+		return
+	}
+	hash := l.Workload.Template.Hash
+	if slices.Contains(l.old.Templates, hash) {
+		return
+	}
+	list := append(slices.Clone(l.old.Templates), hash)
+	l.history.Templates = list[max(len(list)-maxTemplates, 0):]
+}
+
+// templateSince is since when at least the present template was in use: since the first of the pods was made that are
+// well by it. Returned: another was seen since it was first.
+func (l *look) templateSince() (since Second, returned bool) {
+	for _, pod := range l.Pods {
+		if l.standingOf(pod) == counted {
+			since = firstKnown(since, pod.CreatedAt)
+		}
+	}
+	list := l.history.Templates
+	return since, len(list) > 0 && list[len(list)-1] != l.Workload.Template.Hash
 }
 
 // seen is a time that a status tells, as a grace time counts from it: not in the future, and, where it was not there at

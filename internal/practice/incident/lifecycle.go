@@ -2,6 +2,7 @@ package incident
 
 import (
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -347,10 +348,17 @@ func (e *evaluation) hold() time.Duration {
 
 // gone is the evidence that the fault ended without being repaired; nil where it did not.
 func (e *evaluation) gone() *v1alpha1.Evidence {
+	if ev := e.evidenceOf(EvidenceGone); ev != nil {
+		return ev
+	}
+	return e.evidenceOf(EvidenceSwitched)
+}
+
+// evidenceOf is what was left at exactly the time of recovery for a reason.
+func (e *evaluation) evidenceOf(reason string) *v1alpha1.Evidence {
 	s := &e.Status
 	for i := range s.Evidence {
-		ev := &s.Evidence[i]
-		if (ev.Reason == EvidenceGone || ev.Reason == EvidenceSwitched) && ev.At.Equal(s.RecoveredAt) {
+		if ev := &s.Evidence[i]; ev.Reason == reason && ev.At.Equal(s.RecoveredAt) {
 			return ev
 		}
 	}
@@ -432,20 +440,30 @@ func (e *evaluation) automatic() v1alpha1.Resolution {
 		}
 		return r
 	}
+	if e.rolledBack() {
+		return v1alpha1.Resolution{Code: v1alpha1.ResolutionRolledBack, Notes: "it recovered with a template that ran before"}
+	}
 	r = v1alpha1.Resolution{Code: v1alpha1.ResolutionFixedByChange, Notes: "it recovered with a new template"}
 	for _, b := range e.facts.Baselines {
-		if b.TemplateHash != s.RecoveredTemplateHash {
-			continue
-		}
-		if b.Source == v1alpha1.BaselineRollback || s.StartedAt != nil && b.From.Before(s.StartedAt) {
-			return v1alpha1.Resolution{Code: v1alpha1.ResolutionRolledBack, Notes: "it recovered with a template that ran before"}
-		}
-		if b.Change != "" {
+		if b.TemplateHash == s.RecoveredTemplateHash && b.Change != "" {
 			r.Notes += ", of Change " + b.Change
+			break
 		}
-		break
 	}
 	return r
+}
+
+// rolledBack reports whether the template by which it recovered ran before it failed: by its baselines, of which an undo
+// adds another, or where it is not governed, by what was seen of it and its pods.
+func (e *evaluation) rolledBack() bool {
+	s := &e.Status
+	if e.evidenceOf(EvidenceReturned) != nil {
+		return true
+	}
+	return slices.ContainsFunc(e.facts.Baselines, func(b v1alpha1.Baseline) bool {
+		return b.TemplateHash == s.RecoveredTemplateHash &&
+			(b.Source == v1alpha1.BaselineRollback || s.StartedAt != nil && b.From.Before(s.StartedAt))
+	})
 }
 
 // failsAnew reports whether something failed after the resolution that was not there before.

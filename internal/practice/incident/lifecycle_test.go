@@ -343,7 +343,9 @@ func TestLife(t *testing.T) {
 
 func TestAutomaticCodes(t *testing.T) {
 	baselines := []v1alpha1.Baseline{
+		{TemplateHash: "v1:e", Source: v1alpha1.BaselineAudited, From: stamped(2 * minute)},
 		{TemplateHash: "v1:c", Change: "web-3", Source: v1alpha1.BaselineChange, From: stamped(minute)},
+		{TemplateHash: "v1:e", Source: v1alpha1.BaselineAudited, From: stamped(-hour)},
 		{TemplateHash: "v1:a", Source: v1alpha1.BaselineChange, From: stamped(-2 * minute)},
 		{TemplateHash: "v1:b", Source: v1alpha1.BaselineAdopted, From: stamped(-100 * hour)},
 	}
@@ -357,9 +359,16 @@ func TestAutomaticCodes(t *testing.T) {
 		"a new template":       {"v1:a", "v1:c", well(0), false, v1alpha1.ResolutionFixedByChange},
 		"one without a record": {"v1:a", "v1:d", well(0), false, v1alpha1.ResolutionFixedByChange},
 		"one that ran before":  {"v1:a", "v1:b", well(0), false, v1alpha1.ResolutionRolledBack},
-		"deleted":              {"v1:a", "", incident.Result{Gone: true}, false, v1alpha1.ResolutionNoFault},
-		"switched off":         {"v1:a", "v1:a", incident.Result{}, true, v1alpha1.ResolutionNoFault},
-		"no template":          {"", "", well(0), false, v1alpha1.ResolutionSelfRecovered},
+		"an undo by hand":      {"v1:a", "v1:e", well(0), false, v1alpha1.ResolutionRolledBack},
+		"an undo of what is not governed": {
+			"v1:a", "v1:d", incident.Result{Well: incident.Wellness{Evident: true, Since: t0, TemplateSince: incident.SecondOf(at(-hour))}}, false, v1alpha1.ResolutionRolledBack,
+		},
+		"a fix of what is not governed": {
+			"v1:a", "v1:d", incident.Result{Well: incident.Wellness{Evident: true, Since: t0, TemplateSince: incident.SecondOf(t0)}}, false, v1alpha1.ResolutionFixedByChange,
+		},
+		"deleted":      {"v1:a", "", incident.Result{Gone: true}, false, v1alpha1.ResolutionNoFault},
+		"switched off": {"v1:a", "v1:a", incident.Result{}, true, v1alpha1.ResolutionNoFault},
+		"no template":  {"", "", well(0), false, v1alpha1.ResolutionSelfRecovered},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := subject()

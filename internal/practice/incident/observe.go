@@ -75,6 +75,10 @@ type Wellness struct {
 	Evident bool
 	// Since when, by the timestamps of what is well.
 	Since time.Time
+	// TemplateSince is since when at least the template was in use by which it is well; 0 where that is not known.
+	TemplateSince Second
+	// Returned: another template was seen since that one was first.
+	Returned bool
 }
 
 // Cure is evidence that one reason is gone, whatever else is.
@@ -132,6 +136,7 @@ func Observe(o Observation, settings Settings, history History, now time.Time) R
 		l.alerts()
 	default:
 		l.rollout = rolloutOf(l)
+		l.template()
 		l.pods()
 		l.loops()
 		l.workload()

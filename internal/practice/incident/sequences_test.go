@@ -171,7 +171,7 @@ func TestBadImageBesideHealthyPods(t *testing.T) {
 	w.play(15*minute, watch.Deleted, bad("ImagePullBackOff"))
 	w.play(15*minute+second, watch.Modified, webDeployment("1", 2, 2, 2, 2))
 	w.pass(at(20 * minute))
-	w.expect("Resolved ImagePullFailed FixedByChange")
+	w.expect("Resolved ImagePullFailed RolledBack")
 }
 
 func TestStatefulSetReplacesItsPodsOneByOne(t *testing.T) {
@@ -261,4 +261,29 @@ func TestDeletedAndMadeAnew(t *testing.T) {
 	w.play(now+hour, watch.Deleted, again)
 	w.pass(at(now + hour + 10*minute))
 	w.expect("Resolved CrashLooping NoFault")
+}
+
+// TestUndoOfWhatIsNotGoverned: no baseline tells what ran before, but the detector saw it.
+func TestUndoOfWhatIsNotGoverned(t *testing.T) {
+	for name, test := range map[string]struct{ next, want string }{
+		"undone": {"1", "Resolved CrashLooping RolledBack"}, "repaired": {"3", "Resolved CrashLooping FixedByChange"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.play(0, watch.Added, webDeployment("1", 1, 1, 1, 1))
+			w.play(3*second, watch.Added, aPod("a").full())
+			bad := func() *podBuilder {
+				return aPod("b").created(10*minute).ownedBy("apps/v1", "ReplicaSet", "web-2").revision("2")
+			}
+			w.play(10*minute, watch.Modified, webDeployment("2", 1, 1, 1, 0))
+			w.play(10*minute, watch.Deleted, aPod("a").full())
+			w.play(11*minute, watch.Added, bad().waiting("app", "CrashLoopBackOff").restarts("app", 3).last("app", "Error", 1, 10*minute+50*second, 10*minute+51*second).full())
+			w.play(12*minute, watch.Deleted, bad().full())
+			w.play(12*minute, watch.Modified, webDeployment(test.next, 1, 1, 1, 0))
+			w.play(12*minute+6*second, watch.Added, started("c", 12*minute).ownedBy("apps/v1", "ReplicaSet", "web-"+test.next).revision(test.next).full())
+			w.play(12*minute+6*second, watch.Modified, webDeployment(test.next, 1, 1, 1, 1))
+			w.pass(at(30 * minute))
+			w.expect(test.want)
+		})
+	}
 }

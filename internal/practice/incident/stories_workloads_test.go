@@ -191,7 +191,7 @@ func workloadStories() map[string]story {
 				p.drop(15*minute, bad("ImagePullBackOff"))
 				p.at(15*minute+second, webDeployment("1", 2, 2, 2, 2))
 			},
-			want: []string{"web: the image of container app cannot be pulled | Resolved ImagePullFailed FixedByChange"},
+			want: []string{"web: the image of container app cannot be pulled | Resolved ImagePullFailed RolledBack"},
 		},
 	}
 	return stories

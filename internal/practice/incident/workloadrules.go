@@ -133,6 +133,9 @@ func (l *look) wellness() {
 	}
 	if l.well.Evident {
 		l.well.Since = l.wellSince()
+		if w != nil && w.Desired > 0 && !w.Hold.Held() {
+			l.well.TemplateSince, l.well.Returned = l.templateSince()
+		}
 	}
 }
 
