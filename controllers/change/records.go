@@ -5,13 +5,18 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/kube/fieldmanager"
 	kubepush "github.com/itil-dev/itil-operator/internal/kube/push"
 	practice "github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
@@ -64,8 +69,30 @@ func (r *RecordKeeper) Reconcile(ctx context.Context, key configuration.Key) (ct
 	if owed == nil || wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
+	r.nameManager(ctx, key, owed)
 	if err := r.Client.Create(ctx, owed); err != nil && !apierrors.IsAlreadyExists(err) {
 		return ctrl.Result{}, fmt.Errorf("filing Change %s: %w", client.ObjectKeyFromObject(owed), err)
 	}
 	return ctrl.Result{}, nil
+}
+
+// nameManager says in a record who wrote the template last, where the workload still has it. The cache keeps no
+// managedFields: the API server is asked, once for each record. What cannot be read keeps no record from being made.
+func (r *RecordKeeper) nameManager(ctx context.Context, key configuration.Key, owed *v1alpha1.Change) {
+	kind, known := configuration.KindNamed(key.Kind)
+	if !known || owed.Spec.RecordOf == "" {
+		return
+	}
+	live := &unstructured.Unstructured{}
+	live.SetGroupVersionKind(schema.GroupVersionKind{Group: key.Group, Version: "v1", Kind: key.Kind})
+	if err := r.Client.Get(ctx, types.NamespacedName{Namespace: key.Namespace, Name: key.Name}, live); err != nil {
+		log.FromContext(ctx).Info("Cannot tell who wrote the template last", "workload", key.Kind+"/"+key.Name, "reason", err.Error())
+		return
+	}
+	t := configuration.ParseTemplate(key.Kind, configuration.RawTemplate(live.Object))
+	if t.Hash != string(owed.Spec.Targets[0].TemplateHash) {
+		return
+	}
+	manager, at := fieldmanager.LastOfTemplate(live, kind.TemplatePath())
+	practice.NameManager(owed, manager, at)
 }

@@ -153,6 +153,20 @@ func record(key configuration.Key, baselines []v1alpha1.Baseline, of v1alpha1.Re
 	}
 }
 
+// NameManager says in a record which field manager wrote the template last. It is no user: a client chooses the name that it
+// goes by, and nobody verifies it.
+func NameManager(owed *v1alpha1.Change, manager string, at time.Time) {
+	s := &owed.Spec
+	if manager == "" || s.RecordOf == "" {
+		return
+	}
+	if s.Justification != "" {
+		s.Justification += ". "
+	}
+	s.Justification = brief(plain(s.Justification+"Field manager "+brief(manager, maxShownName)+" wrote the template last, at "+
+		at.UTC().Format(time.RFC3339)+", by managedFields, which is not verified."), maxJustification)
+}
+
 // maxJustification is what the schema of a Change can hold.
 const maxJustification = 4096
 

@@ -320,6 +320,13 @@ var _ = Describe("a baseline", func() {
 		c := s.reconcile(ctx, s.all(ctx)[0].Name)
 		Expect(c.Spec.RecordOf).To(Equal(of))
 		Expect(c.Spec.Requester).To(BeEquivalentTo("mallory"))
+		wrote := ""
+		for _, entry := range s.deployment(ctx).ManagedFields {
+			if entry.Subresource == "" {
+				wrote = fmt.Sprintf("Field manager %s wrote the template last, at %s", entry.Manager, entry.Time.UTC().Format(time.RFC3339))
+			}
+		}
+		Expect(c.Spec.Justification).To(ContainSubstring(wrote))
 		Expect(c.Status.State).To(Equal(v1alpha1.ChangeReview))
 		Expect(c.Status.Implementations).To(HaveLen(1))
 		Expect(c.Status.NextStep).To(ContainSubstring("Write the review"))
