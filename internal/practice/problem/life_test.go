@@ -120,6 +120,10 @@ func TestLifeOfAProblem(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		w := &world{in: problem(), at: now}
 		w.in.Problem.Namespace, w.in.Problem.Name = "shop", "leak"
+		// A manifest may declare much at once.
+		for range rng.IntN(12) {
+			w.event(rng)
+		}
 		for range 40 {
 			w.event(rng)
 			before := w.in.Problem.Status.State
@@ -141,17 +145,9 @@ func TestLifeOfAProblem(t *testing.T) {
 	}
 	for from, steps := range forward {
 		for _, to := range steps {
-			if to != from && seen[[2]v1alpha1.ProblemState{from, to}] == 0 && from != "" {
-				t.Logf("never seen: %s to %s", from, to)
+			if to != from && seen[[2]v1alpha1.ProblemState{from, to}] == 0 {
+				t.Errorf("the simulation never takes the step from %q to %s", from, to)
 			}
-		}
-	}
-	for _, must := range [][2]v1alpha1.ProblemState{
-		{v1alpha1.ProblemResolved, v1alpha1.ProblemFixInProgress}, {v1alpha1.ProblemFixInProgress, v1alpha1.ProblemResolved},
-		{v1alpha1.ProblemResolved, v1alpha1.ProblemClosed}, {v1alpha1.ProblemRootCauseAnalysis, v1alpha1.ProblemFixInProgress},
-	} {
-		if seen[must] == 0 {
-			t.Errorf("the simulation never takes the step from %s to %s", must[0], must[1])
 		}
 	}
 }
