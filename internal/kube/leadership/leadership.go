@@ -30,7 +30,8 @@ type Lock struct {
 
 // New returns a lock by the Lease of that name, with an identity that no other process has.
 func New(config *rest.Config, namespace, name string) (*Lock, error) {
-	config = rest.AddUserAgent(config, "leader-election")
+	// AddUserAgent alters what it is given, and the caller's is for everything else, watches among it.
+	config = rest.AddUserAgent(rest.CopyConfig(config), "leader-election")
 	config.Timeout = timeout
 	client, err := coordinationv1client.NewForConfig(config)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 
 	"github.com/itil-dev/itil-operator/internal/kube/leadership"
@@ -41,5 +42,16 @@ func TestPrevious(t *testing.T) {
 	}
 	if got := lock.Previous(); !got.Equal(noon.Add(3 * time.Second)) {
 		t.Errorf("the leader before was last alive at %s, want when it gave the lease back", got)
+	}
+}
+
+// The timeout of a request about the Lease would end every watch of the operator after as long, and every longer list.
+func TestTheCallersConfigIsItsOwn(t *testing.T) {
+	config := &rest.Config{Host: "https://127.0.0.1:1", UserAgent: "itil-operator/test"}
+	if _, err := leadership.New(config, "itil-system", "lock"); err != nil {
+		t.Fatal(err)
+	}
+	if config.Timeout != 0 || config.UserAgent != "itil-operator/test" {
+		t.Errorf("its timeout became %s, its user agent %q", config.Timeout, config.UserAgent)
 	}
 }
