@@ -30,6 +30,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/kube/fieldmanager"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
 	kubepush "github.com/itil-dev/itil-operator/internal/kube/push"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 	practice "github.com/itil-dev/itil-operator/internal/practice/release"
 )
 
@@ -62,6 +63,9 @@ type Reconciler struct {
 	// Managers are the field managers whose images a Release leaves to them.
 	Managers fieldmanager.Reconciling
 
+	// Detection of incidents.
+	Detection Detection
+
 	// Watched is until when another process watched before this one; the zero time: that is not known. Nil: it never is.
 	Watched func() time.Time
 
@@ -70,6 +74,12 @@ type Reconciler struct {
 	// beginning is held while a Release begins: of two with a unit in common, the second must know of the first.
 	beginning sync.Mutex
 	looks     looks
+}
+
+// Detection says where it is off.
+type Detection interface {
+	// Off says why nothing that befalls a workload would open an Incident; empty: it would.
+	Off(ctx context.Context, workload configuration.Key) (why string, err error)
 }
 
 // SetupWithManager registers the reconciler and the indexes by which it finds what concerns a Release. The inventory

@@ -8,9 +8,9 @@ import (
 	"slices"
 	"sync"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -19,6 +19,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 	practice "github.com/itil-dev/itil-operator/internal/practice/release"
+	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
 )
 
 const (
@@ -247,40 +248,63 @@ func (r *Reconciler) watching(ctx context.Context, in *practice.Input) error {
 			if b, burns := burnOf(&agreements.Items[i]); burns {
 				in.Burns = append(in.Burns, b)
 			}
+			if why := saysNothing(&agreements.Items[i]); why != "" {
+				in.Unwatched = append(in.Unwatched, why)
+			}
 		}
 	}
 	return r.undetected(ctx, in)
 }
 
-// burnOf says whether an agreement's error budget is spent, or will be at the present rate.
+// burnOf says whether an agreement's error budget is used too fast, and by which pair of windows (the agreement's
+// condition names it), or is used up while the service is out. It began when the condition did, or with the newest
+// outage, if that is later: what burnt before a Release is none of its doing, what it adds to that is.
 func burnOf(agreement *v1alpha1.ServiceLevelAgreement) (practice.Burn, bool) {
-	for _, name := range []string{v1alpha1.ConditionBudgetExhausted, v1alpha1.ConditionAtRisk} {
-		c := meta.FindStatusCondition(agreement.Status.Conditions, name)
-		if c == nil || c.Status != "True" || name == v1alpha1.ConditionAtRisk && c.Reason != "PresentRate" && c.Reason != "BudgetExhausted" {
-			continue
-		}
-		return practice.Burn{
-			Service: string(agreement.Spec.ServiceRef.Name), Since: c.LastTransitionTime.Time,
-			Why: "ServiceLevelAgreement " + agreement.Name + ": " + c.Message,
-		}, true
+	conditions := agreement.Status.Conditions
+	c := meta.FindStatusCondition(conditions, v1alpha1.ConditionAtRisk)
+	if c == nil || c.Status != metav1.ConditionTrue || c.Reason != servicelevel.ReasonBurnRate {
+		c = meta.FindStatusCondition(conditions, v1alpha1.ConditionBudgetExhausted)
 	}
-	return practice.Burn{}, false
+	if c == nil || c.Status != metav1.ConditionTrue {
+		return practice.Burn{}, false
+	}
+	since := c.LastTransitionTime.Time
+	for _, i := range agreement.Status.Interruptions {
+		if i.Type == v1alpha1.InterruptionOutage && i.From.After(since) {
+			since = i.From.Time
+		}
+	}
+	return practice.Burn{
+		Service: string(agreement.Spec.ServiceRef.Name), Since: since, Why: "ServiceLevelAgreement " + agreement.Name + ": " + c.Message,
+	}, true
 }
 
-// undetected names where detection is switched off.
+// saysNothing says why an agreement cannot tell whether a Service burns its error budget; empty: it can.
+func saysNothing(agreement *v1alpha1.ServiceLevelAgreement) string {
+	name := "ServiceLevelAgreement " + agreement.Name
+	data := meta.FindStatusCondition(agreement.Status.Conditions, v1alpha1.ConditionDataAvailable)
+	budget := meta.FindStatusCondition(agreement.Status.Conditions, v1alpha1.ConditionBudgetExhausted)
+	switch {
+	case data == nil:
+		return name + " was not computed yet"
+	case data.Status != metav1.ConditionTrue:
+		return name + " cannot tell: " + data.Message
+	case budget != nil && budget.Reason == servicelevel.ReasonNoTarget:
+		return name + " promises no availability"
+	}
+	return ""
+}
+
+// undetected names where detection is off.
 func (r *Reconciler) undetected(ctx context.Context, in *practice.Input) error {
-	namespace := &corev1.Namespace{}
-	if err := r.Client.Get(ctx, client.ObjectKey{Name: in.Release.Namespace}, namespace); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("reading namespace %s: %w", in.Release.Namespace, err)
-	}
-	if namespace.Labels[v1alpha1.LabelIncidents] == v1alpha1.LabelIncidentsDisabled {
-		in.Unwatched = append(in.Unwatched, "detection of incidents is off in namespace "+namespace.Name)
-		return nil
-	}
 	for i := range in.Release.Spec.Units {
-		w := in.Units[string(in.Release.Spec.Units[i].Name)].Workload
-		if w != nil && w.Labels[v1alpha1.LabelIncidents] == v1alpha1.LabelIncidentsDisabled {
-			in.Unwatched = append(in.Unwatched, "detection of incidents is off for "+string(in.Release.Spec.Units[i].Workload.Kind)+" "+w.Key.Name)
+		u := &in.Release.Spec.Units[i]
+		why, err := r.Detection.Off(ctx, keyOf(in.Release, u.Workload))
+		if err != nil {
+			return fmt.Errorf("asking whether incidents of %s %s are detected: %w", u.Workload.Kind, u.Workload.Name, err)
+		}
+		if why != "" {
+			in.Unwatched = append(in.Unwatched, "no Incident of "+string(u.Workload.Kind)+" "+string(u.Workload.Name)+" would be opened: "+why)
 		}
 	}
 	return nil

@@ -85,7 +85,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 	releases := &release.Reconciler{
 		Client: c, Reader: mgr.GetAPIReader(), Inventory: inv, Clock: clk, Recorder: recorder, Managers: o.Managers,
 		Restorer: &backout.Restorer{Reader: mgr.GetAPIReader(), Client: c},
-		Watched:  watched,
+		Watched:  watched, Detection: detector,
 	}
 	withContext := func(setUp func(context.Context, ctrl.Manager) error) func(ctrl.Manager) error {
 		return func(mgr ctrl.Manager) error { return setUp(ctx, mgr) }

@@ -10,6 +10,14 @@ import (
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 )
 
+// Reasons of an agreement's conditions that others look at.
+const (
+	// ReasonBurnRate of condition AtRisk: a pair of windows fires (BurnPairs); the message names it.
+	ReasonBurnRate = "BurnRate"
+	// ReasonNoTarget of condition BudgetExhausted: no availability was promised, so that there is no error budget.
+	ReasonNoTarget = "NoTarget"
+)
+
 // Reasons of an agreement's conditions.
 const (
 	reasonKept            = "Kept"
@@ -19,11 +27,9 @@ const (
 	reasonNotAtRisk       = "NotAtRisk"
 	reasonBudgetExhausted = "BudgetExhausted"
 	reasonPresentRate     = "PresentRate"
-	reasonBurnRate        = "BurnRate"
 	reasonDueSoon         = "IncidentDueSoon"
 	reasonBreached        = "Breached"
 	reasonBudgetLeft      = "BudgetLeft"
-	reasonNoTarget        = "NoTarget"
 	reasonObserved        = "Observed"
 	reasonHealthUnknown   = "HealthUnknown"
 	reasonServiceNotFound = "ServiceNotFound"
@@ -73,7 +79,7 @@ func (e *agreementEvaluation) judge() {
 	}
 	switch {
 	case t.Target == 0:
-		e.set(v1alpha1.ConditionBudgetExhausted, metav1.ConditionFalse, reasonNoTarget, "no availability was promised")
+		e.set(v1alpha1.ConditionBudgetExhausted, metav1.ConditionFalse, ReasonNoTarget, "no availability was promised")
 	case t.exhausted(s):
 		e.set(v1alpha1.ConditionBudgetExhausted, metav1.ConditionTrue, reasonBudgetExhausted, "no error budget is left until the period ends")
 		e.after.NextStep = "restore the service and put off what may fail until the period ends: " + e.command("describe itsvc", service)
@@ -105,7 +111,7 @@ func (e *agreementEvaluation) kept() {
 	case e.terms.exhausted(e.sums):
 		risk(reasonBudgetExhausted, "any more downtime breaks it")
 	case e.firing != BurnPair{}:
-		risk(reasonBurnRate, fmt.Sprintf("the error budget is used too fast: more than %d %% of it in the last %s, and so in the last %s",
+		risk(ReasonBurnRate, fmt.Sprintf("the error budget is used too fast: more than %d %% of it in the last %s, and so in the last %s",
 			e.firing.share, e.firing.Long.Name, e.firing.Short.Name))
 	case e.terms.tooFast(e.sums):
 		risk(reasonPresentRate, "at the present rate of downtime the error budget does not last until the period ends")

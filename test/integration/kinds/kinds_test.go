@@ -207,7 +207,7 @@ var _ = Describe("A kind that only the table knows", func() {
 		Expect(err).To(MatchError(And(ContainSubstring("fleetset "+h.namespace+"/fleet is governed by Service sailing"), ContainSubstring("app="+next))))
 		odd := h.fleet(ctx)
 		Expect(unstructured.SetNestedField(odd.Object, "lead", "spec", "workload", "template", "spec", "ballast")).To(Succeed())
-		Expect(env.Client(GinkgoTB(), "alice").Update(ctx, odd)).To(MatchError(ContainSubstring("fleetset "+h.namespace+"/fleet is governed by Service sailing")))
+		Expect(env.Client(GinkgoTB(), "alice").Update(ctx, odd)).To(MatchError(ContainSubstring("fleetset " + h.namespace + "/fleet is governed by Service sailing")))
 		By("being scaled and labelled by anybody")
 		scaled := h.fleet(ctx)
 		Expect(unstructured.SetNestedField(scaled.Object, int64(3), "spec", "vessels")).To(Succeed())

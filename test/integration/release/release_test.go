@@ -152,6 +152,18 @@ var _ = Describe("A Release", func() {
 		Expect(s.release(ctx, "shop-3").Status.StartedAt).NotTo(BeNil(), s.release(ctx, "shop-3").Status.NextStep)
 	})
 
+	It("says on what little a phase was decided", func(ctx SpecContext) {
+		s := open(ctx)
+		s.undetected = map[string]string{"worker": "the operator detects only what Services claim"}
+		s.create(ctx, s.version2())
+		s.settle(ctx, true)
+		s.pass(ctx, 3*time.Second)
+		s.pass(ctx, 2*time.Minute)
+		Expect(s.release(ctx, "shop-2").Status.Phases[0].Message).To(And(
+			ContainSubstring("no Incident of Deployment worker would be opened: the operator detects only what Services claim"),
+			ContainSubstring("Service checkout has no ServiceLevelAgreement")))
+	})
+
 	It("writes its name on the Incidents of its Services", func(ctx SpecContext) {
 		s := open(ctx)
 		s.create(ctx, s.version2())

@@ -59,6 +59,8 @@ type shop struct {
 	writes, killAfter int
 	// broken images never become ready.
 	broken string
+	// undetected: why detection is off for a Deployment, by its name.
+	undetected map[string]string
 	// managers that reconcile; nil: those that are known.
 	managers fieldmanager.Reconciling
 	// unapproved: nobody votes.
@@ -142,9 +144,14 @@ func (s *shop) live() {
 	})
 	s.releases = &release.Reconciler{
 		Client: writer, Reader: env.Admin(), Inventory: s.inventory, Clock: s.clock, Recorder: s.recorder,
-		Restorer: &backout.Restorer{Reader: env.Admin(), Client: writer}, Managers: s.managers,
+		Restorer: &backout.Restorer{Reader: env.Admin(), Client: writer}, Managers: s.managers, Detection: s,
 	}
 	s.releases.Observe(time.Time{}, s.clock.Now())
+}
+
+// Off is why detection is off.
+func (s *shop) Off(_ context.Context, workload configuration.Key) (string, error) {
+	return s.undetected[workload.Name], nil
 }
 
 // through reads from the cache and writes to the API server.
