@@ -40,11 +40,14 @@ func byArgo(a argo) func() *way {
 }
 
 var ways = map[string]func() *way{
-	"Flux":                 byFlux(flux{}),
-	"Flux with force":      byFlux(flux{force: true}),
-	"Argo CD":              byArgo(argo{}),
-	"Argo CD with Force":   byArgo(argo{force: true}),
-	"Argo CD with Replace": byArgo(argo{replace: true}),
+	"Flux":                         byFlux(flux{}),
+	"Flux with force":              byFlux(flux{force: true}),
+	"Argo CD":                      byArgo(argo{}),
+	"Argo CD with Force":           byArgo(argo{force: true}),
+	"Argo CD with Replace":         byArgo(argo{replace: true}),
+	"Argo CD with ServerSideApply": byArgo(argo{serverSide: true}),
+	"Helm":                         byHelm(helm{}),
+	"Helm, server-side":            byHelm(helm{serverSide: true}),
 	"Argo CD with ServerSideApply and server-side diff": byArgo(argo{serverSide: true, serverSideDiff: true}),
 }
 

@@ -122,7 +122,7 @@ type rules func(*v1alpha1.ChangePolicySpec)
 func open(ctx SpecContext, alter ...rules) *shop {
 	GinkgoHelper()
 	s := &shop{namespace: env.Namespace(GinkgoTB(), nil)}
-	for _, name := range []string{fluxName, argoName} {
+	for _, name := range []string{fluxName, argoName, helmName} {
 		env.Bind(GinkgoTB(), s.namespace, apiserver.User(name), "cluster-admin")
 	}
 	checkout := &appsv1.Deployment{}
