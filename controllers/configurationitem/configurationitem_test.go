@@ -23,6 +23,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/inventory"
 	"github.com/itil-dev/itil-operator/internal/kube/gateconfig"
 	"github.com/itil-dev/itil-operator/internal/kube/scheme"
+	practice "github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 	"github.com/itil-dev/itil-operator/internal/testing/builder"
 )
@@ -119,6 +120,22 @@ func (c *cluster) reconcile(key configuration.Key) (*v1alpha1.ConfigurationItem,
 func (c *cluster) after(d time.Duration) *cluster {
 	c.clock.SetTime(c.clock.Now().Add(d))
 	return c
+}
+
+// decides what the gate would on a new template.
+func (c *cluster) decides(before, after *builder.Deployment) practice.Verdict {
+	c.t.Helper()
+	parse := func(d *builder.Deployment) *configuration.Template {
+		w, err := configuration.FromObject(d.Unstructured().Object)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		return &w.Template
+	}
+	r := &practice.Request{Operation: practice.Template, Key: checkout, User: practice.User{Name: "alice"}, Old: parse(before), New: parse(after)}
+	// What is on the object does not matter where it is what is agreed to run.
+	r.Old.Hash = "v1:another"
+	return practice.Decide(r, c.r.Inventory.World(r), c.clock.Now()).Verdict
 }
 
 // admit is what the gate of this replica does when it lets in what alice sends, by Change c.
@@ -283,6 +300,19 @@ func TestBaselinesFollow(t *testing.T) {
 		}, "Rollback 1 c, Change 2 alice c, Adopted 1; None", 0},
 		"the gate only watches": {[]client.Object{service(v1alpha1.EnforcementAudit), gate()}, func(c *cluster) {
 			c.put(version("2", 2).Unstructured())
+		}, "Audited 2, Adopted 1; None", 0},
+		"the gate only watched, and enforces now": {[]client.Object{service(v1alpha1.EnforcementAudit), gate()}, func(c *cluster) {
+			c.put(version("2", 2).Unstructured()).reconcile(checkout)
+			enforcing := service(v1alpha1.EnforcementEnforce)
+			enforcing.SetGeneration(2)
+			c.put(enforcing).reconcile(checkout)
+			if d := c.decides(version("2", 2), version("2", 3)); d != practice.Unchanged {
+				c.t.Errorf("what ran while it watched is %s", d)
+			}
+			if d := c.decides(version("2", 2), version("3", 3)); d != practice.Denied {
+				c.t.Errorf("another template is %s: it does not enforce", d)
+			}
+			c.after(DefaultAdmissionGrace)
 		}, "Audited 2, Adopted 1; None", 0},
 		"the gate is not asked about the namespace": {[]client.Object{service(v1alpha1.EnforcementEnforce)}, func(c *cluster) {
 			c.put(version("2", 2).Unstructured())
