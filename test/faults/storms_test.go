@@ -305,3 +305,53 @@ func TestClockSteps(t *testing.T) {
 	}
 	w.stays(ctx)
 }
+
+// fullDisk refuses every write, leases too, as an API server does whose etcd has no space left.
+type fullDisk struct {
+	full    atomic.Bool
+	refused atomic.Int64
+}
+
+func (d *fullDisk) middleware(next http.RoundTripper) http.RoundTripper {
+	return replica.RoundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		if !d.full.Load() || !replica.TargetOf(r).Writes() {
+			return next.RoundTrip(r)
+		}
+		d.refused.Add(1)
+		return refuse(r, http.StatusInternalServerError, metav1.StatusReasonInternalError, ""), nil
+	})
+}
+
+// TestNoSpace lets workloads fail, and recover, while nothing can be written, until somebody makes room; in the long
+// version leases run out and replicas end meanwhile. The world's own writes go on, which is harder than an etcd without space: more happens
+// unrecorded.
+func TestNoSpace(t *testing.T) {
+	w := newWorld(t, size(6, 10))
+	disk := &fullDisk{}
+	f := newFleet(t, w, 2, func(c *replica.Config) { c.Between = []replica.Middleware{disk.middleware} })
+	ctx := t.Context()
+	w.round(ctx)
+	without := w.clock.Real(time.Duration(size(2, 15)) * time.Minute)
+	for range size(1, 10) {
+		failing := w.some()
+		disk.full.Store(true)
+		for _, one := range failing {
+			w.must(w.begin(ctx, one))
+		}
+		refused := disk.refused.Load()
+		w.g.Eventually(disk.refused.Load).Should(BeNumerically(">", refused), "nothing was refused")
+		pause(ctx, without)
+		disk.full.Store(false)
+		w.agrees(ctx, "when there is space again, after they failed")
+
+		disk.full.Store(true)
+		for _, one := range failing {
+			w.must(w.end(ctx, one))
+		}
+		pause(ctx, without)
+		disk.full.Store(false)
+		w.agrees(ctx, "when there is space again, after they recovered")
+	}
+	w.stays(ctx)
+	t.Logf("%d writes refused, replicas started: %d and %d", disk.refused.Load(), f.slots[0].count(), f.slots[1].count())
+}
