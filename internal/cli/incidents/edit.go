@@ -1,6 +1,7 @@
 package incidents
 
 import (
+	"cmp"
 	"context"
 	"maps"
 
@@ -38,6 +39,8 @@ type editor struct {
 	output  *output.Flags
 	// done says what was done to it, for example "acknowledged".
 	done string
+	// idle says what it is where there was nothing to do; empty: what was to be done is done already.
+	idle string
 	// check finds mistakes on the command line; nil: there are none to find.
 	check func(cmd *cobra.Command) error
 	// edit is made for each Incident.
@@ -92,7 +95,7 @@ func (e *editor) one(ctx context.Context, s *session.Session, me session.Identit
 	case !e.output.ForPeople():
 		return e.output.Object(s.Screen.Out, i)
 	case !written:
-		s.Screen.Notef("Incident %s is %s already; nothing to do.", refOf(i), e.done)
+		s.Screen.Notef("Incident %s is %s; nothing to do.", refOf(i), cmp.Or(e.idle, e.done+" already"))
 		return nil
 	}
 	if err := s.Screen.Printf("incident.itil.dev/%s %s\n", i.Name, e.done); err != nil {

@@ -46,6 +46,8 @@ Reasons: ` + strings.Join(holdReasons, ", ") + ".",
 			reason = string(v1alpha1.HoldAwaitingProblem)
 		}
 		switch {
+		case reason == "":
+			return args.Wrong(cmd, "say what it waits for: --reason with one of %s", strings.Join(holdReasons, ", "))
 		case !slices.Contains(holdReasons, reason):
 			return args.Wrong(cmd, "--reason must be one of %s, and not %q", strings.Join(holdReasons, ", "), reason)
 		case reason == string(v1alpha1.HoldAwaitingCaller) && comment == "":

@@ -45,6 +45,9 @@ Codes: ` + strings.Join(codes, ", ") + ".",
 		if code == "" && parent != "" {
 			code = string(v1alpha1.ResolutionDuplicate)
 		}
+		if code == "" {
+			return args.Wrong(cmd, "say how it ended: --code with one of %s", strings.Join(codes, ", "))
+		}
 		if !slices.Contains(codes, code) {
 			return args.Wrong(cmd, "--code must be one of %s, and not %q", strings.Join(codes, ", "), code)
 		}

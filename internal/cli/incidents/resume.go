@@ -8,7 +8,7 @@ import (
 )
 
 func newResume(f *session.Factory) *cobra.Command {
-	e := &editor{factory: f, done: "resumed", edit: resume}
+	e := &editor{factory: f, done: "resumed", idle: "not on hold", edit: resume}
 	return e.command(&cobra.Command{
 		Use:     "resume NAME...",
 		Short:   "Take Incidents up again that were on hold",

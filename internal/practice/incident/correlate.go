@@ -164,12 +164,17 @@ func signalOf(f Finding, now time.Time) v1alpha1.Signal {
 	}
 }
 
-// renew brings a signal up to date. One that comes back after the incident was resolved is a new failure.
+// renew brings a signal up to date. One that comes back after the incident was resolved is a new failure, and so is one
+// that began after it was clear, whatever else opened the incident again first.
 func (c *correlation) renew(s *v1alpha1.Signal, f Finding) {
 	fresh := signalOf(f, c.now)
 	since := s.Since
-	if s.ClearedAt != nil && c.subject.Resolved {
+	switch {
+	case s.ClearedAt == nil:
+	case c.subject.Resolved:
 		since = metav1.NewTime(later(f.Since, f.LastAt).Truncate(time.Second))
+	case f.Since.After(s.ClearedAt.Time):
+		since = fresh.Since
 	}
 	fresh.Since = since
 	if s.ClearedAt == nil {

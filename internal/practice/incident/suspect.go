@@ -56,7 +56,10 @@ func Suspect(list []Implementation, startedAt time.Time, currentOnly bool) *v1al
 	}
 	const maxText = 512
 	reason := fmt.Sprintf("%s before the failure began, a new template went into %s", after.Round(time.Second), newest.On)
-	if newest.Change == "" {
+	switch {
+	case newest.How == string(v1alpha1.BaselineRollback):
+		reason = fmt.Sprintf("%s before the failure began, %s was rolled back", after.Round(time.Second), newest.On)
+	case newest.Change == "":
 		reason += " without a Change (" + newest.How + ")"
 	}
 	if currentOnly && !newest.Dependency {

@@ -46,3 +46,27 @@ func TestRecoveryIsNotBeforeTheEnd(t *testing.T) {
 		})
 	}
 }
+
+// TestASignalThatComesBack: what failed, was clear and fails again while the incident is open for something else began
+// when it began this time.
+func TestASignalThatComesBack(t *testing.T) {
+	d, _ := incident.Correlate(incident.Detected{}, found(oom(0), stuckRollout(minute)), subject(), at(2*minute))
+	d, _ = incident.Correlate(d, well(3*minute), subject(), at(10*minute))
+	if incident.Active(d.Signals) {
+		t.Fatalf("signals %v", signalsOf(d))
+	}
+	again := subject()
+	again.Resolved = true
+	d, _ = incident.Correlate(d, found(oom(29*minute)), again, at(30*minute))
+	// It is open again by now.
+	d, _ = incident.Correlate(d, found(oom(29*minute), stuckRollout(31*minute)), subject(), at(32*minute))
+	for _, s := range d.Signals {
+		want := at(29 * minute)
+		if s.Reason == stuckRollout(0).Reason {
+			want = at(31 * minute)
+		}
+		if s.ClearedAt != nil || !s.Since.Time.Equal(want) {
+			t.Errorf("%s since %s, want %s", s.Reason, s.Since.Sub(t0), want.Sub(t0))
+		}
+	}
+}
