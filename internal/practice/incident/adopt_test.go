@@ -270,8 +270,27 @@ func TestResponseOfAChild(t *testing.T) {
 		t.Errorf("timeline (-want +got):\n%s", diff)
 	}
 	k.adoptedBy("node-1").seeWell().pass(10 * minute).is("Resolved")
-	if response(k) != nil {
-		t.Errorf("a child to which nobody had to respond has met or missed nothing: %+v", response(k))
+	if got := response(k).State; got != v1alpha1.ClockPaused {
+		t.Errorf("a child to which nobody had to respond has met or missed nothing: %s", got)
+	}
+	k.pass(30 * minute).i.Status.ParentRef = nil
+	k.fail().is("InProgress")
+	if got := response(k); got.State != v1alpha1.ClockRunning || !got.DueAt.Time.Equal(k.now.Add(29*minute)) {
+		t.Errorf("it fails again, on its own: %s, due %s, want what was left after a minute", got.State, got.DueAt)
+	}
+}
+
+// TestResponseOfAChildFromTheStart: explained as long as it was open, it has the whole time when it fails on its own.
+func TestResponseOfAChildFromTheStart(t *testing.T) {
+	k := aTicket(t).adoptedBy("node-1")
+	k.facts.Service = &incident.ServiceFacts{Name: "checkout", Tier: 2, Health: v1alpha1.HealthDegraded}
+	k.facts.Agreements = []incident.Agreement{gold(servicelevel.Always())}
+	k.evaluate()
+	k.pass(hour).seeWell().pass(10 * minute).is("Resolved")
+	k.pass(20 * minute).i.Status.ParentRef = nil
+	k.fail().is("InProgress")
+	if got := response(k); got.State != v1alpha1.ClockRunning || !got.DueAt.Time.Equal(k.now.Add(30*minute)) {
+		t.Errorf("%s, due %s, want half an hour from now", got.State, got.DueAt)
 	}
 }
 

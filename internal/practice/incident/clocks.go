@@ -47,20 +47,28 @@ func (e *evaluation) clocks() {
 }
 
 // response is the clock that runs until somebody takes notice. Of what another incident explains it stands still: one
-// person takes notice of both. What ends like that never had one.
+// person takes notice of both. What ends like that stays so.
 func (e *evaluation) response(before *v1alpha1.Clock, agreed BusinessTime, target time.Duration) *v1alpha1.Clock {
 	run := clockRun{name: "response", stop: firstTime(e.Status.AcknowledgedAt, e.Status.ResolvedAt), paused: e.explained()}
 	if !e.explained() {
 		return e.clock(before, agreed, target, run)
 	}
-	if run.stop != nil && (before == nil || before.State == v1alpha1.ClockPaused) {
+	if before == nil && run.stop != nil {
 		return nil
 	}
 	if before == nil {
-		since := e.at(e.started())
-		before = &v1alpha1.Clock{State: v1alpha1.ClockPaused, PausedSince: since}
+		before = e.neverRan()
+	}
+	if run.stop != nil && before.State == v1alpha1.ClockPaused {
+		// It has met and missed nothing, and goes on from there if it fails again and stands on its own.
+		return before.DeepCopy()
 	}
 	return e.clock(before, agreed, target, run)
+}
+
+// neverRan is a clock that stood still from the start on.
+func (e *evaluation) neverRan() *v1alpha1.Clock {
+	return &v1alpha1.Clock{State: v1alpha1.ClockPaused, PausedSince: e.at(e.started())}
 }
 
 // strictest is the agreement whose resolution is due first, or where none promises that, whose response is.
@@ -182,7 +190,12 @@ func (e *evaluation) resumeClocks(resolvedAt *metav1.Time) {
 	if c := e.Status.Clocks.Resolution; c != nil {
 		c.PausedSince = resolvedAt.DeepCopy()
 	}
-	if c := e.Status.Clocks.Response; c != nil && e.Status.AcknowledgedAt == nil && c.PausedSince == nil {
+	switch c := e.Status.Clocks.Response; {
+	case e.Status.AcknowledgedAt != nil:
+	case c == nil:
+		// It was explained as long as it was open: whoever responds now has the whole time.
+		e.Status.Clocks.Response = e.neverRan()
+	case c.PausedSince == nil:
 		c.PausedSince = resolvedAt.DeepCopy()
 	}
 }
