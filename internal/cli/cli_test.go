@@ -86,7 +86,7 @@ func TestMistakes(t *testing.T) {
 		"unknown command below":    {[]string{"incident", "rsolve"}, []string{"did you mean: kubectl itil incident resolve"}},
 		"nothing like it":          {[]string{"zzz"}, []string{"see kubectl itil --help"}},
 		"unknown flag":             {[]string{"changes", "--nonsense"}, []string{"unknown flag: --nonsense", "see kubectl itil changes --help"}},
-		"no name":                  {[]string{"approve"}, []string{"takes NAME (or NAMESPACE/NAME), and not 0 arguments"}},
+		"no name":                  {[]string{"approve"}, []string{"takes NAME (or NAMESPACE/NAME), and was given 0"}},
 		"too many names":           {[]string{"services", "a", "b"}, []string{"at most NAME"}},
 		"arguments where none are": {[]string{"changes", "a"}, []string{"takes no arguments"}},
 		"a shell that is none":     {[]string{"completion", "tcsh"}, []string{`"tcsh" is none of`}},

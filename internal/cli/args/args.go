@@ -16,7 +16,7 @@ func Exactly(names ...string) cobra.PositionalArgs {
 		if len(args) == len(names) {
 			return nil
 		}
-		return Wrong(cmd, "%s takes %s, and not %d arguments", cmd.CommandPath(), listed(names), len(args))
+		return Wrong(cmd, "%s takes %s, and was given %d", cmd.CommandPath(), listed(names), len(args))
 	}
 }
 
@@ -26,7 +26,7 @@ func AtMost(names ...string) cobra.PositionalArgs {
 		if len(args) <= len(names) {
 			return nil
 		}
-		return Wrong(cmd, "%s takes at most %s, and not %d arguments", cmd.CommandPath(), listed(names), len(args))
+		return Wrong(cmd, "%s takes at most %s, and was given %d", cmd.CommandPath(), listed(names), len(args))
 	}
 }
 

@@ -241,7 +241,11 @@ func (a *answer) writeGovernance(p *screen.Page) {
 		}
 		services = append(services, text)
 	}
-	p.Field("Claimed by", screen.Line(cmp.Or(strings.Join(services, "; "), a.unknownOr(kindServices, "no Service"))))
+	none := "no Service"
+	if !configuration.Claimable(a.trial.kind) {
+		none = "no Service itself; if its pods pass for those of a governed workload, it is governed as that one is: ask about that"
+	}
+	p.Field("Claimed by", screen.Line(cmp.Or(strings.Join(services, "; "), a.unknownOr(kindServices, none))))
 	if a.outlook != nil {
 		a.outlook.writeHold(p)
 		p.Field("Not known", "change windows, freezes, and how many must vote: you may not read "+screen.And(a.unread))

@@ -37,7 +37,11 @@ func readManifests(s *session.Session, flags *genericclioptions.FileNameFlags) (
 		Flatten().Do()
 	infos, err := result.Infos()
 	if err != nil {
-		return nil, nil, exit.New(exit.CodeOf(err), "reading the manifests: %v", err).WithCause(err)
+		failure := exit.New(exit.CodeOf(err), "reading the manifests: %v", err).WithCause(err)
+		if strings.Contains(err.Error(), "kustomization.y") {
+			return nil, nil, failure.WithNext("a folder with a kustomization is given with -k")
+		}
+		return nil, nil, failure.WithNext("see that kubectl reads them: kubectl apply --dry-run=client with the same -f")
 	}
 	for _, info := range infos {
 		object, ok := info.Object.(*unstructured.Unstructured)

@@ -26,7 +26,7 @@ func (l *life) nextStep() string {
 	case v1alpha1.ChangeReview:
 		return l.howToReview()
 	case v1alpha1.ChangeRejected:
-		return capital(l.rejection(), true) + ". Edit spec, which makes a new version to vote on (kubectl edit chg " + l.Change.Name + " -n " + l.Change.Namespace + "), or file another Change."
+		return "Rejected: " + l.rejection() + ". Edit spec, which makes a new version to vote on (kubectl edit chg " + l.Change.Name + " -n " + l.Change.Namespace + "), or file another Change."
 	case v1alpha1.ChangeCanceled:
 		return ""
 	case v1alpha1.ChangeClosed:
