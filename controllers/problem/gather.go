@@ -141,24 +141,40 @@ func (l *links) changes(ctx context.Context, p *v1alpha1.Problem) ([]practice.Ch
 		if has(string(ref.Name)) {
 			continue
 		}
-		c := &v1alpha1.Change{}
-		err := l.client.Get(ctx, types.NamespacedName{Namespace: l.namespace, Name: string(ref.Name)}, c)
-		switch {
-		case apierrors.IsNotFound(err):
-			out = append(out, practice.Change{Name: string(ref.Name)})
-		case err != nil:
-			return nil, fmt.Errorf("reading Change %s: %w", ref.Name, err)
-		default:
-			out = append(out, practice.ChangeOf(c))
+		c, err := l.change(ctx, string(ref.Name))
+		if err != nil {
+			return nil, err
 		}
+		out = append(out, c)
 	}
-	// One that named it, has ended and is gone.
+	// One that named it, has ended and is gone. Of one that exists, the link was taken away.
 	for _, known := range p.Status.Changes {
-		if !has(string(known.Name)) {
-			out = append(out, practice.Change{Name: string(known.Name)})
+		if has(string(known.Name)) {
+			continue
+		}
+		c, err := l.change(ctx, string(known.Name))
+		if err != nil {
+			return nil, err
+		}
+		if !c.Found {
+			out = append(out, c)
 		}
 	}
 	return out, nil
+}
+
+// change reads one that may not exist.
+func (l *links) change(ctx context.Context, name string) (practice.Change, error) {
+	c := &v1alpha1.Change{}
+	err := l.client.Get(ctx, types.NamespacedName{Namespace: l.namespace, Name: name}, c)
+	switch {
+	case apierrors.IsNotFound(err):
+		return practice.Change{Name: name}, nil
+	case err != nil:
+		return practice.Change{}, fmt.Errorf("reading Change %s: %w", name, err)
+	default:
+		return practice.ChangeOf(c), nil
+	}
 }
 
 // gather reads all that the status of a Problem follows from.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -253,7 +254,7 @@ func (c *cluster) settled(seed uint64, step int) {
 		}
 		if c.writes != writes {
 			after := c.objects()
-			c.t.Fatalf("seed %d, step %d: a look at %s wrote, though nothing had happened\nbefore %+v\nafter  %+v", seed, step, key, before[key], after[key])
+			c.t.Fatalf("seed %d, step %d: a look at %s wrote, though nothing had happened (-before +after):\n%s", seed, step, key, cmp.Diff(before[key], after[key]))
 		}
 	}
 	c.reconcile(work{controller: "rank"})
@@ -272,6 +273,37 @@ func (c *cluster) settled(seed uint64, step int) {
 		}
 	}
 	c.counted(seed, step, before)
+	c.linked(seed, step, before)
+}
+
+// linked checks that a Problem shows each Change that either names the other, and of others only those whose records
+// are gone.
+func (c *cluster) linked(seed uint64, step int, all map[string]client.Object) {
+	c.t.Helper()
+	for _, o := range all {
+		p, ok := o.(*v1alpha1.Problem)
+		if !ok {
+			continue
+		}
+		want := map[string]bool{}
+		for _, ref := range p.Spec.ChangeRefs {
+			want[string(ref.Name)] = true
+		}
+		for _, o := range all {
+			if chg, ok := o.(*v1alpha1.Change); ok && chg.Spec.ProblemRef != nil && string(chg.Spec.ProblemRef.Name) == p.Name {
+				want[chg.Name] = true
+			}
+		}
+		for _, shown := range p.Status.Changes {
+			if exists := all["change/"+string(shown.Name)] != nil; exists && !want[string(shown.Name)] {
+				c.t.Fatalf("seed %d, step %d: Problem %s shows Change %s, and neither names the other", seed, step, p.Name, shown.Name)
+			}
+			delete(want, string(shown.Name))
+		}
+		if len(want) > 0 {
+			c.t.Fatalf("seed %d, step %d: Problem %s does not show the Changes %v", seed, step, p.Name, want)
+		}
+	}
 }
 
 // counted compares how often each Problem counts an Incident with a slow and obvious answer: at most one Problem of those
@@ -336,7 +368,7 @@ func (c *cluster) act() {
 	incident := pick[*v1alpha1.Incident](c)
 	problem := pick[*v1alpha1.Problem](c)
 	change := pick[*v1alpha1.Change](c)
-	switch n := c.rng.IntN(24); {
+	switch n := c.rng.IntN(30); {
 	case n < 4 || incident == nil && n < 10:
 		c.fail()
 	case n < 6:
@@ -354,9 +386,16 @@ func (c *cluster) act() {
 	case n == 20 && problem != nil:
 		problem.Status = v1alpha1.ProblemStatus{}
 		c.must(c.client.Status().Update(c.t.Context(), problem))
-	case n == 21:
+	case n == 21, n > 26:
 		c.change(problem)
-	case change != nil && n == 22:
+	case problem != nil && n == 24:
+		problem.Spec.ChangeRefs = nil
+		problem.Generation++
+		c.must(c.client.Update(c.t.Context(), problem))
+	case change != nil && n == 25:
+		change.Spec.ProblemRef = nil
+		c.must(c.client.Update(c.t.Context(), change))
+	case change != nil && (n == 22 || n == 26):
 		at := metav1.NewTime(c.clock.Now())
 		change.Status.State, change.Status.ClosedAt = v1alpha1.ChangeClosed, &at
 		change.Status.Outcome = []v1alpha1.Outcome{v1alpha1.OutcomeSuccessful, v1alpha1.OutcomeRolledBack}[c.rng.IntN(2)]

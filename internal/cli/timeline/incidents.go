@@ -73,6 +73,9 @@ func (t *teller) incident(i *v1alpha1.Incident) {
 		began := t.of("incident", name, rankService)
 		began.say(i.Status.StartedAt, "", "the failure begins"+strings.TrimSuffix(": "+string(i.Status.Reason), ": "))
 	}
+	if c := i.Status.SuspectedChange; c != nil {
+		o.say(t.inLater(c, firstOf(i.Status.Timeline)), operator, suspicion(c))
+	}
 	for n := range i.Status.Timeline {
 		e := &i.Status.Timeline[n]
 		what := e.What
@@ -93,12 +96,8 @@ func (t *teller) notes(i *v1alpha1.Incident) string {
 	if priority := firstPriority(i); priority != "" {
 		notes = ", " + priority
 	}
-	if c := i.Status.SuspectedChange; c != nil {
-		suspect := "a change without a record"
-		if c.Name != "" {
-			suspect = "Change " + c.Name
-		}
-		notes += "; suspects " + suspect + " (" + strings.ToLower(string(c.Confidence)) + ")"
+	if c := i.Status.SuspectedChange; c != nil && t.inLater(c, firstOf(i.Status.Timeline)) == nil {
+		notes += "; " + suspicion(c)
 	}
 	if k := i.Status.KnownError; k != nil && !t.knownAfter(k, firstOf(i.Status.Timeline)) {
 		notes += "; known error " + string(k.Problem)
@@ -107,6 +106,23 @@ func (t *teller) notes(i *v1alpha1.Incident) string {
 		}
 	}
 	return notes
+}
+
+func suspicion(c *v1alpha1.SuspectedChange) string {
+	suspect := "a change without a record"
+	if c.Name != "" {
+		suspect = "Change " + c.Name
+	}
+	return "suspects " + suspect + " (" + strings.ToLower(string(c.Confidence)) + ")"
+}
+
+// inLater is when a suspected Change went in, if that was after an Incident was opened; nil: it was not.
+func (t *teller) inLater(c *v1alpha1.SuspectedChange, opened *metav1.Time) *metav1.Time {
+	in, known := t.wentIn[string(c.Name)]
+	if !known || opened == nil || cmp.Or(string(c.Namespace), t.subject.Namespace) != t.subject.Namespace || !opened.Before(&in) {
+		return nil
+	}
+	return &in
 }
 
 var raised = regexp.MustCompile(`^priority P[1-5], was (P[1-5])\b`)

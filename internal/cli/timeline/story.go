@@ -66,7 +66,12 @@ type Records struct {
 
 // Tell the story of a subject, in order: what happened from since on.
 func Tell(s Subject, r Records, since time.Time) []Entry {
-	t := &teller{subject: s, known: knownErrors(r.Problems)}
+	t := &teller{subject: s, known: knownErrors(r.Problems), wentIn: map[string]metav1.Time{}}
+	for i := range r.Changes {
+		if c := &r.Changes[i]; len(c.Status.Implementations) > 0 {
+			t.wentIn[c.Name] = c.Status.Implementations[0].At
+		}
+	}
 	problems := t.incidents(r)
 	changes := t.releases(r)
 	for i := range r.Changes {
@@ -94,7 +99,9 @@ func Tell(s Subject, r Records, since time.Time) []Entry {
 type teller struct {
 	subject Subject
 	// known is since when Problems are known errors.
-	known   map[string]metav1.Time
+	known map[string]metav1.Time
+	// wentIn is when Changes began to be implemented.
+	wentIn  map[string]metav1.Time
 	entries []Entry
 }
 

@@ -103,6 +103,8 @@ func shop() Records {
 	ledger.Spec.ServiceRef = &v1alpha1.LocalReference{Name: "ledger"}
 	ledger.Status.AffectedServices = []v1alpha1.NamespacedReference{{Namespace: "finance", Name: "ledger"}, {Namespace: "shop", Name: "checkout"}}
 	ledger.Status.Timeline = []v1alpha1.TimelineEntry{entry(620, "opened: ledger: pods are not ready", "itil-operator")}
+	// A Change that went in while it was open is not what it knew when it was opened.
+	ledger.Status.SuspectedChange = &v1alpha1.SuspectedChange{Namespace: "shop", Name: "shop-2-6", Confidence: v1alpha1.ConfidenceMedium}
 	namesake := *ledger.DeepCopy()
 	namesake.Name, namesake.Spec.ServiceRef = "namesake", &v1alpha1.LocalReference{Name: "checkout"}
 	namesake.Status.AffectedServices = []v1alpha1.NamespacedReference{{Name: "checkout"}}

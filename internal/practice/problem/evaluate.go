@@ -138,6 +138,8 @@ func (d *Decision) tell(in Input, s Standing, before v1alpha1.ProblemState, now 
 	switch {
 	case before == "" && s.State == v1alpha1.ProblemNew:
 		what = "opened: " + in.Problem.Spec.Statement
+	case before == "":
+		what = "opened: " + in.Problem.Spec.Statement + "; " + string(s.State) + ": " + what
 	case before != "":
 		what = string(before) + " → " + string(s.State) + ": " + what
 	}
