@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
 )
 
 // What holds where no policy says otherwise.
@@ -262,10 +263,8 @@ func commonPrefixes(a, b []string) []string {
 	return out
 }
 
-// ParseTime reads a time of the API.
-func ParseTime(t v1alpha1.Timestamp) (time.Time, error) {
-	return time.Parse(time.RFC3339, string(t))
-}
+// ParseTime reads a time of the API. Some that its format lets through are none that a status can say.
+func ParseTime(t v1alpha1.Timestamp) (time.Time, error) { return servicelevel.ParseTimestamp("time", t) }
 
 // InScope says whether a policy selects a namespace with these labels. A selector that the schema would not have let
 // in selects nothing.

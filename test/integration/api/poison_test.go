@@ -54,6 +54,11 @@ var _ = Describe("Hostile objects", func() {
 			}
 		})
 	}
+
+	// The last: it runs on all that the specs above planted.
+	It("do not stop the operator from serving all, the hostile ones as well", func(ctx SpecContext) {
+		serveAll(ctx)
+	})
 })
 
 // attack is one kind's hostile objects.
