@@ -3,6 +3,7 @@ package problem_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -209,6 +210,93 @@ var _ = Describe("a Problem", Ordered, func() {
 		}
 		Eventually(func() []v1alpha1.Problem { return problems(ctx) }).Should(ContainElement(And(
 			HaveField("Spec.Fingerprint", "f7"), HaveField("Name", practice.Name("checkout", v1alpha1.SignalOOMKilled, "f7", 2)))))
+	})
+
+	It("is opened after a major Incident, when that is resolved", func(ctx SpecContext) {
+		about := func() []v1alpha1.Problem {
+			return slices.DeleteFunc(problems(ctx), func(p v1alpha1.Problem) bool { return p.Spec.Fingerprint != "f8" })
+		}
+		i := incident(ctx, "major", "f8", now.Now().Add(-time.Hour), time.Minute)
+		Consistently(about, time.Second).Should(BeEmpty())
+		before := i.DeepCopy()
+		i.Spec.Major = true
+		Expect(env.Admin().Patch(ctx, i, client.MergeFrom(before))).To(Succeed())
+		Eventually(about).Should(ConsistOf(HaveField("Spec.Statement", "checkout: OOMKilled after major Incident major")))
+	})
+
+	It("says of a second one about the same failures that somebody opens which is the older", func(ctx SpecContext) {
+		opens := func(name string) *v1alpha1.Problem {
+			GinkgoHelper()
+			p := &v1alpha1.Problem{
+				ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: v1alpha1.ProblemSpec{Statement: name, Fingerprint: "f9"},
+			}
+			Expect(env.Admin().Create(ctx, p)).To(Succeed())
+			return p
+		}
+		steps := func(name string) func() (string, error) {
+			return func() (string, error) {
+				p := &v1alpha1.Problem{}
+				err := env.Admin().Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, p)
+				return p.Status.NextStep, err
+			}
+		}
+		first := opens("a-first")
+		opens("b-second")
+		Eventually(steps("b-second")).Should(And(ContainSubstring("Problem a-first is about the same failures and older"), ContainSubstring("--of a-first")))
+		Eventually(steps("a-first")).Should(ContainSubstring("kubectl itil problem confirm"))
+		for i := range 3 {
+			incident(ctx, fmt.Sprintf("second-%d", i), "f9", now.Now().Add(-time.Duration(3-i)*time.Hour), time.Minute)
+		}
+		Consistently(func() int {
+			return len(slices.DeleteFunc(problems(ctx), func(p v1alpha1.Problem) bool { return p.Spec.Fingerprint != "f9" }))
+		}, time.Second).Should(Equal(2), "the operator opens none beside them")
+		Expect(env.Admin().Delete(ctx, first)).To(Succeed())
+		Eventually(steps("b-second")).Should(ContainSubstring("kubectl itil problem confirm"))
+	})
+
+	It("no longer shows a Change that is taken away, and keeps what a Change came to whose record is gone", func(ctx SpecContext) {
+		p := &v1alpha1.Problem{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "changes"},
+			Spec: v1alpha1.ProblemSpec{
+				Statement: "leaks", Owner: "bob", Confirmed: true, RootCause: "a cache without a bound",
+				ChangeRefs: []v1alpha1.LocalReference{{Name: "kept"}, {Name: "taken"}},
+			},
+		}
+		Expect(env.Admin().Create(ctx, p)).To(Succeed())
+		closed := metav1.NewTime(now.Now())
+		for name, outcome := range map[string]v1alpha1.Outcome{"kept": v1alpha1.OutcomeSuccessful, "taken": v1alpha1.OutcomeRolledBack} {
+			c := &v1alpha1.Change{
+				ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+				Spec: v1alpha1.ChangeSpec{
+					Summary: "bound the cache", Requester: "bob",
+					Targets: []v1alpha1.ChangeTarget{{
+						Workload: v1alpha1.WorkloadReference{Kind: v1alpha1.WorkloadDeployment, Name: "checkout"},
+						Images:   map[string]v1alpha1.Image{"app": "registry.shop.example/checkout:2.4"},
+					}},
+				},
+			}
+			Expect(env.Admin().Create(ctx, c)).To(Succeed())
+			c.Status.State, c.Status.Outcome, c.Status.ClosedAt = v1alpha1.ChangeClosed, outcome, &closed
+			Expect(env.Admin().Status().Update(ctx, c)).To(Succeed())
+		}
+		shown := func() map[string]v1alpha1.ProblemChangeState {
+			GinkgoHelper()
+			live := &v1alpha1.Problem{}
+			Expect(env.Admin().Get(ctx, client.ObjectKeyFromObject(p), live)).To(Succeed())
+			all := map[string]v1alpha1.ProblemChangeState{}
+			for _, c := range live.Status.Changes {
+				all[string(c.Name)] = c.State
+			}
+			return all
+		}
+		Eventually(shown).Should(Equal(map[string]v1alpha1.ProblemChangeState{"kept": v1alpha1.ProblemChangeSucceeded, "taken": v1alpha1.ProblemChangeFailed}))
+		before := p.DeepCopy()
+		p.Spec.ChangeRefs = p.Spec.ChangeRefs[:1]
+		Expect(env.Admin().Patch(ctx, p, client.MergeFrom(before))).To(Succeed())
+		only := map[string]v1alpha1.ProblemChangeState{"kept": v1alpha1.ProblemChangeSucceeded}
+		Eventually(shown).Should(Equal(only))
+		Expect(env.Admin().Delete(ctx, &v1alpha1.Change{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "kept"}})).To(Succeed())
+		Consistently(shown, time.Second).Should(Equal(only))
 	})
 
 	It("moves its Incidents to the Problem that it duplicates, and back when that one is deleted", func(ctx SpecContext) {
