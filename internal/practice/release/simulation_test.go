@@ -54,6 +54,19 @@ func breaks(unit string) func(*v1alpha1.Release) {
 
 func observes(r *v1alpha1.Release) { r.Spec.Strategy = v1alpha1.ReleaseObserve }
 
+// adopts a Change that somebody made.
+func adopts(r *v1alpha1.Release) {
+	r.Spec.Change, r.Spec.ChangeRef = nil, &v1alpha1.LocalReference{Name: "agreed"}
+}
+
+// agree makes that Change, of exactly the Release's units.
+func agree(m *model) {
+	chg := wanted(m.releases["shop"].rel, 1)
+	chg.Name, chg.Annotations, chg.Labels, chg.Generation = "agreed", nil, nil, 1
+	chg.CreationTimestamp = metav1.NewTime(epoch)
+	m.changes[chg.Name] = chg
+}
+
 // scenario is a course of events, the same for every run.
 type scenario struct {
 	releases func() []*v1alpha1.Release
@@ -183,6 +196,30 @@ var scenarios = map[string]scenario{
 			}
 			for i := range m.incidents {
 				m.incidents[i].Open = m.now.Before(m.incidents[i].At.Add(time.Minute))
+			}
+		},
+	},
+	"canceled in early life support": {
+		releases: one(), want: v1alpha1.ReleaseCanceled, images: newImages,
+		each: func(m *model) {
+			if m.state().DeployedAt != nil {
+				m.edit(func(s *v1alpha1.ReleaseSpec) { s.Cancel = true })
+			}
+		},
+	},
+	"under a Change that exists": {
+		releases: one(adopts), want: v1alpha1.ReleaseCompleted, images: newImages, prepare: agree,
+	},
+	"under a Change that exists, and breaks": {
+		releases: one(adopts, breaks("checkout")), want: v1alpha1.ReleaseRolledBack, images: oldImages, prepare: agree,
+		restored: []string{"checkout", "worker", "db"},
+	},
+	"under a Change that exists, and which is withdrawn after the pilot": {
+		releases: one(adopts, func(r *v1alpha1.Release) { r.Spec.Phases[0].Units = []string{"db"} }), prepare: agree,
+		want: v1alpha1.ReleaseFailed, images: map[string]string{"db": "db:2", "worker": "worker:1", "checkout": "checkout:1"},
+		each: func(m *model) {
+			if p := m.phase("pilot"); p != nil && p.State == v1alpha1.ReleasePhaseSoaking {
+				m.changes["agreed"].Spec.Cancel = true
 			}
 		},
 	},
