@@ -118,7 +118,7 @@ func suspicion(c *v1alpha1.SuspectedChange) string {
 
 // inLater is when a suspected Change went in, if that was after an Incident was opened; nil: it was not.
 func (t *teller) inLater(c *v1alpha1.SuspectedChange, opened *metav1.Time) *metav1.Time {
-	in, known := t.wentIn[string(c.Name)]
+	in, known := t.wentIn[c.Name]
 	if !known || opened == nil || cmp.Or(string(c.Namespace), t.subject.Namespace) != t.subject.Namespace || !opened.Before(&in) {
 		return nil
 	}

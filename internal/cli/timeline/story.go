@@ -176,8 +176,9 @@ func (t *teller) change(c *v1alpha1.Change) {
 	} else {
 		o.say(c.Status.ApprovedAt, operator, "approved: it needs no vote")
 	}
+	deployed := t.of("change", c.Name, rankDeployment)
 	for i := range c.Status.Implementations {
-		o.implementation(&c.Status.Implementations[i])
+		deployed.implementation(&c.Status.Implementations[i])
 	}
 	if b := c.Status.Backout; b != nil {
 		o.say(&b.StartedAt, operator, "backout begins: "+b.Why)
@@ -211,7 +212,6 @@ func (o telling) vote(v *v1alpha1.Vote) {
 }
 
 func (o telling) implementation(i *v1alpha1.Implementation) {
-	o.rank = rankDeployment
 	what := "went into " + workload(i.Workload)
 	switch i.Operation {
 	case v1alpha1.OperationCreate:
