@@ -219,7 +219,7 @@ func (f *draft) step(d *Decision, nearest *Candidate) string {
 	case nearest != nil && nearest.Approval.Approved:
 		return "Retry when the gate is open: kubectl itil why " + nameOf(f.request.Key) + " -n " + f.request.Key.Namespace
 	case d.Change != "" && nearest == nil && f.request.DryRun:
-		return "Deploy it, which files that Change, and have it approved: kubectl itil approve " + name
+		return "Without a dry run that Change is filed; then have it approved: kubectl itil approve " + name
 	case d.Change != "":
 		return "Approve: kubectl itil approve " + name
 	case d.Verdict != Denied:

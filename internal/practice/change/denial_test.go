@@ -62,7 +62,7 @@ Change the manifest, or create a Change of your own for this template and have i
 Change shop/checkout-` + v24env.Hash[3:11] + ` would be filed for you; it needs 2 approvals (risk High: changes more than images, tier 1, later minor version image of app, image of app by tag, not by digest).
 Change checkout-2-4: it names images alone, and more of the template differs from the baseline: that needs templateHash.
 Better named by digest (image@sha256:...): the image of app. What a tag means can become another after the approval.
-Deploy it, which files that Change, and have it approved: kubectl itil approve shop/checkout-` + v24env.Hash[3:11],
+Without a dry run that Change is filed; then have it approved: kubectl itil approve shop/checkout-` + v24env.Hash[3:11],
 		},
 		"a pod that passes for another's": {
 			given: situated(given(func(w *World) {
