@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -106,6 +108,10 @@ func (r *reporter) run(cmd *cobra.Command, title string) error {
 			return err
 		}
 	}
+	if i.Spec.WorkloadRef != nil && isMissing(ctx, s, i) {
+		// It may be just that which is reported.
+		s.Screen.Notef("Note: there is no %s in namespace %s.", screen.Line(r.workload), s.Namespace)
+	}
 	others := openOn(ctx, s, i)
 	if err := s.Create(ctx, i); err != nil {
 		return session.Refused(err, "opening an Incident in namespace "+s.Namespace)
@@ -167,6 +173,30 @@ func workloadRef(cmd *cobra.Command, s *session.Session, arg string) (*v1alpha1.
 		ref.Group = found.Group
 	}
 	return ref, nil
+}
+
+// isMissing reports whether the workload is known not to exist; who may not read it is not told.
+func isMissing(ctx context.Context, s *session.Session, i *v1alpha1.Incident) bool {
+	ref := i.Spec.WorkloadRef
+	mapper, err := s.Getter.ToRESTMapper()
+	if err != nil {
+		return false
+	}
+	group := ref.Group
+	if group == "" {
+		group, _ = configuration.GroupOf(ref.Kind)
+	}
+	mapping, err := mapper.RESTMapping(schema.GroupKind{Group: group, Kind: ref.Kind})
+	if err != nil {
+		return false
+	}
+	workload := &metav1.PartialObjectMetadata{}
+	workload.SetGroupVersionKind(mapping.GroupVersionKind)
+	key := session.Ref{Namespace: i.Namespace, Name: string(ref.Name)}
+	if mapping.Scope.Name() == meta.RESTScopeNameRoot {
+		key.Namespace = ""
+	}
+	return apierrors.IsNotFound(s.Get(ctx, key, workload))
 }
 
 // openOn names the open Incidents on the same Service or workload, as far as the user may read them.

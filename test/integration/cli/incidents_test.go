@@ -69,6 +69,12 @@ var _ = Describe("Incidents", func() {
 		sam.runs(ctx, namespace, "incident", "open", "again", "--service", "checkout").expect(exit.OK, "open on the same already: "+opened.out, "opened")
 		sam.runs(ctx, namespace, "incident", "open", "x", "--service", "chekout").expect(exit.NotFound, "there is no Service")
 		sam.runs(ctx, namespace, "incident", "open", "x").expect(exit.Usage, "say what suffers")
+		sam.runs(ctx, namespace, "incident", "open", "it was deleted", "--name", "gone", "--workload", "services.itil.dev/nosuch").
+			expect(exit.OK, "there is no services.itil.dev/nosuch")
+		sam.runs(ctx, namespace, "incident", "resume", "gone").expect(exit.OK, "is not on hold; nothing to do")
+		sam.runs(ctx, namespace, "incident", "hold", "gone").expect(exit.Usage, "say what it waits for")
+		sam.runs(ctx, namespace, "incident", "resolve", "gone").expect(exit.Usage, "say how it ended")
+		Expect(env.Admin().Delete(ctx, &v1alpha1.Incident{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "gone"}})).To(Succeed())
 		sam.runs(ctx, namespace, "incident", "open", "x", "--workload", "gadget/a").expect(exit.Usage, "the cluster has no kind gadget")
 		sam.runs(ctx, namespace, "incident", "open", "x", "--service", "checkout", "--impact", "Huge").expect(exit.Usage, "High, Medium, Low")
 	})
@@ -178,7 +184,7 @@ var _ = Describe("Incidents", func() {
 		Expect(strings.Fields(names("--all"))).To(ContainElement("done"))
 		sam.runs(ctx, namespace, "incidents", "--priority", "P7").expect(exit.Usage, "P7")
 		sam.runs(ctx, namespace, "incidents", "--service", "other").expect(exit.OK, "No open Incidents on Service other in namespace "+namespace)
-		sam.runs(ctx, namespace, "incidents", "-o", "wide").expect(exit.OK, "TITLE", "later is OOMKilled")
+		sam.runs(ctx, namespace, "incidents", "-o", "wide").expect(exit.OK, "SUMMARY", "later is OOMKilled")
 	})
 
 	It("is followed as it changes", func(ctx SpecContext) {
