@@ -70,16 +70,8 @@ func patchChange(
 	ctx context.Context, f *session.Factory, out *output.Flags, name, done string,
 	wanted func(*v1alpha1.Change) (map[string]any, error),
 ) error {
-	s, err := f.Connect()
+	s, c, err := readChange(ctx, f, name)
 	if err != nil {
-		return err
-	}
-	ref, err := s.Ref(name)
-	if err != nil {
-		return err
-	}
-	c := &v1alpha1.Change{}
-	if err := s.Read(ctx, ref, c, "Change", "changes"); err != nil {
 		return err
 	}
 	spec, err := wanted(c)

@@ -32,16 +32,8 @@ For programs there is kubectl get change NAME -o yaml.`,
 }
 
 func show(ctx context.Context, f *session.Factory, name string) error {
-	s, err := f.Connect()
+	s, c, err := readChange(ctx, f, name)
 	if err != nil {
-		return err
-	}
-	ref, err := s.Ref(name)
-	if err != nil {
-		return err
-	}
-	c := &v1alpha1.Change{}
-	if err := s.Read(ctx, ref, c, "Change", "changes"); err != nil {
 		return err
 	}
 	releases, err := releasesOf(ctx, s, c)
@@ -52,6 +44,20 @@ func show(ctx context.Context, f *session.Factory, name string) error {
 	page.Text("Next", nextFor(c))
 	_, err = page.WriteTo(s.Screen.Out)
 	return err
+}
+
+// readChange connects and reads the Change that an argument names.
+func readChange(ctx context.Context, f *session.Factory, name string) (*session.Session, *v1alpha1.Change, error) {
+	s, err := f.Connect()
+	if err != nil {
+		return nil, nil, err
+	}
+	ref, err := s.Ref(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := &v1alpha1.Change{}
+	return s, c, s.Read(ctx, ref, c, "Change", "changes")
 }
 
 // nextFor is what is to be done about a Change. Who has the plugin needs no manifest of a vote.
