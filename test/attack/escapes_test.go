@@ -244,6 +244,44 @@ var _ = Describe("An application team that looks for a way around the gate", fun
 			o.(*appsv1.Deployment).Spec.Paused = false
 		}), evilImage)
 	})
+	It("is told that a tag may come to mean another image, and brings in none where the policy wants digests", func(ctx SpecContext) {
+		const tagged, pinned = "registry.shop.example/checkout:2.4", "registry.shop.example/checkout@sha256:" + digits
+		s := newScene(ctx)
+		expectDenied(s.attempt(ctx, image(tagged)), "Better named by digest")
+		Expect(s.attempt(ctx, image(pinned))).NotTo(MatchError(ContainSubstring("Better named by digest")))
+		policy := &v1alpha1.ChangePolicy{}
+		Expect(env.Admin().Get(ctx, client.ObjectKey{Name: "of-" + s.namespace}, policy)).To(Succeed())
+		policy.Spec.Pin = v1alpha1.PinDigests
+		Expect(env.Admin().Update(ctx, policy)).To(Succeed())
+		Eventually(func() bool { return operator.inventory.Rules(s.namespace).Digests }).Should(BeTrue())
+		s.vote(ctx, "carol", s.file(ctx, "tagged", "checkout", tagged), v1alpha1.DecisionApprove)
+		s.staysOut(ctx, tagged)
+		By("mounting one by its tag beside what is pinned")
+		mounts := func(reference string) edit {
+			return func(o client.Object) {
+				image(pinned)(o)
+				_, p := template(o)
+				p.Volumes = []corev1.Volume{{Name: "tools", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: reference}}}}
+			}
+		}
+		for name, reference := range map[string]string{"by-tag": "registry.shop.example/tools:1", "by-digest": "registry.shop.example/tools@sha256:" + digits} {
+			wanted := &appsv1.Deployment{}
+			Expect(env.Admin().Get(ctx, client.ObjectKeyFromObject(s.checkout), wanted)).To(Succeed())
+			mounts(reference)(wanted)
+			Expect(env.Admin().Update(ctx, wanted, client.DryRunAll)).To(Succeed())
+			c := &v1alpha1.Change{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: s.namespace}}
+			c.Spec.Summary = "Mount " + reference
+			c.Spec.Targets = []v1alpha1.ChangeTarget{{
+				Workload:     v1alpha1.WorkloadReference{Kind: v1alpha1.WorkloadDeployment, Name: "checkout"},
+				TemplateHash: v1alpha1.TemplateHash(workloadOf(wanted).Template.Hash),
+			}}
+			Expect(s.eddie.Create(ctx, c)).To(Succeed())
+			s.assess(ctx, c)
+			s.vote(ctx, "carol", c, v1alpha1.DecisionApprove)
+		}
+		expectDenied(s.attempt(ctx, mounts("registry.shop.example/tools:1")), "volumes[tools]=registry.shop.example/tools:1 has none")
+		Eventually(func() error { return s.attempt(ctx, mounts("registry.shop.example/tools@sha256:"+digits)) }).Should(Succeed())
+	})
 	It("cannot act as a controller, as the operator or as an approver, nor write what they keep", func(ctx SpecContext) {
 		s := newScene(ctx)
 		impersonating := func(name string) error { return s.asEddie(ctx, name) }

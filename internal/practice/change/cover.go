@@ -112,6 +112,13 @@ func (t *Target) pinned(to *configuration.Template, base *v1alpha1.Baseline, rul
 	if !rules.Digests {
 		return ok
 	}
+	// A volume's image is no image that a target names; the rest of the template tells whether it is the baseline's.
+	if len(to.TaggedVolumes) > 0 && (base == nil || base.ImagelessHash != to.ImagelessHash) {
+		if rep == nil {
+			return false
+		}
+		ok = rep.fail(CauseNotPinned, "", "spec.template.spec.volumes", "the ChangePolicy wants images by digest, and %s has none", list(to.TaggedVolumes))
+	}
 	if rep == nil {
 		for container, image := range to.Images {
 			if unpinned(container, image, base) {

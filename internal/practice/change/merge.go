@@ -264,7 +264,9 @@ func commonPrefixes(a, b []string) []string {
 }
 
 // ParseTime reads a time of the API. Some that its format lets through are none that a status can say.
-func ParseTime(t v1alpha1.Timestamp) (time.Time, error) { return servicelevel.ParseTimestamp("time", t) }
+func ParseTime(t v1alpha1.Timestamp) (time.Time, error) {
+	return servicelevel.ParseTimestamp("time", t)
+}
 
 // InScope says whether a policy selects a namespace with these labels. A selector that the schema would not have let
 // in selects nothing.

@@ -36,6 +36,8 @@ type Template struct {
 	// AlwaysPulled names the containers, and as volumes[name] the volumes, whose image is pulled again at every start and
 	// is not pinned by digest; sorted.
 	AlwaysPulled []string
+	// TaggedVolumes are the volumes with an image that is not pinned by digest, as volumes[name]=image; sorted.
+	TaggedVolumes []string
 	// Labels of the template, those that controllers generate included.
 	Labels map[string]string
 	// Requests is what one pod asks for, and Limits the most that it may use.
@@ -168,10 +170,17 @@ func (t *Template) readContainers(raw map[string]any) {
 	}
 	for _, item := range listAt(spec, "volumes") {
 		volume, _ := item.(map[string]any)
-		if image := mapAt(volume, "image"); image != nil && alwaysPulled(stringAt(image, "pullPolicy"), stringAt(image, "reference")) {
+		image := mapAt(volume, "image")
+		reference := stringAt(image, "reference")
+		if image == nil || ImagePinned(reference) {
+			continue
+		}
+		t.TaggedVolumes = append(t.TaggedVolumes, volumeName(volume)+"="+reference)
+		if alwaysPulled(stringAt(image, "pullPolicy"), reference) {
 			t.AlwaysPulled = append(t.AlwaysPulled, volumeName(volume))
 		}
 	}
+	slices.Sort(t.TaggedVolumes)
 	slices.Sort(t.AlwaysPulled)
 }
 
