@@ -23,10 +23,13 @@ type History struct {
 	NoReplicas, Missing, WellSince, GoneSince, Unobserved Second
 	// SuspendedAt is when a CronJob was last seen suspended.
 	SuspendedAt Second
+	// Schedule of a CronJob, with its zone, and when it was seen to become another.
+	Schedule   string
+	ScheduleAt Second
 	// Templates are the hashes of those that were seen, in the order in which they first were.
 	Templates []string
 	// Times of statuses that rules wait from, and from when they wait by our clock: clocks differ.
-	Times map[Second]Second
+	Times map[TimeKey]Second
 }
 
 // LoopKey names a container of a workload.
@@ -47,6 +50,12 @@ type Progress struct {
 	Template                string
 	Desired, Updated, Ready int32
 	At                      Second
+}
+
+// TimeKey is a time of a status; of a deletion, it is the end of a grace period, which may well lie in the future.
+type TimeKey struct {
+	At   Second
+	Ends bool
 }
 
 // Loop is the restarts of one container of a workload, over all its pods.
@@ -106,13 +115,13 @@ func (h History) setBack(now Second) History {
 	for key, since := range h.Failing {
 		failing[key] = back(since)
 	}
-	times := make(map[Second]Second, len(h.Times))
+	times := make(map[TimeKey]Second, len(h.Times))
 	for at, seen := range h.Times {
 		times[at] = back(seen)
 	}
 	h.Loops, h.Failing, h.Times = loops, failing, times
 	h.Progress.At = back(h.Progress.At)
-	for _, s := range []*Second{&h.Began, &h.LastLook, &h.NoReplicas, &h.Missing, &h.WellSince, &h.GoneSince, &h.Unobserved, &h.SuspendedAt} {
+	for _, s := range []*Second{&h.Began, &h.LastLook, &h.NoReplicas, &h.Missing, &h.WellSince, &h.GoneSince, &h.Unobserved, &h.SuspendedAt, &h.ScheduleAt} {
 		*s = back(*s)
 	}
 	return h
@@ -176,23 +185,29 @@ func (l *look) templateSince() (since Second, returned bool) {
 // seen is a time that a status tells, as a grace time counts from it: not in the future, and, where it was not there at
 // the last look, not before that. Where a clock is ahead or behind, ours or another's, it is when we first saw it.
 func (l *look) seen(t time.Time) time.Time {
-	at, now := SecondOf(t), SecondOf(l.now)
-	by, known := l.old.Times[at]
-	if !known {
-		by = max(at, l.old.LastLook)
-	}
-	return l.keepTime(at, min(by, now)).Time()
+	return l.counts(TimeKey{At: SecondOf(t)})
 }
 
-// keepTime remembers that a time of a status is another by our clock.
-func (l *look) keepTime(at, by Second) Second {
+// counts remembers from when a grace time counts that begins with a time of a status.
+func (l *look) counts(key TimeKey) time.Time {
+	now := SecondOf(l.now)
+	from, known := l.old.Times[key]
+	switch {
+	case known && (key.Ends || from <= now):
+	case key.Ends && key.At > now:
+		from = key.At
+	case !key.At.Known():
+		from = now
+	default:
+		from = min(max(key.At, l.old.LastLook), now)
+	}
 	if l.history.Times == nil {
-		l.history.Times = map[Second]Second{}
+		l.history.Times = map[TimeKey]Second{}
 	}
-	if _, kept := l.history.Times[at]; kept || len(l.history.Times) < maxTimes {
-		l.history.Times[at] = by
+	if _, kept := l.history.Times[key]; kept || len(l.history.Times) < maxTimes {
+		l.history.Times[key] = from
 	}
-	return by
+	return from.Time()
 }
 
 func insertRestart(list []Restart, r Restart, limit int) []Restart {

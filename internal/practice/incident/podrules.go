@@ -183,13 +183,7 @@ func (l *look) notReady(pod *Pod) {
 // terminating: the pod does not go away. The deletion time has its grace period in it.
 func (l *look) terminating(pod *Pod) {
 	since := pod.DeletedAt.Time()
-	if _, known := l.old.Times[pod.DeletedAt]; !known && since.After(l.now) {
-		// Its grace period may be long.
-		l.keepTime(pod.DeletedAt, pod.DeletedAt)
-		l.later(since.Add(l.settings.Terminating))
-		return
-	}
-	if !l.over(l.seen(since), l.settings.Terminating) {
+	if !l.over(l.counts(TimeKey{pod.DeletedAt, true}), l.settings.Terminating) {
 		return
 	}
 	f := Finding{Reason: v1alpha1.SignalStuckTerminating, Since: since, LastAt: l.now}
