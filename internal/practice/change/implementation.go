@@ -338,7 +338,6 @@ func (l *life) suspectedOf(grave bool) bool {
 // diff names what differs from the baselines, as far as the targets say it. What a template hash stands for is known
 // only where the operator filed the Change, and recorded it then.
 func (l *life) diff() []v1alpha1.FieldDiff {
-	const maxValue = 512
 	var out []v1alpha1.FieldDiff
 	for i := range l.Change.Spec.Targets {
 		t := &l.Change.Spec.Targets[i]
@@ -346,15 +345,20 @@ func (l *life) diff() []v1alpha1.FieldDiff {
 		if base := l.base(t); base != nil {
 			from = base.Images
 		}
+		room, unknown := maxDiff, t.TemplateHash != "" && (!isRecord(l.Change) || !l.imagesAlone(t))
+		if unknown {
+			room-- // lest many images crowd it out: without it they would pass for all there is
+		}
 		for _, container := range sortedKeys(t.Images) {
-			if to := string(t.Images[container]); from[container] != to && len(out) < maxDiff {
-				out = append(out, v1alpha1.FieldDiff{
-					Path: diffPath(t.Workload, "spec.containers["+container+"].image"), From: brief(plain(from[container]), maxValue), To: brief(to, maxValue),
-				})
+			if to := string(t.Images[container]); from[container] != to && len(out) < room {
+				out = append(out, imageDiff(t.Workload, container, from[container], to))
 			}
 		}
-		if t.TemplateHash != "" && len(out) < maxDiff && !(isRecord(l.Change) && l.imagesAlone(t)) {
-			out = append(out, v1alpha1.FieldDiff{Path: diffPath(t.Workload, "template"), To: shortDigest(string(t.TemplateHash)) + ", of which the hash alone is known: more than images may differ"})
+		if unknown && len(out) < maxDiff {
+			out = append(out, v1alpha1.FieldDiff{
+				Path: diffPath(t.Workload, hashAlone),
+				To:   shortDigest(string(t.TemplateHash)) + ", of which the hash alone is known: more than images may differ",
+			})
 		}
 	}
 	return out

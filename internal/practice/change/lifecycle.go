@@ -186,6 +186,13 @@ func (l *life) assess() {
 		l.status.Risk, l.status.ApprovedAt = nil, nil
 		return
 	}
+	if l.status.ApprovedAt == nil {
+		if diff, ok := l.recordedDiff(); ok {
+			l.status.Diff = diff
+		} else {
+			l.status.Diff = l.diff()
+		}
+	}
 	if l.status.ApprovedAt == nil || l.status.Risk == nil {
 		risk := AssessRisk(l.undertaking())
 		if l.status.Risk != nil && l.status.Risk.Level != risk.Level {
@@ -194,14 +201,6 @@ func (l *life) assess() {
 		}
 		l.status.Risk = &risk
 	}
-	if l.status.ApprovedAt == nil && !l.filedWithDiff() {
-		l.status.Diff = l.diff()
-	}
-}
-
-// filedWithDiff says whether the differences were recorded when the Change was filed, from the request itself.
-func (l *life) filedWithDiff() bool {
-	return len(l.status.Diff) > 0 && slices.ContainsFunc(l.Change.Spec.Targets, func(t v1alpha1.ChangeTarget) bool { return t.TemplateHash != "" })
 }
 
 // unassessable names what in spec cannot be understood, or refers to what does not exist.

@@ -165,3 +165,69 @@ func TestADenialSaysOfWhatWasRolledBackNothingElse(t *testing.T) {
 		})
 	}
 }
+
+// TestImagesBesideAHashSayNothingOfTheRest: what somebody pins by hash and names images of may alter all of the template,
+// however often it is assessed.
+func TestImagesBesideAHashSayNothingOfTheRest(t *testing.T) {
+	s := told(t, func(c *v1alpha1.Change) { c.Spec.Targets[0].TemplateHash = v1alpha1.TemplateHash(v24env.Hash) })
+	many := map[string]v1alpha1.Image{}
+	for n := range int32(40) {
+		many["c"+itoa(n)] = "r/x:1"
+	}
+	for n := range 4 {
+		if n == 2 {
+			s.edit(func(c *v1alpha1.ChangeSpec) { c.Targets[0].Images = many })
+		}
+		s.is(v1alpha1.ChangeAuthorize)
+		if !slices.ContainsFunc(s.last.Status.Risk.Factors, func(f v1alpha1.RiskFactor) bool { return f.Name == "Template" }) {
+			t.Fatalf("risk %v", s.last.Status.Risk)
+		}
+	}
+}
+
+// TestTheRecordedDifferencesFollowTheBaseline: an approver sees what would differ from what runs, not from what ran when it
+// was filed; where that cannot be told any more, that is said, and counts.
+func TestTheRecordedDifferencesFollowTheBaseline(t *testing.T) {
+	path := func(p string) string { return diffPath(ReferenceTo(checkout), p) }
+	image, env := path("spec.containers[app].image"), path("spec.containers[app].env[A].value")
+	filed := func(t *testing.T, diff ...v1alpha1.FieldDiff) *story {
+		t.Helper()
+		s := told(t, pinnedTo(v25)).runs(running(v24), baseline(v24))
+		s.subject.Change.Status.Diff = diff
+		return s.is(v1alpha1.ChangeAuthorize)
+	}
+	from := func(s *story, p string) string {
+		for _, d := range s.last.Status.Diff {
+			if d.Path == p {
+				return d.From
+			}
+		}
+		return "nothing"
+	}
+	factors := func(s *story) (out []string) {
+		for _, f := range s.last.Status.Risk.Factors {
+			out = append(out, f.Name)
+		}
+		return out
+	}
+	recorded := []v1alpha1.FieldDiff{{Path: image, From: v24.Images["app"], To: v25.Images["app"]}}
+
+	s := filed(t, recorded...)
+	if from(s, image) != v24.Images["app"] || slices.Contains(factors(s), "Template") {
+		t.Errorf("as it was filed: %v, %v", s.last.Status.Diff, factors(s))
+	}
+	s.runs(running(v23), baseline(v23, by(v1alpha1.BaselineRollback, "checkout-2-4"))).is(v1alpha1.ChangeAuthorize)
+	if from(s, image) != v23.Images["app"] || len(s.last.Status.Diff) != 1 || slices.Contains(factors(s), "Template") {
+		t.Errorf("after a rollback: %v, %v", s.last.Status.Diff, factors(s))
+	}
+	s = filed(t, append(recorded, v1alpha1.FieldDiff{Path: env, To: "(hidden)"})...)
+	s.runs(running(v23), baseline(v23, by(v1alpha1.BaselineRollback, "checkout-2-4"))).is(v1alpha1.ChangeAuthorize)
+	if from(s, image) != v23.Images["app"] || from(s, env) != "" || !slices.Contains(factors(s), "Template") {
+		t.Errorf("with another field, after a rollback: %v, %v", s.last.Status.Diff, factors(s))
+	}
+	s = filed(t, recorded...)
+	s.runs(running(template("another body", repository+"2.3.0")), baseline(template("another body", repository+"2.3.0"))).is(v1alpha1.ChangeAuthorize)
+	if from(s, path(hashAlone)) != "" || !slices.Contains(factors(s), "Template") {
+		t.Errorf("after more than images changed: %v, %v", s.last.Status.Diff, factors(s))
+	}
+}
