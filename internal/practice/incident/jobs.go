@@ -152,6 +152,7 @@ func (l *look) jobOverdue(job *configuration.Workload) {
 // scheduleMissed: its time passed, nothing runs, and it did not run then. While a run goes on, the next may have to
 // wait (concurrencyPolicy Forbid), and is too late when it ends (startingDeadlineSeconds): that was asked for.
 func (l *look) scheduleMissed(w *configuration.Workload) {
+	l.rescheduled(w)
 	if w.Hold.Suspended {
 		l.history.SuspendedAt = SecondOf(l.now)
 		l.cures = append(l.cures, Cure{Reason: v1alpha1.SignalScheduleMissed, At: l.now})
@@ -163,7 +164,7 @@ func (l *look) scheduleMissed(w *configuration.Workload) {
 		return
 	}
 	last := later(w.CreatedAt, later(w.LastScheduled, l.old.SuspendedAt.Time()))
-	last = later(last, w.LastSuccessful)
+	last = later(last, later(w.LastSuccessful, l.history.ScheduleAt.Time()))
 	for _, job := range l.Jobs {
 		last = later(last, job.FailedAt)
 	}
@@ -179,6 +180,14 @@ func (l *look) scheduleMissed(w *configuration.Workload) {
 		Reason: v1alpha1.SignalScheduleMissed, Since: due, LastAt: l.now, Count: 1,
 		Message: "did not run at " + stamp(due) + " (schedule " + clip(w.Schedule, maxReason) + ")",
 	}, nil)
+}
+
+// rescheduled takes note of another schedule: the times that it has before somebody wrote it were never due.
+func (l *look) rescheduled(w *configuration.Workload) {
+	l.history.Schedule, l.history.ScheduleAt = w.Schedule+" "+w.ScheduleZone, l.old.ScheduleAt
+	if l.old.Schedule != "" && l.old.Schedule != l.history.Schedule {
+		l.history.ScheduleAt = SecondOf(l.now)
+	}
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
