@@ -201,6 +201,10 @@ func (r *Reconciler) suspicions(ctx context.Context, in *practice.Input) error {
 		if at := incident.Status.StartedAt; at != nil {
 			s.At = at.Time
 		}
+		// One that fails again suspects what went in this time.
+		if at := incident.Status.ReopenedAt; at != nil && at.After(s.At) {
+			s.At = at.Time
+		}
 		in.Suspicions = append(in.Suspicions, s)
 	}
 	slices.SortFunc(in.Suspicions, func(a, b practice.Suspicion) int { return a.At.Compare(b.At) })
