@@ -65,6 +65,8 @@ type Reconciler struct {
 
 	// Detection of incidents.
 	Detection Detection
+	// Sight says when the API server is not heard; nil: it always is.
+	Sight Sight
 
 	// Watched is until when another process watched before this one; the zero time: that is not known. Nil: it never is.
 	Watched func() time.Time
@@ -80,6 +82,14 @@ type Reconciler struct {
 type Detection interface {
 	// Off says why nothing that befalls a workload would open an Incident; empty: it would.
 	Off(ctx context.Context, workload configuration.Key) (why string, err error)
+}
+
+// Sight is whether the caches see what happens.
+type Sight interface {
+	// Blind reports whether they do not, for a while.
+	Blind() bool
+	// OnRegained calls f when they do again: until when all was seen, and since when it is again. f must not block.
+	OnRegained(f func(until, since time.Time))
 }
 
 // SetupWithManager registers the reconciler and the indexes by which it finds what concerns a Release. The inventory
@@ -103,13 +113,19 @@ func (r *Reconciler) releases() source.Source {
 		context.AfterFunc(ctx, r.Inventory.Subscribe(func(e inventory.Event) { r.concerned(e, push) }))
 		return nil
 	}
-	synced := func(ctx context.Context) bool {
-		if !r.Inventory.WaitForSync(ctx) {
+	all := func(ctx context.Context) bool {
+		list := &v1alpha1.ReleaseList{}
+		if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+			log.FromContext(ctx).Error(err, "Listing the Releases that exist")
 			return false
 		}
-		all := &v1alpha1.ReleaseList{}
-		if err := r.Client.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {
-			log.FromContext(ctx).Error(err, "Listing the Releases that exist")
+		for i := range list.Items {
+			push(client.ObjectKeyFromObject(&list.Items[i]))
+		}
+		return true
+	}
+	synced := func(ctx context.Context) bool {
+		if !r.Inventory.WaitForSync(ctx) {
 			return false
 		}
 		var until time.Time
@@ -117,10 +133,13 @@ func (r *Reconciler) releases() source.Source {
 			until = r.Watched()
 		}
 		r.Observe(until, r.Clock.Now())
-		for i := range all.Items {
-			push(client.ObjectKeyFromObject(&all.Items[i]))
+		if r.Sight != nil {
+			r.Sight.OnRegained(func(until, since time.Time) {
+				r.Observe(until, since)
+				all(ctx)
+			})
 		}
-		return true
+		return all(ctx)
 	}
 	return kubepush.Source(start, synced)
 }
@@ -138,6 +157,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if !exists || !rel.DeletionTimestamp.IsZero() || rel.Status.EndedAt != nil {
 		r.looks.forget(request.NamespacedName)
 		return ctrl.Result{}, nil
+	}
+	if r.Sight != nil && r.Sight.Blind() {
+		return ctrl.Result{}, nil // all go on when it is regained
 	}
 	in, err := r.gather(ctx, rel)
 	if err != nil {

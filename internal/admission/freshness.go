@@ -30,11 +30,25 @@ type Freshness struct {
 
 	mu   sync.Mutex
 	last map[string]time.Time
+	// ended are the watches that ended and were not opened again yet, with when they ended.
+	ended map[string]time.Time
+	// newest is the number of the newest watch of a path.
+	newest  map[string]int
+	watches int
+	// unseen is since when something may have been missed, while a watch is among the ended; away: one of those that
+	// ended since then was so for a while.
+	unseen  time.Time
+	away    bool
+	regains []func(until, since time.Time)
 }
+
+// blindAfter is how long a watch may be ended until it counts: API servers end watches now and then, and they are opened
+// again at once.
+const blindAfter = 5 * time.Second
 
 // NewFreshness returns one that calls a watch stale after so long.
 func NewFreshness(clk clock.PassiveClock, staleAfter time.Duration) *Freshness {
-	return &Freshness{clock: clk, staleAfter: staleAfter, last: map[string]time.Time{}}
+	return &Freshness{clock: clk, staleAfter: staleAfter, last: map[string]time.Time{}, ended: map[string]time.Time{}, newest: map[string]int{}}
 }
 
 // Wrap returns a transport that takes down when bytes arrive on watches; see rest.Config.Wrap.
@@ -58,6 +72,70 @@ func (f *Freshness) Ready(*http.Request) error {
 	return errors.Join(stale...)
 }
 
+// Blind reports whether a watch has ended and could not be opened again for a while: what happens is not seen. Who must
+// not decide by that waits, and is told by OnRegained.
+func (f *Freshness) Blind() bool {
+	now := f.clock.Now()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, at := range f.ended {
+		if now.Sub(at) > blindAfter {
+			return true
+		}
+	}
+	return false
+}
+
+// OnRegained calls f, from a goroutine that must not be held up, when all watches are open again after one was not for
+// a while: until when all was seen, and since when it is again.
+func (f *Freshness) OnRegained(tell func(until, since time.Time)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.regains = append(f.regains, tell)
+}
+
+// opened takes down that a watch is open, and tells who waits for that. It returns the number of the watch.
+func (f *Freshness) opened(path string) int {
+	f.heard(path)
+	now := f.clock.Now()
+	f.mu.Lock()
+	f.watches++
+	number, until := f.watches, f.unseen
+	f.newest[path] = number
+	if at, ended := f.ended[path]; ended {
+		f.away = f.away || now.Sub(at) > blindAfter
+		delete(f.ended, path)
+	}
+	var tell []func(until, since time.Time)
+	if len(f.ended) == 0 {
+		if f.away {
+			tell = slices.Clone(f.regains)
+		}
+		f.unseen, f.away = time.Time{}, false
+	}
+	f.mu.Unlock()
+	for _, t := range tell {
+		t(until, now)
+	}
+	return number
+}
+
+// lost takes down that a watch ended. What happened since it said something last may not have been told. One that
+// another has taken the place of does not matter.
+func (f *Freshness) lost(path string, number int) {
+	now := f.clock.Now()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	last, known := f.last[path]
+	if _, ended := f.ended[path]; ended || !known || f.newest[path] != number {
+		return
+	}
+	f.ended[path] = now
+	if f.unseen.IsZero() || last.Before(f.unseen) {
+		f.unseen = last
+	}
+}
+
 func (f *Freshness) heard(path string) {
 	now := f.clock.Now()
 	f.mu.Lock()
@@ -78,8 +156,8 @@ func (t transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err != nil || response.StatusCode != http.StatusOK || !isWatch(request) {
 		return response, err
 	}
-	t.freshness.heard(request.URL.Path)
-	response.Body = body{ReadCloser: response.Body, path: request.URL.Path, freshness: t.freshness}
+	number := t.freshness.opened(request.URL.Path)
+	response.Body = body{ReadCloser: response.Body, path: request.URL.Path, number: number, freshness: t.freshness}
 	return response, nil
 }
 
@@ -95,6 +173,7 @@ func isWatch(request *http.Request) bool {
 type body struct {
 	io.ReadCloser
 	path      string
+	number    int
 	freshness *Freshness
 }
 
@@ -104,5 +183,14 @@ func (b body) Read(p []byte) (int, error) {
 	if n > 0 {
 		b.freshness.heard(b.path)
 	}
+	if err != nil {
+		b.freshness.lost(b.path, b.number)
+	}
 	return n, err
+}
+
+// Close implements io.Closer: a watch also ends when its reader has had enough of it.
+func (b body) Close() error {
+	b.freshness.lost(b.path, b.number)
+	return b.ReadCloser.Close()
 }

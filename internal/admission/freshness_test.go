@@ -76,3 +76,76 @@ func TestFreshness(t *testing.T) {
 	open("/apis/itil.dev/v1alpha1/services?watch=true")
 	ready(true)
 }
+
+// A watch that ends is opened again at once, or it is not, and then what happened meanwhile was not seen.
+func TestBlindness(t *testing.T) {
+	clk := clocktesting.NewFakePassiveClock(now)
+	wait := func(d time.Duration) { clk.SetTime(clk.Now().Add(d)) }
+	freshness := NewFreshness(clk, DefaultStaleAfter)
+	wrapped := freshness.Wrap(answers(func(*http.Request) *http.Response {
+		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader("event"))}
+	}))
+	open := func(path string) io.ReadCloser {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://server"+path+"?watch=true", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := wrapped.RoundTrip(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.Body
+	}
+	type gap struct{ until, since time.Duration }
+	var told []gap
+	freshness.OnRegained(func(until, since time.Time) { told = append(told, gap{until.Sub(now), since.Sub(now)}) })
+	blind := func(want bool) {
+		t.Helper()
+		if freshness.Blind() != want {
+			t.Fatalf("after %s: blind is %t, want %t", clk.Now().Sub(now), !want, want)
+		}
+	}
+	end := func(watch io.ReadCloser) {
+		t.Helper()
+		if _, err := io.ReadAll(watch); err != nil {
+			t.Fatal(err)
+		}
+		if err := watch.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	pods, services := open("/pods"), open("/services")
+	wait(time.Minute)
+	end(pods) // it says something, ends, and is opened again
+	blind(false)
+	wait(time.Second)
+	second := open("/pods")
+	wait(time.Minute)
+	blind(false)
+	if err := pods.Close(); err != nil { // the first one, once more
+		t.Fatal(err)
+	}
+	wait(time.Minute)
+	blind(false)
+
+	if err := second.Close(); err != nil { // silent since 1m1s
+		t.Fatal(err)
+	}
+	wait(10 * time.Second)
+	blind(true)
+	end(services) // heard just now
+	open("/pods")
+	blind(false) // for /services is away for a moment only
+	if len(told) > 0 {
+		t.Fatalf("told of %v while a watch is away", told)
+	}
+	wait(time.Second)
+	open("/services")
+	blind(false)
+	want := []gap{{61 * time.Second, 3*time.Minute + 12*time.Second}}
+	if len(told) != 1 || told[0] != want[0] {
+		t.Errorf("told of %v, want %v", told, want)
+	}
+}

@@ -46,7 +46,7 @@ type gateSinks struct {
 
 // addControllers registers what reconciles, and returns what files Changes and counts for the gate.
 func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Inventory, o Options, clk clock.PassiveClock, watched func() time.Time,
-	certificate *servingcert.Reconciler,
+	certificate *servingcert.Reconciler, freshness *admission.Freshness,
 ) (*gateSinks, error) {
 	c := mgr.GetClient()
 	recorder := mgr.GetEventRecorder("itil-operator")
@@ -85,7 +85,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 	releases := &release.Reconciler{
 		Client: c, Reader: mgr.GetAPIReader(), Inventory: inv, Clock: clk, Recorder: recorder, Managers: o.Managers,
 		Restorer: &backout.Restorer{Reader: mgr.GetAPIReader(), Client: c},
-		Watched:  watched, Detection: detector,
+		Watched:  watched, Detection: detector, Sight: freshness,
 	}
 	withContext := func(setUp func(context.Context, ctrl.Manager) error) func(ctrl.Manager) error {
 		return func(mgr ctrl.Manager) error { return setUp(ctx, mgr) }

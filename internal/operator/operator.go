@@ -121,7 +121,7 @@ func New(ctx context.Context, restConfig *rest.Config, o Options, clk clock.With
 	if err := inv.Register(ctx, mgr.GetCache()); err != nil {
 		return nil, err
 	}
-	sinks, err := addControllers(ctx, mgr, inv, o, clk, lock.Previous, certificate)
+	sinks, err := addControllers(ctx, mgr, inv, o, clk, lock.Previous, certificate, freshness)
 	if err != nil {
 		return nil, err
 	}

@@ -152,6 +152,28 @@ var _ = Describe("A Release", func() {
 		Expect(s.release(ctx, "shop-3").Status.StartedAt).NotTo(BeNil(), s.release(ctx, "shop-3").Status.NextStep)
 	})
 
+	It("does not count the time in which the API server was not heard", func(ctx SpecContext) {
+		s := open(ctx)
+		s.create(ctx, s.version2())
+		s.settle(ctx, true)
+		s.pass(ctx, 3*time.Second)
+		s.pass(ctx, time.Minute)
+		seen := s.clock.Now()
+		s.blind = true
+		s.pass(ctx, 10*time.Minute)
+		Expect(s.release(ctx, "shop-2").Status.Phases[0].State).To(Equal(v1alpha1.ReleasePhaseSoaking))
+		s.blind = false
+		s.releases.Observe(seen, s.clock.Now())
+		s.settle(ctx, true)
+		p := s.release(ctx, "shop-2").Status.Phases[0]
+		Expect(p.State).To(Equal(v1alpha1.ReleasePhaseSoaking), "it has soaked for a minute of two")
+		Expect(p.UnobservedSeconds).To(Equal(int32(600)))
+		s.pass(ctx, 58*time.Second)
+		Expect(s.release(ctx, "shop-2").Status.Phases[0].State).To(Equal(v1alpha1.ReleasePhaseSoaking))
+		s.pass(ctx, 3*time.Second)
+		Expect(s.release(ctx, "shop-2").Status.Phases[0].State).To(Equal(v1alpha1.ReleasePhaseDone))
+	})
+
 	It("says on what little a phase was decided", func(ctx SpecContext) {
 		s := open(ctx)
 		s.undetected = map[string]string{"worker": "the operator detects only what Services claim"}

@@ -61,6 +61,8 @@ type shop struct {
 	broken string
 	// undetected: why detection is off for a Deployment, by its name.
 	undetected map[string]string
+	// blind: the API server is not heard.
+	blind bool
 	// managers that reconcile; nil: those that are known.
 	managers fieldmanager.Reconciling
 	// unapproved: nobody votes.
@@ -144,7 +146,7 @@ func (s *shop) live() {
 	})
 	s.releases = &release.Reconciler{
 		Client: writer, Reader: env.Admin(), Inventory: s.inventory, Clock: s.clock, Recorder: s.recorder,
-		Restorer: &backout.Restorer{Reader: env.Admin(), Client: writer}, Managers: s.managers, Detection: s,
+		Restorer: &backout.Restorer{Reader: env.Admin(), Client: writer}, Managers: s.managers, Detection: s, Sight: s,
 	}
 	s.releases.Observe(time.Time{}, s.clock.Now())
 }
@@ -153,6 +155,12 @@ func (s *shop) live() {
 func (s *shop) Off(_ context.Context, workload configuration.Key) (string, error) {
 	return s.undetected[workload.Name], nil
 }
+
+// Blind is whether the API server is not heard.
+func (s *shop) Blind() bool { return s.blind }
+
+// OnRegained is told by the spec itself: no source runs here.
+func (s *shop) OnRegained(func(until, since time.Time)) {}
 
 // through reads from the cache and writes to the API server.
 func (s *shop) through() client.WithWatch {
