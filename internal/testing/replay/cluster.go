@@ -3,7 +3,9 @@ package replay
 import (
 	"context"
 	"fmt"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -96,23 +98,39 @@ func (c *Cluster) translate(recorded *unstructured.Unstructured) *unstructured.U
 	}
 	if o.GetKind() == "Pod" {
 		_ = unstructured.SetNestedField(o.Object, c.Node, "spec", "nodeName")
+		annotations := o.GetAnnotations()
+		if annotations == nil {
+			annotations = map[string]string{}
+		}
+		annotations[created] = recorded.GetCreationTimestamp().UTC().Format(time.RFC3339)
+		o.SetAnnotations(annotations)
 	}
 	return o
 }
 
-func (c *Cluster) create(ctx context.Context, o *unstructured.Unstructured, recorded types.UID, live *unstructured.Unstructured) error {
-	created := o.DeepCopy()
-	if o.GetKind() == "Pod" && !scheduled(o) {
-		unstructured.RemoveNestedField(created.Object, "spec", "nodeName")
+// created is the annotation that has when a pod was created in the trace: the API server stamps it by its own clock.
+const created = "replay.test/created"
+
+// Recreate gives a pod of the trace the age that it had there.
+func Recreate(pod *corev1.Pod) {
+	if at, err := time.Parse(time.RFC3339, pod.Annotations[created]); err == nil {
+		pod.CreationTimestamp = metav1.NewTime(at)
 	}
-	if err := c.Client.Create(ctx, created); err != nil {
+}
+
+func (c *Cluster) create(ctx context.Context, o *unstructured.Unstructured, recorded types.UID, live *unstructured.Unstructured) error {
+	made := o.DeepCopy()
+	if o.GetKind() == "Pod" && !scheduled(o) {
+		unstructured.RemoveNestedField(made.Object, "spec", "nodeName")
+	}
+	if err := c.Client.Create(ctx, made); err != nil {
 		return fmt.Errorf("create %s %s: %w", o.GetKind(), o.GetName(), err)
 	}
 	if c.uids == nil {
 		c.uids, c.generations = map[types.UID]types.UID{}, map[types.UID]int64{}
 	}
-	c.uids[recorded] = created.GetUID()
-	created.DeepCopyInto(live)
+	c.uids[recorded] = made.GetUID()
+	made.DeepCopyInto(live)
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -24,6 +25,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/inventory"
 	practice "github.com/itil-dev/itil-operator/internal/practice/incident"
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
+	"github.com/itil-dev/itil-operator/internal/testing/replay"
 )
 
 var env *apiserver.Env
@@ -43,11 +45,29 @@ type operator struct {
 	done   chan error
 }
 
+// ofTheTrace makes pods of a trace as old as they were in it, which the API server does not let them be.
+func ofTheTrace(byObject map[client.Object]cache.ByObject) map[client.Object]cache.ByObject {
+	for object, options := range byObject {
+		if _, is := object.(*corev1.Pod); !is {
+			continue
+		}
+		transform := options.Transform
+		options.Transform = func(in any) (any, error) {
+			if pod, is := in.(*corev1.Pod); is {
+				replay.Recreate(pod)
+			}
+			return transform(in)
+		}
+		byObject[object] = options
+	}
+	return byObject
+}
+
 // start runs an operator that sees one namespace.
 func start(namespace string, now clock.PassiveClock, settings ...func(*detection.Reconciler)) *operator {
 	GinkgoHelper()
 	byObject := inventory.CacheByObject()
-	maps.Copy(byObject, detection.CacheByObject())
+	maps.Copy(byObject, ofTheTrace(detection.CacheByObject()))
 	mgr, err := ctrl.NewManager(env.AdminConfig(), ctrl.Options{
 		Scheme: env.Scheme(), Metrics: metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: new(true)},
