@@ -68,7 +68,7 @@ func answerTo(t *testing.T, world change.World, body []byte) admissionv1.Admissi
 	return answer
 }
 
-// FuzzSideDoor makes pods of anything, before and after. Whatever it is is let in, and what is told of it has bounds and
+// FuzzSideDoor makes pods of anything, before and after. Whatever they are, the request is let in, and what is told of it has bounds and
 // does nothing to a terminal.
 func FuzzSideDoor(f *testing.F) {
 	pods := []*corev1.Pod{

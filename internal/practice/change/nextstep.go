@@ -40,9 +40,18 @@ func (l *life) nextStep() string {
 // ref is the Change as the arguments of kubectl itil name it.
 func (l *life) ref() string { return l.Change.Namespace + "/" + l.Change.Name }
 
-// proposeProblem says how to open one: the operator does not, since a rollback is no cause.
+// proposeProblem says how to open one: the operator does not, since a rollback is no cause. What it is about is the first
+// Incident that suspects the Change; naming the Change as one of the Problem's would make it a fix that failed.
 func (l *life) proposeProblem() string {
-	return "Find out why it was rolled back: open a Problem whose spec.changeRefs names " + l.Change.Name + ". Going forward again needs another Change."
+	about := "--service SERVICE"
+	for _, ref := range l.status.CausedIncidents {
+		if string(ref.Namespace) == l.Change.Namespace {
+			about = "--incident " + string(ref.Name)
+			break
+		}
+	}
+	return fmt.Sprintf("Find out why it was rolled back: kubectl itil problem open %q -n %s %s. Going forward again needs another Change.",
+		"Why "+l.Change.Name+" went back", l.Change.Namespace, about)
 }
 
 // howToApprove is a manifest that a shell fills in with the approver's own name.

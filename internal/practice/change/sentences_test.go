@@ -284,3 +284,24 @@ func TestAChangeLearnsWhatItCaused(t *testing.T) {
 		t.Errorf("%d are kept", n)
 	}
 }
+
+// A rollback is no cause: the Problem is proposed, about an Incident of the namespace where there is one.
+func TestRolledBackProposesAProblem(t *testing.T) {
+	for name, c := range map[string]struct {
+		caused []v1alpha1.NamespacedReference
+		want   string
+	}{
+		"no Incident":       {nil, "-n shop --service SERVICE."},
+		"of another":        {[]v1alpha1.NamespacedReference{{Namespace: "itil-system", Name: "node-1"}}, "-n shop --service SERVICE."},
+		"of this namespace": {[]v1alpha1.NamespacedReference{{Namespace: "itil-system", Name: "node-1"}, {Namespace: "shop", Name: "checkout-7f3a9"}}, "-n shop --incident checkout-7f3a9."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := life{Subject: &Subject{}}
+			l.Change = &v1alpha1.Change{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "checkout-2-5"}}
+			l.status.CausedIncidents = c.caused
+			if got := l.proposeProblem(); !strings.Contains(got, `problem open "Why checkout-2-5 went back" `+c.want) {
+				t.Errorf("next step %q, want one with %q", got, c.want)
+			}
+		})
+	}
+}
