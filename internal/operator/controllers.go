@@ -44,11 +44,19 @@ type gateSinks struct {
 	sideDoors admission.SideDoors
 }
 
+// shared is what controllers have in common with the gate and with who leads.
+type shared struct {
+	inventory *inventory.Inventory
+	clock     clock.PassiveClock
+	// watched is until when the leader before this one watched.
+	watched     func() time.Time
+	certificate *servingcert.Reconciler
+	freshness   *admission.Freshness
+}
+
 // addControllers registers what reconciles, and returns what files Changes and counts for the gate.
-func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Inventory, o Options, clk clock.PassiveClock, watched func() time.Time,
-	certificate *servingcert.Reconciler, freshness *admission.Freshness,
-) (*gateSinks, error) {
-	c := mgr.GetClient()
+func addControllers(ctx context.Context, mgr ctrl.Manager, o Options, with *shared) (*gateSinks, error) {
+	c, inv, clk := mgr.GetClient(), with.inventory, with.clock
 	recorder := mgr.GetEventRecorder("itil-operator")
 	filer := &change.Filer{Client: c, Inventory: inv, Clock: clk}
 	if err := mgr.Add(filer); err != nil {
@@ -62,7 +70,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 	detector.Client, detector.Reader, detector.Inventory, detector.Clock, detector.Recorder = c, mgr.GetAPIReader(), inv, clk, recorder
 	detector.Namespace, detector.Scope = o.Namespace, o.Detect
 	detector.InstalledAt, detector.Concurrency = installed, o.Concurrency
-	if err := addOutsiders(mgr, detector, o, certificate); err != nil {
+	if err := addOutsiders(mgr, detector, o, with.certificate); err != nil {
 		return nil, err
 	}
 
@@ -81,11 +89,11 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, inv *inventory.Invent
 		Restorer: &backout.Restorer{Reader: mgr.GetAPIReader(), Client: c},
 	}
 	problems := &problem.Reconciler{Client: c, Clock: clk, Recorder: recorder, Rules: problempractice.DefaultRules}
-	services := &service.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder, Watched: watched, Pods: detector}
+	services := &service.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder, Watched: with.watched, Pods: detector}
 	releases := &release.Reconciler{
 		Client: c, Reader: mgr.GetAPIReader(), Inventory: inv, Clock: clk, Recorder: recorder, Managers: o.Managers,
 		Restorer: &backout.Restorer{Reader: mgr.GetAPIReader(), Client: c},
-		Watched:  watched, Detection: detector, Sight: freshness,
+		Watched:  with.watched, Detection: detector, Sight: with.freshness,
 	}
 	withContext := func(setUp func(context.Context, ctrl.Manager) error) func(ctrl.Manager) error {
 		return func(mgr ctrl.Manager) error { return setUp(ctx, mgr) }

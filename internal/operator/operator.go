@@ -121,7 +121,9 @@ func New(ctx context.Context, restConfig *rest.Config, o Options, clk clock.With
 	if err := inv.Register(ctx, mgr.GetCache()); err != nil {
 		return nil, err
 	}
-	sinks, err := addControllers(ctx, mgr, inv, o, clk, lock.Previous, certificate, freshness)
+	sinks, err := addControllers(ctx, mgr, o, &shared{
+		inventory: inv, clock: clk, watched: lock.Previous, certificate: certificate, freshness: freshness,
+	})
 	if err != nil {
 		return nil, err
 	}
