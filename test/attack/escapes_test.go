@@ -257,9 +257,10 @@ var _ = Describe("An application team that looks for a way around the gate", fun
 		s.vote(ctx, "carol", s.file(ctx, "tagged", "checkout", tagged), v1alpha1.DecisionApprove)
 		s.staysOut(ctx, tagged)
 		By("mounting one by its tag beside what is pinned")
-		mounts := func(reference string) edit {
+		mounts := func(change, reference string) edit {
 			return func(o client.Object) {
 				image(pinned)(o)
+				o.SetAnnotations(map[string]string{v1alpha1.AnnotationChange: change}) // others were approved, perhaps earlier
 				_, p := template(o)
 				p.Volumes = []corev1.Volume{{Name: "tools", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: reference}}}}
 			}
@@ -267,7 +268,7 @@ var _ = Describe("An application team that looks for a way around the gate", fun
 		for name, reference := range map[string]string{"by-tag": "registry.shop.example/tools:1", "by-digest": "registry.shop.example/tools@sha256:" + digits} {
 			wanted := &appsv1.Deployment{}
 			Expect(env.Admin().Get(ctx, client.ObjectKeyFromObject(s.checkout), wanted)).To(Succeed())
-			mounts(reference)(wanted)
+			mounts(name, reference)(wanted)
 			Expect(env.Admin().Update(ctx, wanted, client.DryRunAll)).To(Succeed())
 			c := &v1alpha1.Change{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: s.namespace}}
 			c.Spec.Summary = "Mount " + reference
@@ -279,8 +280,8 @@ var _ = Describe("An application team that looks for a way around the gate", fun
 			s.assess(ctx, c)
 			s.vote(ctx, "carol", c, v1alpha1.DecisionApprove)
 		}
-		expectDenied(s.attempt(ctx, mounts("registry.shop.example/tools:1")), "volumes[tools]=registry.shop.example/tools:1 has none")
-		Eventually(func() error { return s.attempt(ctx, mounts("registry.shop.example/tools@sha256:"+digits)) }).Should(Succeed())
+		expectDenied(s.attempt(ctx, mounts("by-tag", "registry.shop.example/tools:1")), "volumes[tools]=registry.shop.example/tools:1 has none")
+		Eventually(func() error { return s.attempt(ctx, mounts("by-digest", "registry.shop.example/tools@sha256:"+digits)) }).Should(Succeed())
 	})
 	It("cannot act as a controller, as the operator or as an approver, nor write what they keep", func(ctx SpecContext) {
 		s := newScene(ctx)

@@ -175,8 +175,8 @@ func (h *history) timeline(w *world, i *v1alpha1.Incident) {
 	w.t.Helper()
 	told := map[string]int32{}
 	for _, entry := range i.Status.Timeline {
-		what, _, _ := strings.Cut(entry.What, ":")
-		told[what]++
+		what := strings.FieldsFunc(entry.What, func(r rune) bool { return r == ':' || r == ',' })
+		told[what[0]]++
 	}
 	resolved := i.Status.Reopened
 	if !isOpen(i) {

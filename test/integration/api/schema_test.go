@@ -53,10 +53,11 @@ status: {compliance: AtRisk, currentPeriod: {start: "2026-11-01T00:00:00Z", end:
 		plural: "incidents", short: "inc",
 		patch: `
 spec: {workloadRef: {kind: Deployment, name: checkout}, assignee: erin}
-status: {state: InProgress, priority: P1, reason: OOMKilled, dueAt: "2026-11-23 12:00 UTC", reopened: 0, children: 0}`,
+status: {state: InProgress, priority: P1, reason: OOMKilled, dueAt: "2026-11-23 12:00 UTC", reopened: 0, children: 0,
+  summary: "OOMKilled of container app on 2 pods"}`,
 		columns: map[string]any{
 			"State": "InProgress", "Priority": "P1", "Service": "checkout", "Workload": "checkout", "Reason": "OOMKilled",
-			"Assignee": "erin", "Due": "2026-11-23 12:00 UTC", "Age": "<age>", "Title": "Checkout refuses vouchers",
+			"Assignee": "erin", "Due": "2026-11-23 12:00 UTC", "Age": "<age>", "Summary": "OOMKilled of container app on 2 pods",
 		},
 		order: "Name State Priority Service Workload Reason Assignee Due Age",
 	},
@@ -81,7 +82,7 @@ status: {state: Authorize, risk: {level: High, score: 62}, approvals: {required:
 			"Window-Start": "2099-11-23T08:00:00+01:00",
 			"Outcome":      "Successful", "Age": "<age>", "Summary": "Roll out checkout 2.4",
 		},
-		order: "Name State Type Risk Approvals Window-Start Outcome Age",
+		order: "Name State Type Risk Approvals Window-Start Outcome Age Summary",
 	},
 	"ChangeApproval": {
 		plural: "changeapprovals", short: "chga",

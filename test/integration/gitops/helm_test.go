@@ -82,8 +82,9 @@ func (h *helm) applyObject(ctx context.Context, original, o *unstructured.Unstru
 
 func byHelm(h helm) func() *way {
 	return func() *way {
-		h.wire = dial(helmName)
-		return &way{user: helmName, wire: h.wire, deploy: h.upgrade}
+		one := h // each spec has a release of its own
+		one.wire = dial(helmName)
+		return &way{user: helmName, wire: one.wire, deploy: one.upgrade}
 	}
 }
 
