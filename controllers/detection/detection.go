@@ -123,8 +123,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err != nil {
 		return fmt.Errorf("make the controller %s: %w", r.Name, err)
 	}
-	if err := mgr.Add(manager.RunnableFunc(r.readLogs)); err != nil {
-		return fmt.Errorf("add what reads logs: %w", err)
+	for range logReaders {
+		if err := mgr.Add(manager.RunnableFunc(r.readLogs)); err != nil {
+			return fmt.Errorf("add what reads logs: %w", err)
+		}
 	}
 	var synced []toolscache.InformerSynced
 	return c.Watch(push.Source(
@@ -318,6 +320,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key configuration.Key) (reco
 	}
 	if !ok {
 		r.intake.wrote(key, in.told, in.Alerts)
+		r.tails.drop(key)
 		r.memory.forget(key)
 		r.unlist(&r.backlog, incident.BacklogKey(key.Namespace), key)
 		r.unlist(&r.overflow, incident.OverflowKey(), key)
@@ -330,7 +333,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key configuration.Key) (reco
 		return reconcile.Result{}, err
 	}
 	r.intake.wrote(key, in.told, in.Alerts)
-	return after(next, now, waiting), r.addLog(ctx, in)
+	return after(next, now, waiting), r.addLog(ctx, key)
 }
 
 const (

@@ -145,7 +145,7 @@ func TestAlertBodies(t *testing.T) {
 
 // TestLogs: the log is shown where the Service says so, once, and why there is none where that is not allowed.
 func TestLogs(t *testing.T) {
-	denied := apierrors.NewForbidden(corev1.Resource("pods/log"), "web-5d4f-0", errors.New("no"))
+	denied := apierrors.NewForbidden(corev1.Resource("pods"), "web-5d4f-0", errors.New("no"))
 	for name, test := range map[string]struct {
 		capture bool
 		err     error
@@ -161,7 +161,7 @@ func TestLogs(t *testing.T) {
 			asked := 0
 			s.Logs = func(_ context.Context, _, pod string, o *corev1.PodLogOptions) (io.ReadCloser, error) {
 				asked++
-				if pod != "web-5d4f-0" || o.Container != "app" || !o.Previous || *o.TailLines != 20 || *o.LimitBytes != 16<<10 {
+				if pod != "web-5d4f-0" || o.Container != "app" || !o.Previous || *o.TailLines != 20 || *o.LimitBytes != 320<<10 {
 					t.Errorf("asked for %s %+v", pod, o)
 				}
 				return io.NopCloser(strings.NewReader("starting\npanic: no database\n")), test.err

@@ -2,8 +2,10 @@ package detection
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,9 +24,11 @@ const (
 	// maxLogsWanted bounds how many logs wait to be read; of what does not fit, there is none.
 	maxLogsWanted = 100
 	logTimeout    = 5 * time.Second
+	// logReaders read at once: a node that does not answer keeps only one of them waiting per log.
+	logReaders = 4
 )
 
-// tails are the ends of logs, each read once when an Incident is opened, one after the other and apart from the looks.
+// tails are the ends of logs, each read once when an Incident is opened, a few at once and apart from the looks.
 type tails struct {
 	wanted chan wantedLog
 
@@ -66,20 +70,16 @@ func (r *Reconciler) wantLog(in *input, result incident.Result, name string) {
 func (t *tails) put(key configuration.Key, name string, tail *v1alpha1.LogTail) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.read) < maxLogsWanted {
+	if _, known := t.read[key]; known || len(t.read) < maxLogsWanted {
 		t.read[key] = readLog{incident: name, tail: tail}
 	}
 }
 
-// take is the log that was read for an Incident, once.
-func (t *tails) take(key configuration.Key, name string) *v1alpha1.LogTail {
+// of is the log that was read for a workload, and the Incident for which; empty where there is none.
+func (t *tails) of(key configuration.Key) readLog {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	read, known := t.read[key]
-	if !known || read.incident != name {
-		return nil
-	}
-	return read.tail
+	return t.read[key]
 }
 
 func (t *tails) drop(key configuration.Key) {
@@ -109,41 +109,55 @@ func (r *Reconciler) readLog(ctx context.Context, w wantedLog) *v1alpha1.LogTail
 		Container: w.source.Container, Previous: w.source.Previous, TailLines: &lines, LimitBytes: &bytes,
 	})
 	if err != nil {
-		return incident.NoTail(w.source, logProblem(w.key.Namespace, err), r.Clock.Now())
+		return incident.NoTail(w.source, logProblem(ctx, w.key.Namespace, err), r.Clock.Now())
 	}
 	defer func() { _ = stream.Close() }()
 	text, err := io.ReadAll(io.LimitReader(stream, bytes))
-	if err != nil && len(text) == 0 {
-		return incident.NoTail(w.source, logProblem(w.key.Namespace, err), r.Clock.Now())
+	switch {
+	case len(text) > 0:
+	case err != nil:
+		return incident.NoTail(w.source, logProblem(ctx, w.key.Namespace, err), r.Clock.Now())
+	default:
+		return incident.NoTail(w.source, "the log is empty", r.Clock.Now())
 	}
 	return incident.TailOf(w.source, string(text), r.Clock.Now())
 }
 
-func logProblem(namespace string, err error) string {
-	if apierrors.IsForbidden(err) {
+// kindOfKubelet is what a refusal is about that the API server hands on from a kubelet; its own are about pods.
+const kindOfKubelet = "pods/log"
+
+func logProblem(ctx context.Context, namespace string, err error) string {
+	status := apierrors.APIStatus(nil)
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Sprintf("the log could not be read: the kubelet of the pod's node did not send it within %s", logTimeout)
+	case !apierrors.IsForbidden(err):
+	case errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Kind == kindOfKubelet:
+		return "the log could not be read: the kubelet of the pod's node refused it to the API server: " + err.Error()
+	default:
 		return fmt.Sprintf("the operator may not read logs in namespace %s: bind ClusterRole itil-operator-log-reader to its "+
 			"service account there, or take spec.detection.captureLogs off the Service", namespace)
 	}
 	return "the log could not be read: " + err.Error()
 }
 
-// addLog puts the log that was read for an Incident on it.
-func (r *Reconciler) addLog(ctx context.Context, in *input) error {
-	current := in.records.Current
-	if current == nil || current.Status.DetectedAt == nil {
+// addLog puts the log that was read for an Incident on it, as it is now: this look may have opened it, or again.
+func (r *Reconciler) addLog(ctx context.Context, key configuration.Key) error {
+	read := r.tails.of(key)
+	if read.tail == nil {
 		return nil
 	}
-	tail := r.tails.take(in.Key, current.Name)
-	if tail == nil {
+	known := r.incidents.of(key)
+	n := slices.IndexFunc(known, func(i *v1alpha1.Incident) bool { return i.Name == read.incident })
+	if n < 0 || known[n].Status.State == v1alpha1.IncidentClosed || known[n].Status.Log != nil {
+		r.tails.drop(key)
 		return nil
 	}
-	if current.Status.Log == nil {
-		d := incident.DetectedOf(&current.Status)
-		d.Log = tail
-		if err := r.write(ctx, current, d); err != nil {
-			return err
-		}
+	d := incident.DetectedOf(&known[n].Status)
+	d.Log = read.tail
+	if err := r.write(ctx, known[n], d); err != nil {
+		return err
 	}
-	r.tails.drop(in.Key)
+	r.tails.drop(key)
 	return nil
 }

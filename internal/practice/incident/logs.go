@@ -14,8 +14,9 @@ import (
 // Bounds of the end of a log that an incident shows.
 const (
 	MaxLogLines = 20
-	// MaxLogBytes is how much of a log is read.
-	MaxLogBytes = 16 << 10
+	// MaxLogBytes is how much of a log is read: as many lines as a container runtime writes at most, 16 KiB each. A kubelet
+	// that is given a lower bound cuts off the newest lines, not the oldest.
+	MaxLogBytes = MaxLogLines * 16 << 10
 
 	maxLogLine = 256
 	maxProblem = 512

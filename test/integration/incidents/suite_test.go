@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -66,9 +67,15 @@ func ofTheTrace(byObject map[client.Object]cache.ByObject) map[client.Object]cac
 // start runs an operator that sees one namespace.
 func start(namespace string, now clock.PassiveClock, settings ...func(*detection.Reconciler)) *operator {
 	GinkgoHelper()
+	return startAs(env.AdminConfig(), namespace, now, settings...)
+}
+
+// startAs runs it as somebody who may not do everything.
+func startAs(as *rest.Config, namespace string, now clock.PassiveClock, settings ...func(*detection.Reconciler)) *operator {
+	GinkgoHelper()
 	byObject := inventory.CacheByObject()
 	maps.Copy(byObject, ofTheTrace(detection.CacheByObject()))
-	mgr, err := ctrl.NewManager(env.AdminConfig(), ctrl.Options{
+	mgr, err := ctrl.NewManager(as, ctrl.Options{
 		Scheme: env.Scheme(), Metrics: metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: new(true)},
 		Cache: cache.Options{
