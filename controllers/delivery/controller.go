@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -17,10 +18,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/inventory"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
+	"github.com/itil-dev/itil-operator/internal/kube/push"
 	"github.com/itil-dev/itil-operator/internal/practice/change"
 	practice "github.com/itil-dev/itil-operator/internal/practice/delivery"
 	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
@@ -43,22 +46,30 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 		return err
 	}
 	exported.Show(ctx, mgr.Elected(), (&Collector{Reader: r.Client}).Collect)
-	if err := (&releases{Client: r.Client}).setUp(mgr); err != nil {
+	if err := (&releases{Reconciler: r}).setUp(mgr); err != nil {
 		return fmt.Errorf("setting up the figures of Releases: %w", err)
 	}
 	return ctrl.NewControllerManagedBy(mgr).Named("delivery").
+		WatchesRawSource(r.members()).
 		Watches(&v1alpha1.Service{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(membersOrFiguresChanged())).
 		Watches(&v1alpha1.Change{}, handler.EnqueueRequestsFromMapFunc(r.ofChange), builder.WithPredicates(deploysOtherwise())).
 		Watches(&v1alpha1.Incident{}, handler.EnqueueRequestsFromMapFunc(r.ofIncident), builder.WithPredicates(endsOtherwise())).
 		Complete(r)
 }
 
-// membersOrFiguresChanged lets pass a Service whose workloads may be others, or whose figures somebody else wrote.
+// members lets no worker begin before it is known which workloads Services claim: without them a Service would have no
+// deployments, and its figures would be lost until its next one.
+func (r *Reconciler) members() source.Source {
+	return push.Source(func(context.Context, func(ctrl.Request)) error { return nil }, r.Inventory.WaitForSync)
+}
+
+// membersOrFiguresChanged lets pass a Service whose workloads may be others, or whose figures were written: by somebody else, or
+// by this reconciler, which may have patched what it read before its own last write came back.
 func membersOrFiguresChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1alpha1.Service)
 		after, ok2 := e.ObjectNew.(*v1alpha1.Service)
-		return !ok || !ok2 || before.Generation != after.Generation || before.Status.Delivery != nil && after.Status.Delivery == nil ||
+		return !ok || !ok2 || before.Generation != after.Generation || !equality.Semantic.DeepEqual(before.Status.Delivery, after.Status.Delivery) ||
 			!slices.EqualFunc(before.Status.Workloads, after.Status.Workloads, func(a, b v1alpha1.ServiceWorkload) bool {
 				return a.Kind == b.Kind && a.Name == b.Name
 			})
@@ -88,12 +99,12 @@ func deploys(o client.Object) bool {
 	return ok && len(c.Status.Implementations) > 0
 }
 
-// endsOtherwise lets pass an Incident that a Change is suspected of, when it ends or is opened again.
+// endsOtherwise lets pass an Incident when it ends or is opened again, or began at another time.
 func endsOtherwise() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1alpha1.Incident)
 		after, ok2 := e.ObjectNew.(*v1alpha1.Incident)
-		return !ok || !ok2 || !before.Status.ResolvedAt.Equal(after.Status.ResolvedAt)
+		return !ok || !ok2 || !before.Status.ResolvedAt.Equal(after.Status.ResolvedAt) || !before.Status.StartedAt.Equal(after.Status.StartedAt)
 	}}
 }
 
@@ -114,31 +125,32 @@ func (r *Reconciler) ofChange(_ context.Context, o client.Object) []ctrl.Request
 	return out
 }
 
-// ofIncident are the Services of the Change that is suspected of it.
+// ofIncident are the Services of the Changes that caused it.
 func (r *Reconciler) ofIncident(ctx context.Context, o client.Object) []ctrl.Request {
-	c := suspected(ctx, r.Client, o)
-	if c == nil {
-		return nil
+	var out []ctrl.Request
+	for _, c := range causes(ctx, r.Client, o) {
+		for _, q := range r.ofChange(ctx, c) {
+			if !slices.Contains(out, q) {
+				out = append(out, q)
+			}
+		}
 	}
-	return r.ofChange(ctx, c)
+	return out
 }
 
-// suspected is the Change that is suspected of an Incident; nil: none that exists.
-func suspected(ctx context.Context, c client.Reader, o client.Object) *v1alpha1.Change {
-	i, ok := o.(*v1alpha1.Incident)
-	if !ok || i.Status.SuspectedChange == nil || i.Status.SuspectedChange.Name == "" {
+// causes are the Changes that list an Incident as caused by them, as the figures read it. The Incident may suspect another
+// one meanwhile, or be gone.
+func causes(ctx context.Context, reader client.Reader, o client.Object) []*v1alpha1.Change {
+	list := &v1alpha1.ChangeList{}
+	if err := reader.List(ctx, list, client.MatchingFields{changeIncident: o.GetNamespace() + "/" + o.GetName()}, client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Looking up the Changes that caused an Incident", "incident", client.ObjectKeyFromObject(o))
 		return nil
 	}
-	namespace := string(i.Status.SuspectedChange.Namespace)
-	if namespace == "" {
-		namespace = i.Namespace
+	out := make([]*v1alpha1.Change, len(list.Items))
+	for i := range list.Items {
+		out[i] = &list.Items[i]
 	}
-	change := &v1alpha1.Change{}
-	if err := c.Get(ctx, types.NamespacedName{Namespace: namespace, Name: i.Status.SuspectedChange.Name}, change); err != nil {
-		// It is gone, and counts no more; the cache has no other error once it runs.
-		return nil
-	}
-	return change
+	return out
 }
 
 // Reconcile measures the deployments of one Service.
@@ -150,17 +162,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if before.DeletionTimestamp != nil {
 		return ctrl.Result{}, nil
 	}
-	deployments, err := r.deployments(ctx, servicelevel.ServiceName(request.NamespacedName))
+	now := r.Clock.Now()
+	figures, next, err := r.figures(ctx, before, now)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	now := r.Clock.Now()
-	figures, next := practice.Measure(deployments, now)
 	after := before.DeepCopy()
-	after.Status.Delivery = nil
-	if figures.Deployments > 0 || before.Status.Delivery != nil {
-		after.Status.Delivery = &figures
-	}
+	after.Status.Delivery = figures
 	if _, err := patch.Status(ctx, r.Client, before, after); err != nil && !apierrors.IsNotFound(err) {
 		return ctrl.Result{}, fmt.Errorf("writing the delivery figures of Service %s: %w", request, err)
 	}
@@ -168,6 +176,19 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, nil
 	}
 	return ctrl.Result{RequeueAfter: max(next.Sub(now), time.Second)}, nil
+}
+
+// figures of a Service, and when they are others though nothing happens; nil where there was never a deployment.
+func (r *Reconciler) figures(ctx context.Context, s *v1alpha1.Service, now time.Time) (*v1alpha1.DeliveryFigures, time.Time, error) {
+	deployments, err := r.deployments(ctx, servicelevel.ServiceName(client.ObjectKeyFromObject(s)))
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	figures, next := practice.Measure(deployments, now)
+	if figures.Deployments == 0 && s.Status.Delivery == nil {
+		return nil, time.Time{}, nil
+	}
+	return &figures, next, nil
 }
 
 // deployments of the workloads that a Service claims, each once.
@@ -202,17 +223,14 @@ func (r *Reconciler) deployments(ctx context.Context, name servicelevel.ServiceN
 func deployment(ctx context.Context, reader client.Reader, c *v1alpha1.Change) (d practice.Deployment, ok bool, err error) {
 	var caused []practice.Incident
 	for _, ref := range c.Status.CausedIncidents {
-		namespace := string(ref.Namespace)
-		if namespace == "" {
-			namespace = c.Namespace
-		}
+		name := incidentOf(c, ref)
 		i := &v1alpha1.Incident{}
-		err := reader.Get(ctx, types.NamespacedName{Namespace: namespace, Name: string(ref.Name)}, i)
+		err := reader.Get(ctx, name, i)
 		switch {
 		case apierrors.IsNotFound(err):
 			continue
 		case err != nil:
-			return d, false, fmt.Errorf("reading Incident %s/%s: %w", namespace, ref.Name, err)
+			return d, false, fmt.Errorf("reading Incident %s: %w", name, err)
 		}
 		fact := practice.Incident{StartedAt: i.CreationTimestamp.Time}
 		if i.Status.StartedAt != nil {

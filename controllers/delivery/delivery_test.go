@@ -95,7 +95,7 @@ func newScene(t *testing.T) *scene {
 	inv.Put(service)
 	inv.Put(&unstructured.Unstructured{Object: raw})
 	s.Reconciler = &Reconciler{Client: counting, Inventory: inv, Clock: s.clock}
-	s.releases = &releases{Client: counting}
+	s.releases = &releases{Reconciler: s.Reconciler}
 	if n := len(inv.Members(servicelevel.ServiceName{Namespace: "shop", Name: "checkout"})); n != 1 {
 		t.Fatalf("the service has %d workloads", n)
 	}

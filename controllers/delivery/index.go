@@ -1,10 +1,12 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
@@ -13,6 +15,7 @@ import (
 // Indexes of the cache that this package's lists go by.
 const (
 	changeWorkload = "delivery/change.workload"
+	changeIncident = "delivery/change.status.causedIncidents"
 	releaseChange  = "delivery/release.status.changeRef"
 	releaseService = "delivery/release.spec.serviceRefs"
 )
@@ -28,6 +31,15 @@ func index(ctx context.Context, indexer client.FieldIndexer) error {
 			if c, ok := o.(*v1alpha1.Change); ok && deploys(c) {
 				for _, w := range workloadsOf(c) {
 					out = append(out, string(w.Kind)+"/"+string(w.Name))
+				}
+			}
+			return out
+		}},
+		{&v1alpha1.Change{}, changeIncident, func(o client.Object) []string {
+			var out []string
+			if c, ok := o.(*v1alpha1.Change); ok {
+				for _, ref := range c.Status.CausedIncidents {
+					out = append(out, incidentOf(c, ref).String())
 				}
 			}
 			return out
@@ -64,4 +76,9 @@ func workloadsOf(c *v1alpha1.Change) []v1alpha1.WorkloadReference {
 		}
 	}
 	return out
+}
+
+// incidentOf is the Incident that a Change lists as caused by it.
+func incidentOf(c *v1alpha1.Change, ref v1alpha1.NamespacedReference) types.NamespacedName {
+	return types.NamespacedName{Namespace: cmp.Or(string(ref.Namespace), c.Namespace), Name: string(ref.Name)}
 }

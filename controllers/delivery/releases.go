@@ -20,11 +20,12 @@ import (
 )
 
 // releases writes the figures of Releases: of its own Change, and those of its Services, as they are while it runs and as
-// they were when it ended.
-type releases struct{ Client client.Client }
+// they were when it ended. It measures them itself: a Service's status may not have yet what just happened.
+type releases struct{ *Reconciler }
 
 func (r *releases) setUp(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("release-delivery").
+		WatchesRawSource(r.members()).
 		Watches(&v1alpha1.Release{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(predicate.Funcs{UpdateFunc: advanced})).
 		Watches(&v1alpha1.Change{}, handler.EnqueueRequestsFromMapFunc(r.ofChange), builder.WithPredicates(deploysOtherwise())).
 		Watches(&v1alpha1.Incident{}, handler.EnqueueRequestsFromMapFunc(r.ofIncident), builder.WithPredicates(endsOtherwise())).
@@ -32,12 +33,12 @@ func (r *releases) setUp(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// advanced lets pass a Release that has another Change or state, or whose figures somebody wiped.
+// advanced lets pass a Release that has another Change or state, or whose figures were written.
 func advanced(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*v1alpha1.Release)
 	after, ok2 := e.ObjectNew.(*v1alpha1.Release)
 	return !ok || !ok2 || before.Status.State != after.Status.State || !equality.Semantic.DeepEqual(before.Status.ChangeRef, after.Status.ChangeRef) ||
-		before.Status.Delivery != nil && after.Status.Delivery == nil
+		!equality.Semantic.DeepEqual(before.Status.Delivery, after.Status.Delivery)
 }
 
 func measuredOtherwise(e event.UpdateEvent) bool {
@@ -51,11 +52,11 @@ func (r *releases) ofChange(ctx context.Context, o client.Object) []ctrl.Request
 }
 
 func (r *releases) ofIncident(ctx context.Context, o client.Object) []ctrl.Request {
-	c := suspected(ctx, r.Client, o)
-	if c == nil {
-		return nil
+	var out []ctrl.Request
+	for _, c := range causes(ctx, r.Client, o) {
+		out = append(out, r.ofChange(ctx, c)...)
 	}
-	return r.ofChange(ctx, c)
+	return out
 }
 
 func (r *releases) ofService(ctx context.Context, o client.Object) []ctrl.Request {
@@ -119,19 +120,26 @@ func (r *releases) measure(ctx context.Context, rel *v1alpha1.Release) (*v1alpha
 		return nil, false, err
 	}
 	figures := practice.One(d)
-	if before := rel.Status.Delivery; before != nil && over(rel) {
+	if before := rel.Status.Delivery; before != nil && over(rel) && before.Result == figures.Result {
 		figures.Services = before.Services
 		return &figures, true, nil
 	}
+	now := r.Clock.Now()
 	for _, ref := range rel.Spec.ServiceRefs {
 		s := &v1alpha1.Service{}
 		err := r.Client.Get(ctx, types.NamespacedName{Namespace: rel.Namespace, Name: string(ref.Name)}, s)
 		switch {
 		case apierrors.IsNotFound(err):
+			continue
 		case err != nil:
 			return nil, false, fmt.Errorf("reading Service %s: %w", ref.Name, err)
-		case s.Status.Delivery != nil:
-			figures.Services = append(figures.Services, v1alpha1.ServiceDelivery{Name: ref.Name, Figures: *s.Status.Delivery.DeepCopy()})
+		}
+		measured, _, err := r.figures(ctx, s, now)
+		if err != nil {
+			return nil, false, err
+		}
+		if measured != nil {
+			figures.Services = append(figures.Services, v1alpha1.ServiceDelivery{Name: ref.Name, Figures: *measured})
 		}
 	}
 	return &figures, true, nil

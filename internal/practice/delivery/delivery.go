@@ -34,6 +34,8 @@ type Deployment struct {
 	Failed bool
 	// FailedAt is when it did, and RecoveredAt when what it broke was restored; zero: it is not yet.
 	FailedAt, RecoveredAt time.Time
+	// Broken: an Incident that it caused is open. Until it ends nothing else tells that it is recovered from.
+	Broken bool
 	// Rework: it was not planned, but done because something was broken.
 	Rework bool
 }
@@ -88,12 +90,12 @@ func Of(c *v1alpha1.Change, caused []Incident) (d Deployment, ok bool) {
 // fail finds from when to when it was broken: as long as the Incidents that it caused were open, and until it was back.
 func (d *Deployment) fail(caused []Incident, rolledBack time.Time, back bool) {
 	d.FailedAt = d.At
-	open, ended := false, time.Time{}
+	var ended time.Time
 	for n, i := range caused {
 		if n == 0 || i.StartedAt.Before(d.FailedAt) {
 			d.FailedAt = i.StartedAt
 		}
-		open = open || i.EndedAt.IsZero()
+		d.Broken = d.Broken || i.EndedAt.IsZero()
 		ended = later(ended, i.EndedAt)
 	}
 	if d.FailedAt.Before(d.At) {
@@ -102,7 +104,7 @@ func (d *Deployment) fail(caused []Incident, rolledBack time.Time, back bool) {
 	if back {
 		ended = later(ended, rolledBack)
 	}
-	if !open {
+	if !d.Broken {
 		d.RecoveredAt = ended
 	}
 }
@@ -115,7 +117,8 @@ func later(a, b time.Time) time.Time {
 }
 
 // Measure sums up deployments, in any order, and says when the next one leaves the window: until then the figures are
-// the same. A failed deployment without a recorded recovery is recovered from by the next one that did not fail.
+// the same. A failed deployment that is not Broken and has no recorded recovery is recovered from by the next one that
+// did not fail.
 func Measure(deployments []Deployment, now time.Time) (figures v1alpha1.DeliveryFigures, next time.Time) {
 	f := v1alpha1.DeliveryFigures{WindowDays: int32(Window / day)}
 	from := now.Add(-Window)
@@ -163,7 +166,7 @@ func Measure(deployments []Deployment, now time.Time) (figures v1alpha1.Delivery
 
 // recovered is when a failed deployment was recovered from.
 func recovered(d Deployment, after []Deployment) time.Time {
-	if !d.RecoveredAt.IsZero() {
+	if d.Broken || !d.RecoveredAt.IsZero() {
 		return d.RecoveredAt
 	}
 	for _, o := range after {

@@ -60,7 +60,7 @@ func TestOf(t *testing.T) {
 		"it broke something": {change: change(9*h, went(8*h, 7*h, complete), outcome(v1alpha1.OutcomeUnsuccessful)), caused: []Incident{{ago(6 * h), ago(4 * h)}, {ago(5 * h), ago(3 * h)}},
 			want: Deployment{CreatedAt: ago(9 * h), At: ago(8 * h), DeployedAt: ago(7 * h), Failed: true, FailedAt: ago(6 * h), RecoveredAt: ago(3 * h)}},
 		"it breaks it still": {change: change(9*h, went(8*h, 7*h, back)), caused: []Incident{{ago(6 * h), time.Time{}}},
-			want: Deployment{CreatedAt: ago(9 * h), At: ago(8 * h), Failed: true, FailedAt: ago(6 * h)}},
+			want: Deployment{CreatedAt: ago(9 * h), At: ago(8 * h), Failed: true, FailedAt: ago(6 * h), Broken: true}},
 		"back, and then well": {change: change(9*h, went(8*h, 5*h, back)), caused: []Incident{{ago(6 * h), ago(4 * h)}},
 			want: Deployment{CreatedAt: ago(9 * h), At: ago(8 * h), Failed: true, FailedAt: ago(6 * h), RecoveredAt: ago(4 * h)}},
 		"a repair": {change: change(9*h, went(8*h, 7*h, complete), func(c *v1alpha1.Change) { c.Spec.IncidentRef = &v1alpha1.LocalReference{Name: "i"} }),
@@ -90,6 +90,7 @@ func TestMeasure(t *testing.T) {
 		{Name: "a", CreatedAt: ago(20*day + 4*h), At: ago(20 * day), DeployedAt: ago(20 * day)},
 		{Name: "b", CreatedAt: ago(10*day + 2*h), At: ago(10 * day), DeployedAt: ago(10 * day)},
 		{Name: "c", CreatedAt: ago(9 * day), At: ago(9 * day), Failed: true, FailedAt: ago(9 * day), RecoveredAt: ago(9*day - h)},
+		{Name: "broken", CreatedAt: ago(8*day + h), At: ago(8*day + h), Failed: true, FailedAt: ago(8 * day), Broken: true},
 		{Name: "d", CreatedAt: ago(8 * day), At: ago(8 * day), Failed: true, FailedAt: ago(8 * day)},
 		{Name: "e", CreatedAt: ago(8*day - h), At: ago(8*day - 3*h), DeployedAt: ago(8*day - 4*h), Rework: true},
 		{Name: "f", CreatedAt: ago(h), At: ago(h), Failed: true, FailedAt: ago(h)},
@@ -97,8 +98,8 @@ func TestMeasure(t *testing.T) {
 	}
 	last := metav1.NewTime(ago(h))
 	want := v1alpha1.DeliveryFigures{
-		WindowDays: 90, Deployments: 7, DeploymentsPerWeek: "0.54", LeadTimeSeconds: int64p(3 * 3600), LeadTimes: 3,
-		Failed: 3, ChangeFailurePercent: "42.9", RecoverySeconds: int64p(3600), Recoveries: 2, Rework: 1, ReworkPercent: "14.3", LastDeployedAt: &last,
+		WindowDays: 90, Deployments: 8, DeploymentsPerWeek: "0.62", LeadTimeSeconds: int64p(3 * 3600), LeadTimes: 3,
+		Failed: 4, ChangeFailurePercent: "50.0", RecoverySeconds: int64p(3600), Recoveries: 2, Rework: 1, ReworkPercent: "12.5", LastDeployedAt: &last,
 	}
 	rand.New(rand.NewPCG(1, 1)).Shuffle(len(deployments), func(i, j int) { deployments[i], deployments[j] = deployments[j], deployments[i] })
 	got, next := Measure(deployments, now)

@@ -1,0 +1,135 @@
+// Package delivery_test measures deliveries on a real API server: the controllers of the figures, as the operator's own
+// ServiceAccount with the role that it is installed with, against histories that the specs write.
+package delivery_test
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"go.uber.org/goleak"
+	clocktesting "k8s.io/utils/clock/testing"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/itil-dev/itil-operator/controllers/delivery"
+	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
+)
+
+const operator = "system:serviceaccount:itil-system:itil-operator"
+
+var env *apiserver.Env
+
+// TestMain fails where anything that the specs started still runs after the last. Ginkgo's own wait for an interrupt
+// does.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(
+		"github.com/onsi/ginkgo/v2/internal/interrupt_handler.(*InterruptHandler).registerForInterrupts.func2",
+	))
+}
+
+func TestDelivery(t *testing.T) {
+	RegisterFailHandler(Fail)
+	SetDefaultEventuallyTimeout(20 * time.Second)
+	SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
+	RunSpecs(t, "Delivery")
+}
+
+var _ = BeforeSuite(func() {
+	env = apiserver.Start(GinkgoTB())
+	root, err := apiserver.Root()
+	Expect(err).NotTo(HaveOccurred())
+	env.Apply(GinkgoTB(), filepath.Join(root, "config", "rbac", "role.yaml"))
+	env.Bind(GinkgoTB(), "", apiserver.User(operator), "itil-operator")
+})
+
+// replica is one running operator, as far as delivery goes.
+type replica struct {
+	inventory *inventory.Inventory
+	stop      context.CancelFunc
+	stopped   chan struct{}
+}
+
+// start a replica at a time, which stops with the spec at the latest. Follow is told what its inventory learns, and may
+// hold it up; nil: nobody is.
+func start(now time.Time, follow func(inventory.Event)) *replica {
+	GinkgoHelper()
+	mgr, err := ctrl.NewManager(env.Config(GinkgoTB(), operator), ctrl.Options{
+		Scheme: env.Scheme(),
+		Cache: cache.Options{
+			ByObject: inventory.CacheByObject(), DefaultTransform: cache.TransformStripManagedFields(), ReaderFailOnMissingInformer: true,
+		},
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+		Controller: config.Controller{SkipNameValidation: new(true)},
+	})
+	Expect(err).NotTo(HaveOccurred())
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &replica{inventory: inventory.New(), stop: cancel, stopped: make(chan struct{})}
+	if follow != nil {
+		r.inventory.Subscribe(follow)
+	}
+	Expect(r.inventory.Register(ctx, mgr.GetCache())).To(Succeed())
+	figures := &delivery.Reconciler{Client: mgr.GetClient(), Inventory: r.inventory, Clock: clocktesting.NewFakePassiveClock(now)}
+	Expect(figures.SetupWithManager(ctx, mgr)).To(Succeed())
+	go func() {
+		defer GinkgoRecover()
+		defer close(r.stopped)
+		Expect(mgr.Start(ctx)).To(Succeed())
+	}()
+	DeferCleanup(r.end)
+	return r
+}
+
+// end stops it and waits until it has.
+func (r *replica) end() {
+	r.stop()
+	Eventually(r.stopped).Should(BeClosed())
+}
+
+// gathered are the values of a family of the registry by their labels, joined by slashes in the order of their names.
+func gathered(family string) map[string]float64 {
+	GinkgoHelper()
+	out := map[string]float64{}
+	families, err := metrics.Registry.Gather()
+	Expect(err).NotTo(HaveOccurred())
+	for _, f := range families {
+		if f.GetName() != family {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			labels := ""
+			for _, l := range m.GetLabel() {
+				labels += "/" + l.GetValue()
+			}
+			out[labels] += m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	return out
+}
+
+// reconciled is how often both controllers have, in all replicas since the process began, and whether there is more to do.
+func reconciled() (services, releases float64, idle bool) {
+	GinkgoHelper()
+	for labels, n := range gathered("controller_runtime_reconcile_total") {
+		switch filepath.Dir(labels) {
+		case "/delivery":
+			services += n
+		case "/release-delivery":
+			releases += n
+		}
+	}
+	idle = true
+	for _, family := range []string{"workqueue_depth", "controller_runtime_active_workers"} {
+		for _, n := range gathered(family) {
+			idle = idle && n == 0
+		}
+	}
+	return services, releases, idle
+}
