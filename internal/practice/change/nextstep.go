@@ -50,7 +50,7 @@ func (l *life) proposeProblem() string {
 			break
 		}
 	}
-	return fmt.Sprintf("Find out why it was rolled back: kubectl itil problem open %q -n %s %s. Going forward again needs another Change.",
+	return fmt.Sprintf("Open a Problem to find out why it was rolled back: kubectl itil problem open %q -n %s %s. Going forward again needs another Change.",
 		"Why "+l.Change.Name+" went back", l.Change.Namespace, about)
 }
 
