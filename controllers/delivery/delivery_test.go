@@ -205,3 +205,38 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("%d metrics, want 7", len(out))
 	}
 }
+
+// A Release may have ended before its Service's status has what it did there.
+func TestAReleaseDoesNotWaitForTheStatusOfItsServices(t *testing.T) {
+	s := newScene(t)
+	release := ctrl.Request{NamespacedName: client.ObjectKey{Namespace: "shop", Name: "shop-2-5"}}
+	rel := &v1alpha1.Release{}
+	if err := s.Client.Get(t.Context(), release.NamespacedName, rel); err != nil {
+		t.Fatal(err)
+	}
+	rel.Status.State = v1alpha1.ReleaseRolledBack
+	if err := s.Client.Status().Update(t.Context(), rel); err != nil {
+		t.Fatal(err)
+	}
+	s.measure(release, s.releases)
+	if err := s.Client.Get(t.Context(), release.NamespacedName, rel); err != nil {
+		t.Fatal(err)
+	}
+	if d := rel.Status.Delivery; d == nil || len(d.Services) != 1 || d.Services[0].Figures.Failed != 1 {
+		t.Errorf("the figures of the Release are %+v", d)
+	}
+}
+
+// What was patched onto a Service that the cache had not yet as it is must be looked at once more.
+func TestAnOwnWriteIsLookedAt(t *testing.T) {
+	before := &v1alpha1.Service{}
+	before.Status.Delivery = &v1alpha1.DeliveryFigures{Deployments: 1}
+	after := before.DeepCopy()
+	if membersOrFiguresChanged().Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after}) {
+		t.Error("a Service with the same figures is measured anew")
+	}
+	after.Status.Delivery.Deployments = 2
+	if !membersOrFiguresChanged().Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after}) {
+		t.Error("other figures are not looked at")
+	}
+}
