@@ -97,6 +97,9 @@ type Subject struct {
 // Correlate joins a look to what an incident already knows, and says when to look again. A signal that is not there
 // any more is cleared only on evidence that the workload is well.
 func Correlate(before Detected, r Result, s Subject, now time.Time) (Detected, time.Time) {
+	if s.Resolved && before.RecoveredAt != nil && !before.RecoveredAt.After(now) { // else the clock was set back
+		r.Findings = newCrashes(r.Findings, before.RecoveredAt.Time)
+	}
 	c := &correlation{Detected: before, result: r, subject: s, now: now, next: r.NextLook}
 	c.Signals = slices.Clone(before.Signals)
 	for i := range c.Signals {
@@ -115,6 +118,15 @@ func Correlate(before Detected, r Result, s Subject, now time.Time) (Detected, t
 	c.conclude()
 	c.adopt()
 	return c.Detected, c.next
+}
+
+// newCrashes are the findings without crashes from before a recovery that was believed. Who remembers nothing, as after a
+// restart, waits longer until what runs counts as well: that opens nothing again.
+func newCrashes(findings []Finding, recovered time.Time) []Finding {
+	return slices.DeleteFunc(slices.Clone(findings), func(f Finding) bool {
+		crash := f.Reason == v1alpha1.SignalCrashLooping || f.Reason == v1alpha1.SignalOOMKilled
+		return crash && !f.LastAt.IsZero() && !f.LastAt.After(recovered)
+	})
 }
 
 // adopt finds the Incident that explains this one. What still fails is explained only by what is open.
