@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -51,6 +52,10 @@ func (r *Reconciler) gather(ctx context.Context, known *inventory.Change) (*prac
 	s.Neighbours = r.neighbours(services)
 	var err error
 	s.Suspicions, err = r.suspicions(ctx, client.ObjectKeyFromObject(known.Object))
+	if err != nil {
+		return nil, err
+	}
+	s.Cleared, err = r.cleared(ctx, known.Object, s.Suspicions)
 	if err != nil {
 		return nil, err
 	}
@@ -192,6 +197,29 @@ func (r *Reconciler) suspicions(ctx context.Context, name types.NamespacedName) 
 	slices.SortFunc(out, func(a, b practice.Suspicion) int {
 		return a.At.Compare(b.At)
 	})
+	return out, nil
+}
+
+// cleared are the Incidents of which the status says that the Change caused them, and that exist and suspect it no more.
+func (r *Reconciler) cleared(ctx context.Context, chg *v1alpha1.Change, suspicions []practice.Suspicion) ([]v1alpha1.NamespacedReference, error) {
+	var out []v1alpha1.NamespacedReference
+	for _, ref := range chg.Status.CausedIncidents {
+		suspects := slices.ContainsFunc(suspicions, func(s practice.Suspicion) bool {
+			return s.Namespace == string(ref.Namespace) && s.Name == string(ref.Name)
+		})
+		if suspects {
+			continue
+		}
+		incident := &v1alpha1.Incident{}
+		err := r.Client.Get(ctx, types.NamespacedName{Namespace: string(ref.Namespace), Name: string(ref.Name)}, incident)
+		switch {
+		case apierrors.IsNotFound(err):
+		case err != nil:
+			return nil, fmt.Errorf("looking up Incident %s/%s, which suspected a Change: %w", ref.Namespace, ref.Name, err)
+		case suspected(incident) != client.ObjectKeyFromObject(chg):
+			out = append(out, ref)
+		}
+	}
 	return out, nil
 }
 

@@ -18,6 +18,9 @@ func Decide(r *Request, w *World, now time.Time) Decision {
 		rules = defaultRules
 	}
 	d := Decision{Enforcement: w.Enforcement, Allowed: true}
+	if anothersGlass(r) && !goesBack(r, w, rules) {
+		return refuseAnothersGlass(r)
+	}
 	if !governed(r, w) {
 		d.Verdict = NotGoverned
 		return d
@@ -43,6 +46,32 @@ func Decide(r *Request, w *World, now time.Time) Decision {
 	closed := g
 	closed.uncovered(&d, r, w)
 	return d
+}
+
+// anothersGlass says whether a request writes a reason for breaking the glass that somebody else signed. On the way back
+// to an earlier template it is what kubectl rollout undo copies; with anything else it would say of another what they did
+// not do.
+func anothersGlass(r *Request) bool {
+	return r.BreakGlass != "" && r.BreakGlassBy != "" && r.BreakGlassBy != r.User.Name
+}
+
+// goesBack says whether a request brings back an earlier template, or what is agreed where something else is in its place.
+func goesBack(r *Request, w *World, rules *Rules) bool {
+	if r.Operation != Template || !governed(r, w) || sameMeaning(r.Old, r.New, rules.IgnoredAnnotationPrefixes) {
+		return false
+	}
+	return rollback(r, w, rules, nil) >= 0 || unchanged(r, w, rules)
+}
+
+// refuseAnothersGlass refuses it whatever the enforcement, as the admission policy would that cannot tell a rollback.
+func refuseAnothersGlass(r *Request) Decision {
+	return Decision{
+		Verdict: Denied, Allowed: r.DryRun,
+		Reasons: []Cause{{Type: CauseCopiedGlass, Field: "metadata.annotations[" + v1alpha1.AnnotationBreakGlassBy + "]", Message: brief(plain(
+			"the glass is broken under the name of "+brief(r.BreakGlassBy, maxShownName)+", and only a rollback to a proven template may bring another's signature back"), maxCause)}},
+		Next: Next{Step: "Leave out the annotations " + v1alpha1.AnnotationBreakGlass + " and " + v1alpha1.AnnotationBreakGlassBy +
+			", or sign with your own name (kubectl auth whoami)."},
+	}
 }
 
 // governed says whether the gate has a say. Of what is governed only because its pods would pass for those of a

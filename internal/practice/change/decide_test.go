@@ -77,6 +77,12 @@ func officeHours(p *v1alpha1.ChangePolicySpec) {
 
 func TestDecide(t *testing.T) {
 	brokeGlass := asking(func(r *Request) { r.BreakGlass, r.BreakGlassPermitted = "outage", true })
+	// As kubectl rollout undo copies it, or as somebody forges it.
+	byErin := asking(func(r *Request) { r.BreakGlass, r.BreakGlassBy = "fire", "erin" })
+	backToV22 := func(s *situation) {
+		s.request.New = template("body", repository+"2.2.0")
+		s.world.Baselines = []v1alpha1.Baseline{baseline(v23), baseline(s.request.New)}
+	}
 	for name, test := range map[string]struct {
 		given   *situation
 		hours   int
@@ -178,6 +184,20 @@ func TestDecide(t *testing.T) {
 		"the glass, by who may not":   {given: situated(asking(func(r *Request) { r.BreakGlass = "x" })), verdict: Denied, change: "checkout-" + v24.Hash[3:11], causes: []CauseType{CauseNoChange, CauseBreakGlass}},
 		"the glass, by a robot":       {given: situated(brokeGlass, asking(func(r *Request) { r.User.ServiceAccount = true })), verdict: Denied, change: "checkout-" + v24.Hash[3:11], causes: []CauseType{CauseNoChange, CauseBreakGlass}},
 		"deletes cannot break glass":  {given: situated(brokeGlass, asking(func(r *Request) { r.Operation, r.New = Delete, nil })), verdict: Denied, change: "checkout-delete", causes: []CauseType{CauseNoChange, CauseBreakGlass}},
+		"another's broken glass comes back with an earlier template": {given: situated(backToV22, byErin), verdict: Rollback},
+		"another's broken glass comes back with what is agreed": {
+			given: situated(asking(func(r *Request) { r.Old, r.New = evil, v23 }), byErin), verdict: Unchanged,
+		},
+		"another's broken glass with what was there before": {
+			given: situated(asking(func(r *Request) { r.New = v23 }), byErin), verdict: Denied, causes: []CauseType{CauseCopiedGlass},
+		},
+		"another's broken glass beside an approved Change": {
+			given: situated(approved(), byErin), hours: 2, verdict: Denied, causes: []CauseType{CauseCopiedGlass},
+		},
+		"another's broken glass, by who may break it": {given: situated(brokeGlass, byErin), verdict: Denied, causes: []CauseType{CauseCopiedGlass}},
+		"another's broken glass, where nothing is governed": {
+			given: situated(enforcement(v1alpha1.EnforcementDisabled), byErin), verdict: Denied, causes: []CauseType{CauseCopiedGlass},
+		},
 		"where the gate only warns":   {given: situated(enforcement(v1alpha1.EnforcementWarn)), verdict: Warned, causes: []CauseType{CauseNoChange}},
 		"where the gate only watches": {given: situated(enforcement(v1alpha1.EnforcementAudit)), verdict: Audited, causes: []CauseType{CauseNoChange}},
 		"the annotation names another": {

@@ -23,7 +23,7 @@ const (
 // reason, the next step. It never contains words that make a GitOps controller delete and re-create, nor control
 // characters other than the ends of its lines.
 func Explain(r *Request, w *World, d *Decision) Denial {
-	lines := []string{ruleLine(r, w)}
+	lines := []string{ruleLine(r, w, d)}
 	if line := changeLine(r, d); line != "" {
 		lines = append(lines, line)
 	}
@@ -71,9 +71,12 @@ func digestLine(r *Request, w *World) string {
 	return "Better named by digest (image@sha256:...): the image of " + list(tagged[:min(len(tagged), shownReasons)]) + ". What a tag means can become another after the approval."
 }
 
-func ruleLine(r *Request, w *World) string {
-	return fmt.Sprintf("%s %s/%s is governed by %s: no approved Change covers %s.",
-		strings.ToLower(r.Key.Kind), r.Key.Namespace, r.Key.Name, governedBy(w), whatOf(r, w))
+func ruleLine(r *Request, w *World, d *Decision) string {
+	name := fmt.Sprintf("%s %s/%s", strings.ToLower(r.Key.Kind), r.Key.Namespace, r.Key.Name)
+	if len(d.Reasons) == 1 && d.Reasons[0].Type == CauseCopiedGlass {
+		return name + " stays as it is."
+	}
+	return fmt.Sprintf("%s is governed by %s: no approved Change covers %s.", name, governedBy(w), whatOf(r, w))
 }
 
 func governedBy(w *World) string {

@@ -33,6 +33,9 @@ func (l *life) events() []Event {
 	if l.reviewOverdue() && !l.wasOverdue() {
 		add(true, "ReviewOverdue", "Review", "the post-implementation review was due "+l.Rules.show(l.reviewDue()))
 	}
+	if l.lifted && l.status.Outcome != l.before.Outcome {
+		add(false, "SuspicionWithdrawn", "Conclude", "what suspected it does so no more: outcome "+string(l.before.Outcome)+" does not hold")
+	}
 	if o := l.status.Outcome; o != l.before.Outcome && o != "" {
 		bad := o == v1alpha1.OutcomeUnsuccessful || o == v1alpha1.OutcomeRolledBack
 		add(bad, "Outcome", "Conclude", "outcome "+string(o))

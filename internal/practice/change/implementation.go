@@ -173,26 +173,15 @@ func appendNew(list []v1alpha1.Implementation, im *v1alpha1.Implementation) []v1
 
 // conclude finds the outcome, once there is one: it is recorded and amended only by what came to light later.
 func (l *life) conclude() {
-	l.suspect()
 	switch {
 	case l.status.Outcome == "":
 		l.status.Outcome = l.outcome()
-	case l.Change.Spec.Review == nil || l.before.State != v1alpha1.ChangeClosed:
+		if l.lifted && l.status.Outcome == "" && l.before.State == v1alpha1.ChangeClosed {
+			l.status.Outcome = v1alpha1.OutcomeSuccessful // which it was before it was suspected
+		}
+	case !l.reviewed():
 		l.amend()
 	}
-}
-
-// suspect lists the Incidents that suspect it.
-func (l *life) suspect() {
-	const most = 50
-	refs := slices.Clone(l.status.CausedIncidents)
-	for _, s := range l.Suspicions {
-		ref := v1alpha1.NamespacedReference{Namespace: v1alpha1.NamespaceName(s.Namespace), Name: v1alpha1.ObjectName(s.Name)}
-		if !slices.Contains(refs, ref) && len(refs) < most {
-			refs = append(refs, ref)
-		}
-	}
-	l.status.CausedIncidents = refs
 }
 
 // amend lets later suspicion and a later rollback alter the outcome of what ended well.
@@ -326,13 +315,6 @@ func (l *life) pending() int {
 
 func (l *life) wentIn(w v1alpha1.WorkloadReference) bool {
 	return slices.ContainsFunc(l.status.Implementations, func(i v1alpha1.Implementation) bool { return i.Workload == w })
-}
-
-// suspectedOf says whether an Incident suspects it: a grave one (P1, P2), or any.
-func (l *life) suspectedOf(grave bool) bool {
-	return slices.ContainsFunc(l.Suspicions, func(s Suspicion) bool {
-		return !grave || s.grave()
-	})
 }
 
 // diff names what differs from the baselines, as far as the targets say it. What a template hash stands for is known

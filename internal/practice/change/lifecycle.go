@@ -23,6 +23,9 @@ type Subject struct {
 	Concurrency Concurrency
 	// Suspicions are the Incidents that suspect it.
 	Suspicions []Suspicion
+	// Cleared are the Incidents of which its status says that it caused them, and that are known to suspect it no more.
+	// One that was deleted is not among them: nobody withdrew its suspicion.
+	Cleared []v1alpha1.NamespacedReference
 	// Revisions are what Kubernetes keeps of the templates that Goals names; those that could not be read are left out.
 	Revisions map[configuration.Key]RevisionFact
 	// Restored is what became of what the evaluation before this one, of the same status, asked to be restored.
@@ -111,6 +114,7 @@ func Evaluate(s *Subject, now time.Time) Evaluation {
 		return Evaluation{Status: s.Change.Status, Candidate: Prepare(s.Agreed), Wake: until}
 	}
 	l := newLife(s, now)
+	l.suspect()
 	l.assess()
 	l.authorise()
 	l.backOut()
@@ -150,6 +154,8 @@ type life struct {
 	blocked report
 	// lacks names what must be mended before it can be assessed.
 	lacks []string
+	// lifted: the outcome before was that of a suspicion which was withdrawn.
+	lifted bool
 	// restore and sweep are what is to be done of a backout.
 	restore, sweep []Restoration
 	wake           wake

@@ -242,9 +242,9 @@ func (t teller) told(options ...func(*v1alpha1.Change)) *story {
 	return told(t.T, options...)
 }
 
-func (t teller) implementing() *story {
+func (t teller) implementing(options ...func(*v1alpha1.Change)) *story {
 	t.Helper()
-	return told(t.T).is(v1alpha1.ChangeAuthorize).at(1).votes("bob").is(v1alpha1.ChangeImplement)
+	return told(t.T, options...).is(v1alpha1.ChangeAuthorize).at(1).votes("bob").is(v1alpha1.ChangeImplement)
 }
 
 func TestWaysToEnd(t *testing.T) {

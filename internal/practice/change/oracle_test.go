@@ -81,6 +81,8 @@ func (o oracle) digest(c *v1alpha1.Change) string {
 func (o oracle) verdict() Verdict {
 	r := &o.request
 	switch {
+	case o.forged():
+		return Denied
 	case o.enforced == v1alpha1.EnforcementDisabled, o.enforced == "", r.Operation == Delete && o.standIn():
 		return NotGoverned
 	case o.unchanged():
@@ -102,6 +104,17 @@ func (o oracle) verdict() Verdict {
 	case v1alpha1.EnforcementEnforce, v1alpha1.EnforcementDisabled:
 	}
 	return Denied
+}
+
+// forged: the glass is broken under another's name, and not because an earlier template is copied back with it.
+func (o oracle) forged() bool {
+	r := &o.request
+	if r.BreakGlass == "" || r.BreakGlassBy == "" || r.BreakGlassBy == r.User.Name {
+		return false
+	}
+	governed := o.enforced != v1alpha1.EnforcementDisabled && o.enforced != ""
+	back := r.Operation == Template && r.Old.Hash != r.New.Hash && (o.rollback() || o.unchanged())
+	return !governed || !back
 }
 
 // standIn: it is governed only for the sake of another workload.
@@ -787,6 +800,10 @@ func (o oracle) preauthorised() bool {
 func (o oracle) reasons() map[string]map[CauseType]bool {
 	own := map[CauseType]bool{}
 	out := map[string]map[CauseType]bool{"": own}
+	if o.forged() {
+		own[CauseCopiedGlass] = true
+		return out
+	}
 	for _, c := range o.changes {
 		out[c.Name] = o.faults(c)
 		delete(out[c.Name], silent)
@@ -816,6 +833,9 @@ func (o oracle) reasons() map[string]map[CauseType]bool {
 
 // wouldFile says whether a refusal files a Change, if there is room.
 func (o oracle) wouldFile() bool {
+	if o.forged() {
+		return false
+	}
 	for _, p := range o.policies {
 		if p.Spec.OnDenied == v1alpha1.OnDeniedDeny {
 			return false

@@ -50,6 +50,7 @@ func random(r *rand.Rand) *small {
 	}
 	if pick(5) {
 		s.request.BreakGlass, s.request.BreakGlassPermitted = "fire", pick(2)
+		s.request.BreakGlassBy = []string{"", "alice", "erin"}[r.IntN(3)]
 	}
 	sources := []v1alpha1.BaselineSource{v1alpha1.BaselineAdopted, v1alpha1.BaselineChange, v1alpha1.BaselineRollback, v1alpha1.BaselineUnauthorized, v1alpha1.BaselineBreakGlass}
 	for range r.IntN(5) {
@@ -326,7 +327,7 @@ func TestDecideAgreesWithTheOracle(t *testing.T) {
 	}
 	for _, c := range []CauseType{
 		CauseNoChange, CauseNotApproved, CauseRejected, CauseEnded, CauseOtherTemplate, CauseReleasePhase, CauseOtherOperation, CauseNotPinned,
-		CauseOutsideWindow, CauseFrozen, CauseBudgetExhausted, CauseConflict, CauseInvalid, CauseAnnotation, CauseBreakGlass, CauseTwin,
+		CauseOutsideWindow, CauseFrozen, CauseBudgetExhausted, CauseConflict, CauseInvalid, CauseAnnotation, CauseBreakGlass, CauseCopiedGlass, CauseTwin,
 		CauseNoRollback, CauseFilingLimit, CauseRestart,
 	} {
 		if causes[c] < worlds/200 {

@@ -244,8 +244,8 @@ func TestTheNextFreeSlotIsTold(t *testing.T) {
 	}
 }
 
-// TestAChangeLearnsWhatItCaused: the Incidents that suspect it, each once and for good, also after it was closed and
-// though the Incident is resolved.
+// TestAChangeLearnsWhatItCaused: the Incidents that suspect it, each once, also after it was closed and though the
+// Incident is resolved or deleted. What becomes of a suspicion that is withdrawn: TestSuspicionThatMovedOn.
 func TestAChangeLearnsWhatItCaused(t *testing.T) {
 	suspect := func(names ...string) func(*Subject) {
 		return func(x *Subject) {

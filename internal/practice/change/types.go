@@ -64,6 +64,9 @@ type Request struct {
 	Change string
 	// BreakGlass is the reason in the annotation itil.dev/break-glass where this request adds or alters it.
 	BreakGlass string
+	// BreakGlassBy is who signed that reason. Another than the user is copied with an earlier template, by kubectl rollout
+	// undo, or forged.
+	BreakGlassBy string
 	// BreakGlassPermitted: the API server found that the user may break the glass. Requests of which that is true
 	// never reach the gate; who accounts for them afterwards sets it.
 	BreakGlassPermitted bool
@@ -375,6 +378,8 @@ const (
 	CauseAnnotation CauseType = "ChangeAnnotation"
 	// CauseBreakGlass: itil.dev/break-glass is set, but the user may not.
 	CauseBreakGlass CauseType = "BreakGlassNotPermitted"
+	// CauseCopiedGlass: the reason in itil.dev/break-glass is signed by another than the user, and nothing goes back.
+	CauseCopiedGlass CauseType = "BreakGlassOfAnother"
 	// CauseTwin: it makes pods that pass for those of a governed workload.
 	CauseTwin CauseType = "Twin"
 	// CauseNoRollback: it is an earlier template, but may not come back without a Change.

@@ -233,6 +233,43 @@ var _ = Describe("a Change", func() {
 		Eventually(func() v1alpha1.Outcome { c = s.reconcile(ctx, "checkout-2-4"); return c.Status.Outcome }).Should(Equal(v1alpha1.OutcomeUnsuccessful))
 		Expect(c.Status.State).To(Equal(v1alpha1.ChangeReview))
 		Expect(c.Status.CausedIncidents).To(HaveLen(1))
+
+		By("the Incident suspecting another Change")
+		incident.Status.SuspectedChange.Name = "checkout-2-5"
+		Expect(env.Admin().Status().Update(ctx, incident)).To(Succeed())
+		Eventually(func() []v1alpha1.NamespacedReference {
+			c = s.reconcile(ctx, "checkout-2-4")
+			return c.Status.CausedIncidents
+		}).Should(BeEmpty())
+		Expect(c.Status.Outcome).To(BeEmpty(), "it is watched again")
+		Expect(c.Status.State).To(Equal(v1alpha1.ChangeImplement))
+	})
+
+	It("keeps what it caused when the Incident is deleted", func(ctx SpecContext) {
+		s := open(ctx)
+		s.ask(ctx, nil)
+		s.vote(ctx, "carol", "checkout-2-4", "carol", v1alpha1.DecisionApprove)
+		s.deploy(ctx, v24)
+		s.baseline(ctx, v24, v1alpha1.BaselineChange, "checkout-2-4", "alice")
+		s.rolledOut(ctx)
+		incident := &v1alpha1.Incident{Spec: v1alpha1.IncidentSpec{
+			Title: "checkout is slow", Source: v1alpha1.IncidentSourceDetector, ServiceRef: &v1alpha1.LocalReference{Name: "checkout"},
+		}}
+		incident.Namespace, incident.Name = s.namespace, "checkout-slow"
+		s.create(ctx, incident)
+		incident.Status = v1alpha1.IncidentStatus{
+			State: v1alpha1.IncidentNew, Priority: v1alpha1.PriorityP1,
+			SuspectedChange: &v1alpha1.SuspectedChange{Name: "checkout-2-4", Confidence: "Low", Reason: "it went in a minute before"},
+		}
+		Expect(env.Admin().Status().Update(ctx, incident)).To(Succeed())
+		caused := func() []v1alpha1.NamespacedReference { return s.reconcile(ctx, "checkout-2-4").Status.CausedIncidents }
+		Eventually(caused).Should(HaveLen(1))
+		Expect(env.Admin().Delete(ctx, incident)).To(Succeed())
+		Eventually(func() error {
+			return s.cluster.GetClient().Get(ctx, client.ObjectKeyFromObject(incident), &v1alpha1.Incident{})
+		}).ShouldNot(Succeed())
+		Expect(caused()).To(HaveLen(1))
+		Expect(s.reconcile(ctx, "checkout-2-4").Status.Outcome).To(Equal(v1alpha1.OutcomeUnsuccessful))
 	})
 })
 

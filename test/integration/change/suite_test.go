@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 
 func TestChange(t *testing.T) {
 	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(20 * time.Second)
+	SetDefaultEventuallyTimeout(time.Minute)
 	RunSpecs(t, "Change")
 }
 
