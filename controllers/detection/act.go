@@ -31,6 +31,11 @@ func (r *Reconciler) act(ctx context.Context, in *input, result incident.Result,
 		r.noLongerListed(in, result)
 		return action.Next, r.suspectLater(ctx, in, result, now)
 	case incident.Update:
+		if again(in.records.Current, action.Detected) {
+			if stands, err := r.stands(ctx, in, result.Findings); err != nil || !stands {
+				return now.Add(behindWait), err
+			}
+		}
 		return action.Next, r.update(ctx, in, result, action.Detected, now)
 	case incident.Open:
 	}
@@ -48,6 +53,9 @@ func (r *Reconciler) act(ctx context.Context, in *input, result incident.Result,
 		return action.Next, nil
 	}
 	defer release()
+	if stands, err := r.stands(ctx, in, result.Findings); err != nil || !stands {
+		return now.Add(behindWait), err
+	}
 	return action.Next, r.open(ctx, in, result, action.Detected, now)
 }
 
@@ -244,7 +252,7 @@ func (r *Reconciler) description(in *input) string {
 
 func (r *Reconciler) update(ctx context.Context, in *input, result incident.Result, d incident.Detected, now time.Time) error {
 	current := in.records.Current
-	again := current.Status.State == v1alpha1.IncidentResolved && incident.Active(d.Signals)
+	again := again(current, d)
 	if again || unnamed(d.SuspectedChange) && r.mayBeSuspected(current, now) {
 		d.SuspectedChange = r.suspectAnew(in, d, result)
 	}
@@ -259,6 +267,11 @@ func (r *Reconciler) update(ctx context.Context, in *input, result incident.Resu
 		r.wantLog(in, result, current.Name)
 	}
 	return nil
+}
+
+// again: what was resolved fails again.
+func again(current *v1alpha1.Incident, d incident.Detected) bool {
+	return current.Status.State == v1alpha1.IncidentResolved && incident.Active(d.Signals)
 }
 
 // unnamed: nothing is suspected, or something of which no record is known yet.

@@ -628,8 +628,8 @@ func TestJobsOfACronJob(t *testing.T) {
 	p.OwnerReferences[0].APIVersion, p.OwnerReferences[0].Kind, p.OwnerReferences[0].Name, p.OwnerReferences[0].UID = "batch/v1", "Job", "report-1", "uid-job"
 	s.seePod(p) // before its Job is known
 	s.work()
-	s.Inventory.Put(unstructuredOf(job))
-	s.Inventory.Put(unstructuredOf(cron))
+	s.hasObject(unstructuredOf(job))
+	s.hasObject(unstructuredOf(cron))
 	s.work()
 	key := configuration.Key{Group: "batch", Kind: "CronJob", Namespace: "shop", Name: "report"}
 	if len(s.pods.of(key)) != 1 || len(s.jobs.of(key)) != 1 {

@@ -8,7 +8,10 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -24,6 +27,8 @@ import (
 	"github.com/itil-dev/itil-operator/internal/testing/builder"
 )
 
+var deploymentKind = appsv1.SchemeGroupVersion.WithKind("Deployment")
+
 var t0 = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
 
 // scene is a detector with a fake API server behind it and nothing running: tests hand it events and requests.
@@ -37,11 +42,13 @@ type scene struct {
 	mu     sync.Mutex
 	queue  []configuration.Key
 	writes map[string]int
+	// live is what the API server has of pods and workloads; by default, what was told of them last.
+	live map[string]client.Object
 }
 
 func newScene(t *testing.T, objects ...client.Object) *scene {
 	t.Helper()
-	s := &scene{t: t, clock: clocktesting.NewFakePassiveClock(t0), writes: map[string]int{}}
+	s := &scene{t: t, clock: clocktesting.NewFakePassiveClock(t0), writes: map[string]int{}, live: map[string]client.Object{}}
 	objects = append(objects, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "itil-system"}})
 	s.server = fake.NewClientBuilder().WithScheme(scheme.New()).WithObjects(objects...).
 		WithStatusSubresource(&v1alpha1.Incident{}).
@@ -71,7 +78,8 @@ func (s *scene) detector() {
 			return c.SubResource(sub).Patch(ctx, o, p, opts...)
 		},
 	})
-	r.Reader, r.Clock, r.Recorder, r.Namespace = s.server, s.clock, &events.FakeRecorder{}, "itil-system"
+	r.Reader = interceptor.NewClient(s.server.(client.WithWatch), interceptor.Funcs{Get: s.getLive})
+	r.Clock, r.Recorder, r.Namespace = s.clock, &events.FakeRecorder{}, "itil-system"
 	r.Inventory = inventory.New()
 	r.enqueue = func(key configuration.Key) {
 		s.mu.Lock()
@@ -80,6 +88,25 @@ func (s *scene) detector() {
 	}
 	r.Inventory.Subscribe(r.hear)
 	s.Reconciler = r
+}
+
+// getLive reads pods and workloads from live.
+func (s *scene) getLive(ctx ctx, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+	switch o := o.(type) {
+	case *corev1.Pod:
+		if p, exists := s.live["Pod "+key.String()].(*corev1.Pod); exists {
+			p.DeepCopyInto(o)
+			return nil
+		}
+	case *unstructured.Unstructured:
+		if u, exists := s.live[o.GetKind()+" "+key.String()].(*unstructured.Unstructured); exists {
+			u.DeepCopyInto(o)
+			return nil
+		}
+	default:
+		return c.Get(ctx, key, o, opts...)
+	}
+	return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
 }
 
 // work reconciles what was pushed until nothing is left.
@@ -133,7 +160,22 @@ func deployment(name string, replicas int32) *appsv1.Deployment {
 }
 
 func (s *scene) has(d *appsv1.Deployment) {
-	s.Inventory.Put(builder.Unstructured(d, appsv1.SchemeGroupVersion.WithKind("Deployment")))
+	s.hasObject(builder.Unstructured(d, deploymentKind))
+}
+
+// hasObject lets a workload be, and be told of.
+func (s *scene) hasObject(u *unstructured.Unstructured) {
+	s.exists(u)
+	s.Inventory.Put(u)
+}
+
+// exists lets the API server have a pod or a workload of which the watch has not told.
+func (s *scene) exists(o client.Object) {
+	kind := "Pod"
+	if u, is := o.(*unstructured.Unstructured); is {
+		kind = u.GetKind()
+	}
+	s.live[kind+" "+client.ObjectKeyFromObject(o).String()] = o.DeepCopyObject().(client.Object)
 }
 
 func (s *scene) hasService(b *builder.Service) { s.Inventory.Put(b.Obj()) }
@@ -176,7 +218,10 @@ func record(p *corev1.Pod) *Record {
 	return r.(*Record)
 }
 
-func (s *scene) seePod(p *corev1.Pod) { s.putPod(nil, record(p)) }
+func (s *scene) seePod(p *corev1.Pod) {
+	s.exists(p)
+	s.putPod(nil, record(p))
+}
 
 func keyOfDeployment(name string) configuration.Key {
 	return configuration.Key{Group: "apps", Kind: "Deployment", Namespace: "shop", Name: name}
