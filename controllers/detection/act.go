@@ -361,10 +361,9 @@ func (r *Reconciler) suspect(in *input, d incident.Detected, result incident.Res
 	if d.StartedAt == nil || in.Key.Namespace == "" {
 		return nil
 	}
-	currentOnly := len(result.Findings) > 0
-	for _, f := range result.Findings {
-		currentOnly = currentOnly && f.CurrentOnly
-	}
+	// What shows on no pod, as a rollout that is stuck, is a symptom of what fails.
+	shown := slices.DeleteFunc(slices.Clone(result.Findings), func(f incident.Finding) bool { return f.AffectedPods == 0 })
+	currentOnly := len(shown) > 0 && !slices.ContainsFunc(shown, func(f incident.Finding) bool { return !f.CurrentOnly })
 	list := r.implementations(in.Key)
 	if in.Key == incident.ServiceKey(in.Key.Namespace, in.Key.Name) {
 		for _, key := range r.Inventory.Members(servicelevel.ServiceName{Namespace: in.Key.Namespace, Name: in.Key.Name}) {
@@ -384,7 +383,21 @@ func (r *Reconciler) suspect(in *input, d incident.Detected, result incident.Res
 			}
 		}
 	}
-	return incident.Suspect(list, d.BeganAt(), currentOnly)
+	return incident.Suspect(list, incident.Failure{
+		Began: d.BeganAt(), Seen: seenAt(in.records.Current), CurrentOnly: currentOnly, TemplateHash: in.subject.TemplateHash,
+	})
+}
+
+// seenAt is when what an Incident tells of was first seen; zero where that is now.
+func seenAt(i *v1alpha1.Incident) time.Time {
+	switch {
+	case i == nil || !isOpen(i) || i.Status.DetectedAt == nil:
+		return time.Time{}
+	case i.Status.ReopenedAt != nil:
+		return i.Status.ReopenedAt.Time
+	default:
+		return i.Status.DetectedAt.Time
+	}
 }
 
 // implementations are what went into a workload, as its baselines and its Changes tell.
@@ -396,7 +409,7 @@ func (r *Reconciler) implementations(key configuration.Key) []incident.Implement
 		for _, i := range c.Object.Status.Implementations {
 			if string(i.Workload.Kind) == key.Kind && string(i.Workload.Name) == key.Name {
 				list = append(list, incident.Implementation{
-					Namespace: key.Namespace, Change: c.Object.Name, At: i.At.Time, On: on,
+					Namespace: key.Namespace, Change: c.Object.Name, At: i.At.Time, On: on, TemplateHash: i.TemplateHash,
 				})
 			}
 		}

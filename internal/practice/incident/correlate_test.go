@@ -320,43 +320,6 @@ func episode(i *v1alpha1.Incident) int {
 	return incident.Episode(i.Labels)
 }
 
-func TestSuspect(t *testing.T) {
-	own := func(ago time.Duration, change string) incident.Implementation {
-		return incident.Implementation{Namespace: "shop", Change: change, How: "Audited", At: at(-ago), On: "Deployment web"}
-	}
-	dependency := own(5*minute, "ledger-2")
-	dependency.Dependency = true
-	for name, test := range map[string]struct {
-		list        []incident.Implementation
-		currentOnly bool
-		want        string
-	}{
-		"nothing went in":                   {nil, true, ""},
-		"only the new fails, at once":       {[]incident.Implementation{own(2*minute, "web-2")}, true, "High web-2"},
-		"at once":                           {[]incident.Implementation{own(2*minute, "web-2")}, false, "Medium web-2"},
-		"only the new fails, after a while": {[]incident.Implementation{own(50*minute, "web-2")}, true, "Medium web-2"},
-		"after a while":                     {[]incident.Implementation{own(50*minute, "web-2")}, false, "Low web-2"},
-		"too long before":                   {[]incident.Implementation{own(61*minute, "web-2")}, true, ""},
-		"afterwards":                        {[]incident.Implementation{own(-2*minute, "web-2")}, true, ""},
-		"recorded a moment later":           {[]incident.Implementation{own(-30*second, "web-2")}, true, "High web-2"},
-		"the newest":                        {[]incident.Implementation{own(50*minute, "web-2"), own(2*minute, "web-3")}, true, "High web-3"},
-		"in a dependency":                   {[]incident.Implementation{dependency}, false, "Low ledger-2"},
-		"rather in the workload itself":     {[]incident.Implementation{dependency, own(20*minute, "web-2")}, false, "Low web-2"},
-		"without a Change":                  {[]incident.Implementation{own(2*minute, "")}, true, "High "},
-	} {
-		got := ""
-		if s := incident.Suspect(test.list, t0, test.currentOnly); s != nil {
-			got = string(s.Confidence) + " " + s.Name
-			if s.Name == "" && !strings.Contains(s.Reason, "without a Change") {
-				t.Errorf("%s: %s", name, s.Reason)
-			}
-		}
-		if got != test.want {
-			t.Errorf("%s: %q, want %q", name, got, test.want)
-		}
-	}
-}
-
 func TestCollect(t *testing.T) {
 	key := func(n int) configuration.Key {
 		return configuration.Key{Group: "apps", Kind: "Deployment", Namespace: "shop", Name: fmt.Sprintf("w%02d", n)}
