@@ -345,7 +345,7 @@ type ReleasePhaseStatus struct {
 
 // ReleaseFailureReason is what stopped a release.
 //
-// +kubebuilder:validation:Enum=ProgressDeadlineExceeded;PhaseTimeout;IncidentSuspected;ErrorBudgetBurn;TemplateReplaced;WorkloadGone;ChangeEnded;BackoutFailed
+// +kubebuilder:validation:Enum=ProgressDeadlineExceeded;PhaseTimeout;IncidentSuspected;ErrorBudgetBurn;TemplateReplaced;WorkloadGone;ChangeFailed;ChangeEnded;BackoutFailed
 type ReleaseFailureReason string
 
 const (
@@ -361,7 +361,9 @@ const (
 	ReleaseFailureReplaced ReleaseFailureReason = "TemplateReplaced"
 	// ReleaseFailureGone: a workload was deleted.
 	ReleaseFailureGone ReleaseFailureReason = "WorkloadGone"
-	// ReleaseFailureChangeEnded: its Change ended before all units were in.
+	// ReleaseFailureChangeFailed: its Change was found Unsuccessful or RolledBack, not by a person's review.
+	ReleaseFailureChangeFailed ReleaseFailureReason = "ChangeFailed"
+	// ReleaseFailureChangeEnded: its Change ended before all units were in, or a person's review found that it failed.
 	ReleaseFailureChangeEnded ReleaseFailureReason = "ChangeEnded"
 	// ReleaseFailureBackout: what it had before could not be brought back.
 	ReleaseFailureBackout ReleaseFailureReason = "BackoutFailed"

@@ -22,7 +22,7 @@ const (
 	lookAgain = 10 * time.Second
 )
 
-// fail stops the release. What is in goes back, where that was asked for and something is in; a Change that ended
+// fail stops the release. What is in goes back, where that was asked for and something is in; a Change that was ended
 // broke nothing, so what is in under it stays.
 func (d *decider) fail(p *v1alpha1.ReleasePhaseStatus, f *v1alpha1.ReleaseFailure) {
 	d.write = nil
@@ -40,7 +40,7 @@ func (d *decider) fail(p *v1alpha1.ReleasePhaseStatus, f *v1alpha1.ReleaseFailur
 	if d.spec.Backout == v1alpha1.BackoutManual || f.Reason == v1alpha1.ReleaseFailureChangeEnded || len(in) == 0 {
 		d.end(v1alpha1.ReleaseFailed)
 		d.progress = progress{false, "Failed", f.Message}
-		d.next = d.byHand(in)
+		d.next = d.byHand(d.standing())
 		return
 	}
 	d.status.Backout = &v1alpha1.ReleaseBackout{StartedAt: *timePtr(d.now), Message: "its Change covers nothing any more"}
@@ -65,6 +65,24 @@ func (d *decider) in() []int {
 	return out
 }
 
+// standing are those of in that were not taken back or replaced meanwhile, as far as is seen.
+func (d *decider) standing() []int {
+	return slices.DeleteFunc(d.in(), func(i int) bool {
+		s, w := &d.status.Units[i], d.workload(i)
+		if w == nil || s.Restored != nil {
+			return true
+		}
+		return !d.runs(i, w) && (s.Released == nil || w.Generation >= s.Released.Generation)
+	})
+}
+
+// returned says whether a unit runs again what it had before, completely.
+func (d *decider) returned(i int) bool {
+	s, w := &d.status.Units[i], d.workload(i)
+	return w != nil && w.Template.Hash == previousHash(s) &&
+		(w.Desired == 0 || d.complete(w, &v1alpha1.ReleaseTemplate{Generation: w.Generation}))
+}
+
 // backwards are all units, by their place in spec, in the reverse of the order in which they come in.
 func (d *decider) backwards() iter.Seq[int] {
 	return func(yield func(int) bool) {
@@ -80,13 +98,30 @@ func (d *decider) backwards() iter.Seq[int] {
 
 // byHand says how to go back without the operator.
 func (d *decider) byHand(in []int) string {
-	if d.status.Failure != nil && d.status.Failure.Reason == v1alpha1.ReleaseFailureChangeEnded {
-		return "What is in stays. Make another Release for the rest, or go back: " + d.undo(in)
-	}
 	if len(in) == 0 {
-		return "Nothing went in. Mend the cause and make another Release."
+		return "Nothing of it is in. Mend the cause and make another Release."
+	}
+	if d.status.Failure.Reason == v1alpha1.ReleaseFailureChangeEnded {
+		return d.stays(in)
 	}
 	return "Go back (" + d.undo(in) + "), or mend it forward by another Release."
+}
+
+// stays says what is in and what is not, and how to go on and back.
+func (d *decider) stays(in []int) string {
+	var runs, others []string
+	for i := range d.status.Units {
+		name := nameOf(d.status.Units[i].Workload)
+		if slices.Contains(in, i) {
+			runs = append(runs, name)
+		} else {
+			others = append(others, name)
+		}
+	}
+	if len(others) == 0 {
+		return "What is in stays: all its units. To go back: " + d.undo(in) + "."
+	}
+	return "What is in stays: " + list(runs) + "; not in: " + list(others) + ". Make another Release for the rest, or go back: " + d.undo(in) + "."
 }
 
 func (d *decider) undo(in []int) string {

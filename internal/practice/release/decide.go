@@ -72,6 +72,7 @@ func newDecider(in *Input, now time.Time) *decider {
 	d.status.NextStep, d.status.WaitingFor = "", nil
 	d.chg = d.change()
 	d.arrange()
+	d.sound()
 	d.record()
 	return d
 }
@@ -206,8 +207,8 @@ func (d *decider) cancel() {
 	}
 	d.end(v1alpha1.ReleaseCanceled)
 	d.progress = progress{false, "Canceled", "it was canceled"}
-	if d.status.StartedAt != nil {
-		d.next = "It was canceled after it began, and left what is. To go back: kubectl rollout undo. To go on: make another Release."
+	if in := d.standing(); d.status.StartedAt != nil && len(in) > 0 {
+		d.next = d.stays(in)
 	}
 }
 
@@ -231,12 +232,11 @@ func (d *decider) carry() {
 // support is early life support: it ends when its time is over and no Incident that suspects the Change is open.
 func (d *decider) support() {
 	d.status.State, d.status.Phase = v1alpha1.ReleaseEarlyLifeSupport, ""
+	until := d.status.DeployedAt.Add(d.plan.support)
 	if d.chg != nil && d.chg.Status.Outcome == v1alpha1.OutcomeRolledBack {
-		d.end(v1alpha1.ReleaseRolledBack)
-		d.progress = progress{false, "RolledBack", "its Change " + d.chg.Name + " was rolled back during early life support"}
+		d.undone(until)
 		return
 	}
-	until := d.status.DeployedAt.Add(d.plan.support)
 	d.progress = progress{false, "Completed", "all its units are in; early life support until " + until.UTC().Format(time.RFC3339)}
 	if d.now.Before(until) {
 		d.wake.add(until)
@@ -252,6 +252,28 @@ func (d *decider) support() {
 		return
 	}
 	d.end(v1alpha1.ReleaseCompleted)
+}
+
+// undone: somebody rolled back what was in. It is RolledBack when all of it runs what it had before; that is theirs to
+// do, and they have until early life support would end.
+func (d *decider) undone(until time.Time) {
+	left := slices.DeleteFunc(d.in(), d.returned)
+	what := "its Change " + d.chg.Name + " was rolled back during early life support"
+	if len(left) == 0 {
+		d.end(v1alpha1.ReleaseRolledBack)
+		d.progress = progress{false, "RolledBack", what}
+		return
+	}
+	var names []string
+	for _, i := range left {
+		names = append(names, nameOf(d.status.Units[i].Workload))
+	}
+	d.progress = progress{false, "PartlyRolledBack", what + ", but not all of it: " + list(names) + " does not run what it had before"}
+	d.next = "Take the rest back too: " + d.undo(left) + "."
+	d.wake.add(until)
+	if !d.now.Before(until) {
+		d.end(v1alpha1.ReleaseFailed)
+	}
 }
 
 // openSuspicion is an open Incident that suspects the Change since the Release began; nil: none does.

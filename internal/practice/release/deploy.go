@@ -43,10 +43,6 @@ func (d *decider) current() int {
 // between goes on to the next phase, where nothing holds it.
 func (d *decider) between(at int) {
 	next := d.plan.phases[at+1].name
-	if f := d.changeEnded(at + 1); f != nil {
-		d.fail(&d.status.Phases[at], f)
-		return
-	}
 	switch {
 	case d.spec.Paused:
 		d.progress = progress{false, "Paused", "it is paused before phase " + next}
@@ -256,7 +252,7 @@ func (d *decider) failure(at int) *v1alpha1.ReleaseFailure {
 			return f
 		}
 	}
-	if f := d.changeEnded(at); f != nil {
+	if f := d.changeEnded(); f != nil {
 		return f
 	}
 	if end := d.timeoutAt(at); !end.IsZero() && !d.now.Before(end) && !d.soaked(at) {
@@ -326,23 +322,46 @@ func (d *decider) begun(i int) bool {
 	return p != nil && p.StartedAt != nil
 }
 
-// changeEnded says whether the Change ended before all units from a phase on are in.
-func (d *decider) changeEnded(from int) *v1alpha1.ReleaseFailure {
-	pending := false
-	for _, p := range d.plan.phases[from:] {
-		for _, i := range p.units {
-			pending = pending || d.status.Units[i].Released == nil
-		}
+// changeEnded says whether the Change broke something, which takes the release back, or ended though it was still
+// needed: that was a person's decision, or its window's, and broke nothing. What a review says is a person's decision too.
+func (d *decider) changeEnded() *v1alpha1.ReleaseFailure {
+	ended := func(format string, args ...any) *v1alpha1.ReleaseFailure {
+		return d.failed(v1alpha1.ReleaseFailureChangeEnded, "", format, args...)
 	}
+	pending := slices.ContainsFunc(d.status.Units, func(u v1alpha1.ReleaseUnitStatus) bool { return u.Released == nil })
+	if d.chg == nil {
+		if !pending {
+			return nil
+		}
+		return ended("its Change %s does not exist any more", ChangeOf(d.Release))
+	}
+	name, s := d.chg.Name, &d.chg.Status
+	broke := s.Outcome == v1alpha1.OutcomeUnsuccessful || s.Outcome == v1alpha1.OutcomeRolledBack
 	switch {
+	case broke && d.chg.Spec.Review == nil:
+		return d.failed(v1alpha1.ReleaseFailureChangeFailed, "", "its Change %s was found %s%s", name, s.Outcome, causedBy(d.chg))
+	case broke:
+		return ended("a review closed its Change %s as %s", name, s.Outcome)
 	case !pending:
 		return nil
-	case d.chg == nil:
-		return d.failed(v1alpha1.ReleaseFailureChangeEnded, "", "its Change %s does not exist any more", ChangeOf(d.Release))
-	case d.chg.Status.Backout != nil:
-		return d.failed(v1alpha1.ReleaseFailureChangeEnded, "", "its Change %s is being undone", d.chg.Name)
+	case s.Backout != nil:
+		return ended("its Change %s is being undone", name)
+	case d.chg.Spec.Cancel:
+		return ended("its Change %s was canceled before all units were in", name)
 	case over(d.chg):
-		return d.failed(v1alpha1.ReleaseFailureChangeEnded, "", "its Change %s has ended (%s %s) before all units were in", d.chg.Name, d.chg.Status.State, d.chg.Status.Outcome)
+		return ended("its Change %s has ended (%s %s) before all units were in", name, s.State, s.Outcome)
 	}
 	return nil
+}
+
+// causedBy names the Incidents that a Change is suspected of.
+func causedBy(chg *v1alpha1.Change) string {
+	var names []string
+	for _, i := range chg.Status.CausedIncidents {
+		names = append(names, string(i.Namespace)+"/"+string(i.Name))
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return said(maxShown, ": suspected of Incident %s", list(names))
 }

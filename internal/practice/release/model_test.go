@@ -30,11 +30,7 @@ type program struct {
 }
 
 func (p program) hash() string {
-	var parts []string
-	for _, c := range slices.Sorted(maps.Keys(p.images)) {
-		parts = append(parts, c+"="+p.images[c])
-	}
-	return "v1:" + strings.Join(parts, ",") + ";" + p.env
+	return "v1:app=" + p.images["app"] + ",proxy=" + p.images["proxy"] + ";" + p.env
 }
 
 func (p program) with(images map[string]string) program {
@@ -157,6 +153,11 @@ type model struct {
 	// approve is how long after it was raised a Change is approved; negative: never.
 	approve   time.Duration
 	incidents []Suspicion
+	// reports are the Incidents of the Releases' Services, whatever they suspect; burns the Services that burn too fast.
+	reports []report
+	burns   []Burn
+	// after a write by its number, somebody does something.
+	after func(m *model, write int)
 	// gitops sets these images whenever the gate lets it: the source of an Observe release.
 	gitops map[string]program
 	// enforced: the gate refuses what is not covered. Else it only watches.
@@ -179,6 +180,12 @@ type moment struct {
 	open  []Suspicion // Incidents that suspect
 	// away: the operator was.
 	away bool
+}
+
+// report is an Incident of a Service of all Releases.
+type report struct {
+	name, service, bears string
+	at                   time.Time
 }
 
 type killed struct{}
@@ -213,6 +220,9 @@ func (m *model) wrote(e entry) {
 	e.at = m.now
 	m.log = append(m.log, e)
 	m.writes++
+	if m.after != nil {
+		m.after(m, m.writes)
+	}
 	if m.killAfter == m.writes {
 		panic(killed{})
 	}
@@ -246,6 +256,12 @@ func (m *model) input(name string) *Input {
 	for other, s := range m.releases {
 		if other != name {
 			in.Others = append(in.Others, s.rel.DeepCopy())
+		}
+	}
+	in.Burns = slices.Clone(m.burns)
+	for _, r := range m.reports {
+		if rel.Status.StartedAt != nil && r.bears == "" && !r.at.Before(rel.Status.StartedAt.Time) {
+			in.Carry = append(in.Carry, types.NamespacedName{Namespace: "shop", Name: r.name})
 		}
 	}
 	slices.SortFunc(in.Others, func(a, b *v1alpha1.Release) int { return strings.Compare(a.Name, b.Name) })
@@ -312,7 +328,13 @@ func (m *model) carryOut(name string, w *Write) *Outcome {
 		}
 		return nil
 	case CarryIncident:
-		m.t.Fatal("no Incident is to be carried here")
+		for i := range m.reports {
+			if r := &m.reports[i]; r.name == w.Incident.Name && r.bears == "" {
+				r.bears = name
+				m.wrote(entry{kind: "Carry", release: name, unit: r.name, effect: true})
+			}
+		}
+		return nil
 	case ApplyImages, RestoreTemplate:
 	}
 	mc := m.machines[string(w.Workload.Name)]
@@ -427,11 +449,24 @@ func (m *model) assess(chg *v1alpha1.Change) {
 	switch {
 	case chg.Spec.Cancel:
 		set(v1alpha1.ChangeCanceled, metav1.ConditionFalse, metav1.ConditionFalse)
-	case s.State == v1alpha1.ChangeReview, s.State == v1alpha1.ChangeRejected:
+	case s.State == v1alpha1.ChangeReview, s.State == v1alpha1.ChangeClosed, s.State == v1alpha1.ChangeRejected:
 	case approved:
 		set(v1alpha1.ChangeImplement, metav1.ConditionTrue, metav1.ConditionTrue)
 	default:
 		set(v1alpha1.ChangeAuthorize, metav1.ConditionFalse, metav1.ConditionFalse)
+	}
+}
+
+// conclude gives a Change an outcome: the Change controller does, or, in a review, a person.
+func (m *model) conclude(name string, outcome v1alpha1.Outcome, reviewed bool) {
+	chg := m.changes[name]
+	if chg == nil || chg.Status.Outcome != "" {
+		return
+	}
+	chg.Status.State, chg.Status.Outcome = v1alpha1.ChangeReview, outcome
+	if reviewed {
+		chg.Status.State, chg.Spec.Review = v1alpha1.ChangeClosed, &v1alpha1.Review{Outcome: outcome}
+		chg.Generation++
 	}
 }
 
@@ -519,7 +554,7 @@ func allowed(from, to v1alpha1.ReleaseState) bool {
 		v1alpha1.ReleasePlanning:         "Ready Deploying Canceled",
 		v1alpha1.ReleaseReady:            "Planning Deploying Canceled",
 		v1alpha1.ReleaseDeploying:        "EarlyLifeSupport Completed RolledBack Failed Canceled",
-		v1alpha1.ReleaseEarlyLifeSupport: "Completed RolledBack Canceled",
+		v1alpha1.ReleaseEarlyLifeSupport: "Completed RolledBack Failed Canceled",
 	}
 	return from == to || slices.Contains(strings.Fields(next[from]), string(to))
 }

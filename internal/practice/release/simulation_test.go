@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -78,6 +81,8 @@ type scenario struct {
 	images map[string]string
 	// restored units, in order; nil: none.
 	restored []string
+	// bears says which Release's name Incidents end with; nil: there are none.
+	bears map[string]string
 }
 
 var (
@@ -99,7 +104,7 @@ func (m *model) edit(f func(*v1alpha1.ReleaseSpec)) {
 	s := m.releases["shop"]
 	next := s.rel.DeepCopy()
 	f(&next.Spec)
-	if !cmp.Equal(next.Spec, s.rel.Spec) {
+	if !equality.Semantic.DeepEqual(next.Spec, s.rel.Spec) {
 		next.Generation++
 		s.rel, s.version = next, s.version+1
 	}
@@ -223,6 +228,102 @@ var scenarios = map[string]scenario{
 			}
 		},
 	},
+	// What found it unsuccessful is not the Release's to see: an Incident from before it began, say.
+	"its Change is found unsuccessful after the pilot": {
+		releases: one(), want: v1alpha1.ReleaseRolledBack, images: oldImages, restored: []string{"worker", "db"},
+		each: func(m *model) {
+			if p := m.phase("pilot"); p != nil && p.State == v1alpha1.ReleasePhaseSoaking {
+				m.conclude("shop", v1alpha1.OutcomeUnsuccessful, false)
+			}
+		},
+	},
+	"its Change is found unsuccessful when all is in": {
+		releases: one(), want: v1alpha1.ReleaseRolledBack, images: oldImages, restored: []string{"checkout", "worker", "db"},
+		each: func(m *model) {
+			if p := m.phase("full"); p != nil && p.State == v1alpha1.ReleasePhaseSoaking {
+				m.conclude("shop", v1alpha1.OutcomeUnsuccessful, false)
+			}
+		},
+	},
+	"its Change is found unsuccessful, and the backout is manual": {
+		releases: one(func(r *v1alpha1.Release) { r.Spec.Backout = v1alpha1.BackoutManual }), want: v1alpha1.ReleaseFailed,
+		images: map[string]string{"db": "db:2", "worker": "worker:2", "checkout": "checkout:1"},
+		each: func(m *model) {
+			if p := m.phase("pilot"); p != nil && p.State == v1alpha1.ReleasePhaseSoaking {
+				m.conclude("shop", v1alpha1.OutcomeUnsuccessful, false)
+			}
+		},
+	},
+	"its Change's window ends after the pilot": {
+		releases: one(), want: v1alpha1.ReleaseFailed, images: map[string]string{"db": "db:2", "worker": "worker:2", "checkout": "checkout:1"},
+		each: func(m *model) {
+			if p := m.phase("pilot"); p != nil && p.State == v1alpha1.ReleasePhaseSoaking {
+				m.conclude("shop", v1alpha1.OutcomePartial, false)
+			}
+		},
+	},
+	"a person closes its Change as unsuccessful when all is in": {
+		releases: one(), want: v1alpha1.ReleaseFailed, images: newImages,
+		each: func(m *model) {
+			if p := m.phase("full"); p != nil && p.State == v1alpha1.ReleasePhaseSoaking {
+				m.conclude("shop", v1alpha1.OutcomeUnsuccessful, true)
+			}
+		},
+	},
+	"a person closes its Change as successful when all is in": {
+		releases: one(), want: v1alpha1.ReleaseCompleted, images: newImages,
+		each: func(m *model) {
+			if p := m.phase("full"); p != nil && p.State == v1alpha1.ReleasePhaseSoaking {
+				m.conclude("shop", v1alpha1.OutcomeSuccessful, true)
+			}
+		},
+	},
+	"a person takes all back in early life support, one unit after the other": {
+		releases: one(), want: v1alpha1.ReleaseRolledBack, images: oldImages,
+		each: func(m *model) {
+			for n, name := range []string{"checkout", "worker", "db"} {
+				m.undo(name, time.Duration(n+1)*time.Minute)
+			}
+		},
+	},
+	"a person takes one unit back in early life support": {
+		releases: one(), want: v1alpha1.ReleaseFailed, images: map[string]string{"db": "db:2", "worker": "worker:2", "checkout": "checkout:1"},
+		each: func(m *model) { m.undo("checkout", time.Minute) },
+	},
+	"paused when its backout begins": {
+		releases: one(breaks("checkout")), want: v1alpha1.ReleaseRolledBack, images: oldImages, restored: []string{"checkout", "worker", "db"},
+		each: func(m *model) {
+			if m.state().Backout != nil {
+				m.edit(func(s *v1alpha1.ReleaseSpec) { s.Paused = true })
+			}
+		},
+	},
+	"canceled when its backout begins": {
+		releases: one(breaks("checkout")), want: v1alpha1.ReleaseCanceled,
+		images: map[string]string{"db": "db:2", "worker": "worker:2", "checkout": "checkout:2-oom"},
+		each: func(m *model) {
+			if m.state().Backout != nil {
+				m.edit(func(s *v1alpha1.ReleaseSpec) { s.Cancel = true })
+			}
+		},
+	},
+	"edited by hand while the pilot soaks, as far as it can be": {
+		releases: one(breaks("checkout")), want: v1alpha1.ReleaseFailed,
+		images: map[string]string{"db": "db:2", "worker": "worker:2", "checkout": "checkout:2-oom"},
+		each: func(m *model) {
+			if p := m.phase("pilot"); p != nil && p.State == v1alpha1.ReleasePhaseSoaking {
+				m.edit(func(s *v1alpha1.ReleaseSpec) { s.Backout, s.EarlyLifeSupport = v1alpha1.BackoutManual, "1m" })
+			}
+		},
+	},
+	"of two Services, with Incidents of both, one begins to burn in the last phase": {
+		releases: one(), want: v1alpha1.ReleaseRolledBack, images: oldImages, restored: []string{"checkout", "worker", "db"},
+		each: func(m *model) { m.ofServices(true) }, bears: map[string]string{"before": "", "in-pilot": "shop", "in-full": "shop"},
+	},
+	"of two Services, with Incidents of both, one burnt before": {
+		releases: one(), want: v1alpha1.ReleaseCompleted, images: newImages,
+		each: func(m *model) { m.ofServices(false) }, bears: map[string]string{"before": "", "in-pilot": "shop", "in-full": "shop"},
+	},
 	"two releases of one workload": {
 		releases: func() []*v1alpha1.Release {
 			later := rel("shop-later", func(r *v1alpha1.Release) {
@@ -234,6 +335,38 @@ var scenarios = map[string]scenario{
 		},
 		want: v1alpha1.ReleaseCompleted, images: map[string]string{"db": "db:2", "worker": "worker:2", "checkout": "checkout:3"},
 	},
+}
+
+// undo is a person's rollback of a unit so long after early life support began.
+func (m *model) undo(name string, after time.Duration) {
+	at, mc := m.state().DeployedAt, m.machines[name]
+	if at == nil || m.now.Sub(at.Time) < after || m.state().EndedAt != nil {
+		return
+	}
+	mc.set(mc.revisions[0], m.now)
+	m.conclude("shop", v1alpha1.OutcomeRolledBack, false)
+}
+
+// ofServices: orders has db and worker, front has checkout. Each has an Incident in a phase of its own, and one before.
+func (m *model) ofServices(burns bool) {
+	tell := func(name, service string) {
+		if !slices.ContainsFunc(m.reports, func(r report) bool { return r.name == name }) {
+			m.reports = append(m.reports, report{name: name, service: service, at: m.now})
+		}
+	}
+	tell("before", "orders")
+	if len(m.burns) == 0 {
+		m.burns = append(m.burns, Burn{Service: "orders", Since: m.now, Why: "since before"})
+	}
+	if p := m.phase("pilot"); p != nil && p.State == v1alpha1.ReleasePhaseSoaking {
+		tell("in-pilot", "orders")
+	}
+	if p := m.phase("full"); p != nil && p.State == v1alpha1.ReleasePhaseSoaking {
+		tell("in-full", "front")
+		if burns && len(m.burns) == 1 {
+			m.burns = append(m.burns, Burn{Service: "front", Since: m.now, Why: "too fast"})
+		}
+	}
 }
 
 func (s *scenario) start(t *testing.T, killAfter int) *model {
@@ -257,12 +390,17 @@ type ending struct {
 	Applied  []string
 	Restored []string
 	Changes  []string
+	// Bears the name of which Release, by Incident.
+	Bears map[string]string
 }
 
 func (m *model) ending() ending {
 	e := ending{
 		State: map[string]v1alpha1.ReleaseState{}, Units: map[string]v1alpha1.ReleaseUnitState{}, Images: map[string]string{}, Ready: map[string]int32{},
-		Applied: m.effects("Apply"), Restored: m.effects("Restore"),
+		Applied: m.effects("Apply"), Restored: m.effects("Restore"), Bears: map[string]string{},
+	}
+	for _, r := range m.reports {
+		e.Bears[r.name] = r.bears
 	}
 	for range 60 { // let what was written last roll out
 		for _, mc := range m.machines {
@@ -303,6 +441,9 @@ func TestReleasesEndAsTheyShould(t *testing.T) {
 			if diff := cmp.Diff(s.restored, e.Restored); diff != "" {
 				t.Errorf("restored (-want +got):\n%s\n%s", diff, m.told())
 			}
+			if diff := cmp.Diff(s.bears, e.Bears, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("Incidents bear (-want +got):\n%s", diff)
+			}
 			m.judge()
 		})
 	}
@@ -322,6 +463,99 @@ func TestAKillAfterAnyWriteDoesNotAlterTheEnd(t *testing.T) {
 				m.judge()
 			}
 		})
+	}
+}
+
+// What a person sets after each write in turn, however many there are, is heeded: a hold alters nothing of the end; a
+// cancel is the last write to any unit; and what the Release says is in, is.
+func TestAPersonSetsSomethingAfterAnyWrite(t *testing.T) {
+	broken := scenario{releases: one(breaks("checkout"))}
+	well := scenario{releases: one()}
+	cases := map[string]struct {
+		course scenario
+		set    func(*v1alpha1.ReleaseSpec)
+		check  func(t *testing.T, m *model, undisturbed ending, write int)
+	}{
+		"held, and promoted":            {well, func(s *v1alpha1.ReleaseSpec) { s.Paused = true }, sameEnd},
+		"held while it breaks":          {broken, func(s *v1alpha1.ReleaseSpec) { s.Paused = true }, sameEnd},
+		"canceled":                      {well, func(s *v1alpha1.ReleaseSpec) { s.Cancel = true }, stopped},
+		"canceled while it breaks":      {broken, func(s *v1alpha1.ReleaseSpec) { s.Cancel = true }, stopped},
+		"no backout any more":           {broken, func(s *v1alpha1.ReleaseSpec) { s.Backout = v1alpha1.BackoutManual }, backOrSaid},
+		"a shorter early life, no more": {well, func(s *v1alpha1.ReleaseSpec) { s.EarlyLifeSupport = "1m" }, sameEnd},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			before := c.course.start(t, 0)
+			want := before.ending()
+			for write := 1; write <= before.writes; write++ {
+				m := newModel(t, c.course.releases()...)
+				var until time.Time
+				m.after = func(m *model, n int) {
+					if n == write {
+						m.edit(c.set)
+						until = m.now.Add(3 * time.Minute)
+					}
+				}
+				m.run(2*time.Hour, func(m *model) {
+					if !until.IsZero() && !m.now.Before(until) { // promote
+						m.edit(func(s *v1alpha1.ReleaseSpec) { s.Paused = false })
+					}
+				})
+				c.check(t, m, want, write)
+				m.judge()
+				if t.Failed() {
+					t.Fatalf("after write %d (%v)\n%s", write, before.log[write-1], m.told())
+				}
+			}
+		})
+	}
+}
+
+func sameEnd(t *testing.T, m *model, undisturbed ending, _ int) {
+	t.Helper()
+	if diff := cmp.Diff(undisturbed, m.ending()); diff != "" {
+		t.Errorf("the end differs (-undisturbed +disturbed):\n%s", diff)
+	}
+}
+
+// stopped: nothing is written to a unit after it was canceled, and it says what is in.
+func stopped(t *testing.T, m *model, undisturbed ending, write int) {
+	t.Helper()
+	if write == m.writes && m.state().State != v1alpha1.ReleaseCanceled {
+		sameEnd(t, m, undisturbed, write) // it had ended
+		return
+	}
+	if m.state().State != v1alpha1.ReleaseCanceled {
+		t.Errorf("it is %s, want Canceled", m.state().State)
+	}
+	for _, e := range m.log[write:] {
+		if e.unit != "" {
+			t.Errorf("%s of unit %s after it was canceled", e.kind, e.unit)
+		}
+	}
+	saysWhatIsIn(t, m)
+}
+
+// backOrSaid: it goes back whole, or not at all and says what is in.
+func backOrSaid(t *testing.T, m *model, _ ending, _ int) {
+	t.Helper()
+	switch restored := m.effects("Restore"); {
+	case m.state().State == v1alpha1.ReleaseRolledBack && len(restored) == 3:
+	case m.state().State == v1alpha1.ReleaseFailed && len(restored) == 0:
+		saysWhatIsIn(t, m)
+	default:
+		t.Errorf("it is %s and restored %v", m.state().State, restored)
+	}
+}
+
+// saysWhatIsIn: the next step has the way back of exactly the units that run the release.
+func saysWhatIsIn(t *testing.T, m *model) {
+	t.Helper()
+	for _, u := range m.releases["shop"].rel.Spec.Units {
+		in := m.machines[string(u.Workload.Name)].now.images["app"] == string(u.Images["app"])
+		if back := "kubectl rollout undo " + nameOf(u.Workload) + " "; strings.Contains(m.state().NextStep, back) != in {
+			t.Errorf("%s is in: %t; the next step says %q", u.Name, in, m.state().NextStep)
+		}
 	}
 }
 
