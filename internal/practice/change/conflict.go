@@ -16,6 +16,9 @@ type gate struct {
 	candidates []*Candidate
 	// concurrency of the namespace.
 	concurrency Concurrency
+	// baselines of the workload, and whether it exists.
+	baselines []v1alpha1.Baseline
+	exists    bool
 	// exhausted are the Services of the workload whose error budget is spent.
 	exhausted []string
 	// chosen is the Change that the workload's annotation names: it may go before those that yield. Empty: none.
@@ -67,6 +70,8 @@ func (g *gate) inTime(c *Candidate, rep *report) bool {
 		return false
 	case !c.Window.IsZero():
 		ok = rep.fail(CauseOutsideWindow, c.Name, "", "its window is from %s to %s", g.show(c.Window.From), g.show(c.Window.To))
+	case c.Approval.Approved && c.Approval.At.IsZero():
+		ok = rep.fail(CauseOutsideWindow, c.Name, "", "it needs no vote, and from when on it may go in is about to be recorded: retry in a moment")
 	case c.Approval.Approved:
 		ok = rep.fail(CauseOutsideWindow, c.Name, "", "no hours are open for it within two years")
 	default: // It gets its window with its approval.
@@ -142,8 +147,8 @@ const (
 )
 
 // precedes says whether another Change on the workload goes before this one: it is being rolled out, or its gate is
-// open too and it was approved earlier. What was rolled out, and is only watched, stands in nobody's way; and an
-// Emergency does not wait for what has not begun.
+// open too and it was approved earlier. What was rolled out, and is only watched, stands in nobody's way, nor does what
+// no rule will let in as it is; and an Emergency does not wait for what has not begun.
 func (g *gate) precedes(other, c *Candidate, key configuration.Key) precedence {
 	t := other.targetOf(key)
 	if t == nil || other.Ended != NotEnded {
@@ -157,10 +162,23 @@ func (g *gate) precedes(other, c *Candidate, key configuration.Key) precedence {
 		return notBefore
 	case c != nil && (c.Type == v1alpha1.ChangeEmergency || !other.approvedBefore(c)):
 		return notBefore
-	case !g.open(other.Name, other.Type, other.Remedies, nil):
+	case !g.open(other.Name, other.Type, other.Remedies, nil), !g.possible(other, t, nil):
 		return notBefore
 	}
 	return goesFirst
+}
+
+// possible says whether what a Change asks of a workload can go in at all: not while it, the policies and what is agreed to
+// run there stay as they are. Of a template that it pins by hash no more is known than the images that it names beside.
+func (g *gate) possible(c *Candidate, t *Target, rep *report) bool {
+	if undone(c.Name, g.baselines) {
+		return rep.fail(CauseEnded, "", "", "it was rolled back; going forward again needs another Change")
+	}
+	ok := t.operates(g.exists, rep)
+	if !ok && rep == nil || g.exists && slices.Contains(t.Operations, v1alpha1.OperationDelete) {
+		return ok
+	}
+	return t.exact(agreed(g.baselines), g.rules, rep) && ok
 }
 
 // yieldsTo says whether a Change that goes first lets one pass that the workload's annotation chose. The order of

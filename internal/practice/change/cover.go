@@ -100,16 +100,58 @@ func agreed(baselines []v1alpha1.Baseline) *v1alpha1.Baseline {
 	return nil
 }
 
+// operates says whether a target asks for anything that can be done to a workload that is there, or is not.
+func (t *Target) operates(exists bool, rep *report) bool {
+	for _, o := range t.Operations {
+		if (o == v1alpha1.OperationCreate) != exists {
+			return true
+		}
+	}
+	if exists {
+		return rep.fail(CauseOtherOperation, "", "", "it asks for %s alone, and %s exists", operationNames(t.Operations), nameOf(t.Key))
+	}
+	return rep.fail(CauseOtherOperation, "", "", "there is no %s, and it does not ask for %s", nameOf(t.Key), v1alpha1.OperationCreate)
+}
+
+// exact says whether a target, for itself, is exact enough: any template that it allows is refused where it is not.
+func (t *Target) exact(base *v1alpha1.Baseline, rules *Rules, rep *report) bool {
+	ok := t.pinsTemplate(rules, rep)
+	if !ok && rep == nil {
+		return false
+	}
+	if t.TemplateHash == "" {
+		ok = t.comparable(base, rep) && ok
+	}
+	if !ok && rep == nil || !rules.Digests {
+		return ok
+	}
+	return byDigest(t.Images, base, rep) && ok
+}
+
+// pinsTemplate says whether a target pins by template hash where the policies demand that.
+func (t *Target) pinsTemplate(rules *Rules, rep *report) bool {
+	if rules.Pin != v1alpha1.PinTemplate || t.TemplateHash != "" {
+		return true
+	}
+	return rep.fail(CauseNotPinned, "", "spec.targets.templateHash", "the ChangePolicy wants targets pinned by templateHash")
+}
+
+// comparable says whether it can be told what a target allows that pins no template hash.
+func (t *Target) comparable(base *v1alpha1.Baseline, rep *report) bool {
+	switch {
+	case len(t.Images) == 0:
+		return rep.fail(CauseOtherTemplate, "", "spec.template", "it names neither images nor a templateHash")
+	case base == nil:
+		return rep.fail(CauseOtherTemplate, "", "spec.template",
+			"it names images alone, which needs a baseline to compare with; the workload has none, so pin templateHash")
+	}
+	return true
+}
+
 // pinned says whether a target is as exact as the policies demand.
 func (t *Target) pinned(to *configuration.Template, base *v1alpha1.Baseline, rules *Rules, rep *report) bool {
-	ok := true
-	if rules.Pin == v1alpha1.PinTemplate && t.TemplateHash == "" {
-		if rep == nil {
-			return false
-		}
-		ok = rep.fail(CauseNotPinned, "", "spec.targets.templateHash", "the ChangePolicy wants targets pinned by templateHash")
-	}
-	if !rules.Digests {
+	ok := t.pinsTemplate(rules, rep)
+	if !ok && rep == nil || !rules.Digests {
 		return ok
 	}
 	// A volume's image is no image that a target names; the rest of the template tells whether it is the baseline's.
@@ -119,16 +161,22 @@ func (t *Target) pinned(to *configuration.Template, base *v1alpha1.Baseline, rul
 		}
 		ok = rep.fail(CauseNotPinned, "", "spec.template.spec.volumes", "the ChangePolicy wants images by digest, and %s has none", list(to.TaggedVolumes))
 	}
+	return byDigest(to.Images, base, rep) && ok
+}
+
+// byDigest says whether all images that are not the baseline's are named by digest.
+func byDigest[V ~string](images map[string]V, base *v1alpha1.Baseline, rep *report) bool {
 	if rep == nil {
-		for container, image := range to.Images {
-			if unpinned(container, image, base) {
+		for container, image := range images {
+			if unpinned(container, string(image), base) {
 				return false
 			}
 		}
-		return ok
+		return true
 	}
-	for _, container := range slices.Sorted(maps.Keys(to.Images)) {
-		if image := to.Images[container]; unpinned(container, image, base) {
+	ok := true
+	for _, container := range slices.Sorted(maps.Keys(images)) {
+		if image := string(images[container]); unpinned(container, image, base) {
 			ok = rep.fail(CauseNotPinned, "", imageField(container),
 				"the ChangePolicy wants images by digest, and %s=%s has none", container, image)
 		}
@@ -153,11 +201,8 @@ func (t *Target) allows(to *configuration.Template, base *v1alpha1.Baseline, rul
 		return t.namesImages(to, nil, rep) && ok
 	}
 	switch {
-	case len(t.Images) == 0:
-		return rep.fail(CauseOtherTemplate, "", "spec.template", "it names neither images nor a templateHash")
-	case base == nil:
-		return rep.fail(CauseOtherTemplate, "", "spec.template",
-			"it names images alone, which needs a baseline to compare with; the workload has none, so pin templateHash")
+	case !t.comparable(base, rep):
+		return false
 	case base.ImagelessHash == "" || base.ImagelessHash != to.ImagelessHash && base.ImagelessHash != to.Ignoring(prefixes).ImagelessHash:
 		ok = rep.fail(CauseOtherTemplate, "", "spec.template",
 			"it names images alone, and more of the template differs from the baseline: that needs templateHash")

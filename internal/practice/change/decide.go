@@ -37,7 +37,10 @@ func Decide(r *Request, w *World, now time.Time) Decision {
 		}
 		return d
 	}
-	g := gate{rules: rules, candidates: w.Candidates, concurrency: w.Concurrency, exhausted: w.ExhaustedBudgets, chosen: r.Change, now: now}
+	g := gate{
+		rules: rules, candidates: w.Candidates, concurrency: w.Concurrency, baselines: w.Baselines, exists: r.Operation != Create,
+		exhausted: w.ExhaustedBudgets, chosen: r.Change, now: now,
+	}
 	if c := g.covering(r, w); c != nil {
 		d.Verdict, d.Change = Covered, c.Name
 		return d

@@ -180,10 +180,10 @@ func TestDecide(t *testing.T) {
 				knowing(c, vote(c, "bob", 1, reject))(s)
 			}), hours: 2, verdict: Denied, change: "checkout-2-4", causes: []CauseType{CauseRejected},
 		},
-		"the glass is broken":         {given: situated(brokeGlass), verdict: BreakGlass},
-		"the glass, by who may not":   {given: situated(asking(func(r *Request) { r.BreakGlass = "x" })), verdict: Denied, change: "checkout-" + v24.Hash[3:11], causes: []CauseType{CauseNoChange, CauseBreakGlass}},
-		"the glass, by a robot":       {given: situated(brokeGlass, asking(func(r *Request) { r.User.ServiceAccount = true })), verdict: Denied, change: "checkout-" + v24.Hash[3:11], causes: []CauseType{CauseNoChange, CauseBreakGlass}},
-		"deletes cannot break glass":  {given: situated(brokeGlass, asking(func(r *Request) { r.Operation, r.New = Delete, nil })), verdict: Denied, change: "checkout-delete", causes: []CauseType{CauseNoChange, CauseBreakGlass}},
+		"the glass is broken":                                        {given: situated(brokeGlass), verdict: BreakGlass},
+		"the glass, by who may not":                                  {given: situated(asking(func(r *Request) { r.BreakGlass = "x" })), verdict: Denied, change: "checkout-" + v24.Hash[3:11], causes: []CauseType{CauseNoChange, CauseBreakGlass}},
+		"the glass, by a robot":                                      {given: situated(brokeGlass, asking(func(r *Request) { r.User.ServiceAccount = true })), verdict: Denied, change: "checkout-" + v24.Hash[3:11], causes: []CauseType{CauseNoChange, CauseBreakGlass}},
+		"deletes cannot break glass":                                 {given: situated(brokeGlass, asking(func(r *Request) { r.Operation, r.New = Delete, nil })), verdict: Denied, change: "checkout-delete", causes: []CauseType{CauseNoChange, CauseBreakGlass}},
 		"another's broken glass comes back with an earlier template": {given: situated(backToV22, byErin), verdict: Rollback},
 		"another's broken glass comes back with what is agreed": {
 			given: situated(asking(func(r *Request) { r.Old, r.New = evil, v23 }), byErin), verdict: Unchanged,

@@ -152,6 +152,8 @@ type life struct {
 	// open targets, of those where nothing went in yet, are let in; blocked says what keeps the others out.
 	open    int
 	blocked report
+	// impossible says what of its targets can never go in as they are.
+	impossible []string
 	// lacks names what must be mended before it can be assessed.
 	lacks []string
 	// lifted: the outcome before was that of a suspicion which was withdrawn.

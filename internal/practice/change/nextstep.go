@@ -127,6 +127,9 @@ func (l *life) whatIsAwaited() string {
 	why := l.whyBlocked()
 	at, ok := l.Rules.nextChance(l.candidate.Type, l.candidate.Window, l.now)
 	switch {
+	case len(l.impossible) > 0:
+		return "It cannot go in as it is: " + strings.Join(l.impossible, "; ") + ". Edit spec, which makes a new version to vote on (kubectl edit chg " +
+			l.Change.Name + " -n " + l.Change.Namespace + "), or cancel it."
 	case !ok && !l.candidate.Window.IsZero():
 		return "It cannot go in any more within its window: " + why + ". Edit spec.window, or cancel it."
 	case !ok:

@@ -679,7 +679,32 @@ func (o oracle) rollout(c *v1alpha1.Change) v1alpha1.RolloutState {
 
 // couldGoIn: a Change has not begun on the workload, and nothing but other Changes keeps it out.
 func (o oracle) couldGoIn(c *v1alpha1.Change) bool {
-	return o.rollout(c) == "" && o.agreed(c) && !o.nonsense(c) && o.inWindow(c, o.now) && len(o.closed(c.Spec.Type, o.remedies(c))) == 0
+	return o.rollout(c) == "" && !o.wentBack(c) && !o.keptOutForGood(c) && o.agreed(c) && !o.nonsense(c) && o.inWindow(c, o.now) && len(o.closed(c.Spec.Type, o.remedies(c))) == 0
+}
+
+// keptOutForGood: whatever is applied, a rule refuses it, as long as the Change, the policies and the baseline stay.
+func (o oracle) keptOutForGood(c *v1alpha1.Change) bool {
+	t, b := c.Spec.Targets[0], o.base()
+	if o.request.Operation == Create {
+		if !slices.Contains(t.Operations, v1alpha1.OperationCreate) {
+			return true
+		}
+	} else if slices.Contains(t.Operations, v1alpha1.OperationDelete) {
+		return false
+	}
+	if t.TemplateHash == "" && (b == nil || t.Images["app"] == "") {
+		return true
+	}
+	for _, p := range o.policies {
+		if p.Spec.Pin == v1alpha1.PinTemplate && t.TemplateHash == "" {
+			return true
+		}
+		image := string(t.Images["app"])
+		if p.Spec.Pin == v1alpha1.PinDigests && image != "" && !strings.Contains(image, "@sha256:") && (b == nil || b.Images["app"] != image) {
+			return true
+		}
+	}
+	return false
 }
 
 // passable: the annotation may choose another one before it.

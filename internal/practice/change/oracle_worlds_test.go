@@ -336,6 +336,7 @@ func TestDecideAgreesWithTheOracle(t *testing.T) {
 	}
 	for _, turn := range []string{
 		"annotation", "remedy", "phase", "Standard", "Emergency", "backed out", "concurrency", "an earlier one", "a rollout", "freeze", "budget",
+		"one kept out",
 	} {
 		if turns[turn] < worlds/2000 {
 			t.Errorf("a decision turned on %s %d times in %d worlds: they do not try it", turn, turns[turn], worlds)
@@ -358,6 +359,7 @@ func (s *small) turnsOn(d *Decision) []string {
 			"annotation":        s.request.Change == d.Change && oracle{&unnamed}.verdict() != Covered,
 			"remedy":            len(o.remedies(c)) > 0 && oracle{&frozen}.closed(c.Spec.Type, nil)[CauseBudgetExhausted],
 			"phase":             len(o.releases[c.Name]) > 0,
+			"one kept out":      o.heldBackByNone(c),
 			string(c.Spec.Type): true,
 		} {
 			if holds {
@@ -387,6 +389,16 @@ func (s *small) turnsOn(d *Decision) []string {
 		}
 	}
 	return out
+}
+
+// heldBackByNone: one that was agreed to earlier, and in time, is kept out for good, and so does not hold this one back.
+func (o oracle) heldBackByNone(c *v1alpha1.Change) bool {
+	ours, _ := o.approvedAt(c)
+	return slices.ContainsFunc(o.changes, func(other *v1alpha1.Change) bool {
+		theirs, ok := o.approvedAt(other)
+		return other != c && ok && theirs < ours && !o.over(other) && o.rollout(other) == "" && o.inWindow(other, o.now) &&
+			len(o.closed(other.Spec.Type, o.remedies(other))) == 0 && o.keptOutForGood(other)
+	})
 }
 
 // disagrees says what of a decision is not what the oracle says; empty: nothing.

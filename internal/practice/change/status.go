@@ -25,16 +25,30 @@ func (l *life) conflicts() {
 		if l.wentIn(ReferenceTo(t.Key)) {
 			continue
 		}
-		l.gate.exhausted = l.Workloads[t.Key].ExhaustedBudgets
-		if l.gate.admits(c, t, nil) {
+		fact := l.Workloads[t.Key]
+		l.gate.exhausted, l.gate.baselines, l.gate.exists = fact.ExhaustedBudgets, fact.Baselines, fact.Workload != nil
+		if l.gate.admits(c, t, nil) && l.gate.possible(c, t, nil) {
 			l.open++
 		} else {
 			l.gate.admits(c, t, &l.blocked)
+			l.whyImpossible(t)
 		}
 		l.blocking(t)
 	}
 	l.nonblocking()
 	l.wakeups()
+}
+
+// whyImpossible says of a target what keeps it out however long one waits.
+func (l *life) whyImpossible(t *Target) {
+	if l.candidate.Ended != NotEnded {
+		return
+	}
+	before := len(l.blocked.causes)
+	l.gate.possible(l.candidate, t, l.blocked.about(l.candidate.Name))
+	for _, c := range l.blocked.causes[before:] {
+		l.impossible = append(l.impossible, nameOf(t.Key)+": "+c.Message)
+	}
 }
 
 func (l *life) blocking(t *Target) {

@@ -70,7 +70,7 @@ func TestSuspicionThatMovedOn(t *testing.T) {
 	})
 	t.Run("before all of it is in", func(t *testing.T) {
 		s := told(t, func(c *v1alpha1.Change) {
-			c.Spec.Targets = append(c.Spec.Targets, v1alpha1.ChangeTarget{Workload: ReferenceTo(otherWorkload), Operations: []v1alpha1.Operation{v1alpha1.OperationCreate}, Images: c.Spec.Targets[0].Images})
+			c.Spec.Targets = append(c.Spec.Targets, v1alpha1.ChangeTarget{Workload: ReferenceTo(otherWorkload), Operations: []v1alpha1.Operation{v1alpha1.OperationCreate}, TemplateHash: v1alpha1.TemplateHash(v24.Hash)})
 		}).is(v1alpha1.ChangeAuthorize).at(1).votes("bob", "carol").is(v1alpha1.ChangeImplement).at(2)
 		s.runs(running(v24), s.broughtIn(v24)).suspectedBy(grave).is(v1alpha1.ChangeReview)
 		s.suspectedBy().is(v1alpha1.ChangeImplement).condition(v1alpha1.ConditionGateOpen, metav1.ConditionTrue, "Open")
