@@ -89,9 +89,10 @@ func request(req *admissionv1.AdmissionRequest, subject *object, operation chang
 			Name: req.UserInfo.Username, Groups: req.UserInfo.Groups,
 			ServiceAccount: strings.HasPrefix(req.UserInfo.Username, serviceAccountPrefix),
 		},
-		Change:     subject.Annotations[v1alpha1.AnnotationChange],
-		BreakGlass: subject.Annotations[v1alpha1.AnnotationBreakGlass],
-		DryRun:     req.DryRun != nil && *req.DryRun,
+		Change:       subject.Annotations[v1alpha1.AnnotationChange],
+		BreakGlass:   subject.Annotations[v1alpha1.AnnotationBreakGlass],
+		BreakGlassBy: subject.Annotations[v1alpha1.AnnotationBreakGlassBy],
+		DryRun:       req.DryRun != nil && *req.DryRun,
 	}
 }
 

@@ -174,14 +174,15 @@ func TestAskForEveryKind(t *testing.T) {
 
 func TestAskWho(t *testing.T) {
 	reason, changed := at("fire", "metadata", "annotations", v1alpha1.AnnotationBreakGlass), at("c1", "metadata", "annotations", v1alpha1.AnnotationChange)
-	req := review(t, admissionv1.Update, workload("Deployment"), workload("Deployment", reason, changed))
+	signed := at("erin", "metadata", "annotations", v1alpha1.AnnotationBreakGlassBy)
+	req := review(t, admissionv1.Update, workload("Deployment"), workload("Deployment", reason, signed, changed))
 	req.UserInfo.Username, req.DryRun = "system:serviceaccount:flux:flux", new(true)
 	question, err := ask(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := question.requests[0]
-	if !r.User.ServiceAccount || !r.DryRun || r.Change != "c1" || r.BreakGlass != "fire" || r.BreakGlassPermitted {
+	if !r.User.ServiceAccount || !r.DryRun || r.Change != "c1" || r.BreakGlass != "fire" || r.BreakGlassBy != "erin" || r.BreakGlassPermitted {
 		t.Errorf("asked %+v", r)
 	}
 	question, err = ask(review(t, admissionv1.Update, workload("Deployment", reason), workload("Deployment", reason, owner(false))))

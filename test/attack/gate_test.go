@@ -324,20 +324,7 @@ var _ = Describe("The gate, for a user with the role edit", func() {
 
 	It("lets a rollback in at once", func(ctx SpecContext) {
 		s := newScene(ctx)
-		item := &v1alpha1.ConfigurationItem{}
-		key := client.ObjectKey{Namespace: s.namespace, Name: "deployment-checkout"}
-		Expect(operator.client.Get(ctx, key, item)).To(Succeed())
-		proven := item.Status.Baselines[0]
-		const bad = "registry.shop.example/checkout:2.4"
-		operator.admitAnything(func() { Expect(s.change(ctx, env.Admin(), s.checkout, image(bad))).To(Succeed()) })
-		live := s.checkout.DeepCopy()
-		Expect(env.Admin().Get(ctx, client.ObjectKeyFromObject(live), live)).To(Succeed())
-		current := baselineOf(workloadOf(live))
-		current.Source, current.From, current.Proven = v1alpha1.BaselineBreakGlass, metav1.Now(), false
-		until := current.From
-		proven.Until = &until
-		item.Status.Baselines = []v1alpha1.Baseline{current, proven}
-		Expect(operator.client.Status().Update(ctx, item)).To(Succeed())
+		s.forcedIn(ctx, "registry.shop.example/checkout:2.4")
 		Eventually(func() error { return s.attempt(ctx, image(agreedImage)) }).Should(Succeed())
 		expectDenied(s.attempt(ctx, image(evilImage)))
 	})

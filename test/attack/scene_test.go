@@ -122,6 +122,24 @@ func (s *scene) agree(ctx context.Context, o client.Object) {
 	Expect(operator.client.Status().Update(ctx, item)).To(Succeed())
 }
 
+// forcedIn rolls another image out, as by breaking the glass: what was agreed is the baseline before it.
+func (s *scene) forcedIn(ctx context.Context, another string) {
+	GinkgoHelper()
+	item := &v1alpha1.ConfigurationItem{}
+	key := client.ObjectKey{Namespace: s.namespace, Name: "deployment-checkout"}
+	Expect(operator.client.Get(ctx, key, item)).To(Succeed())
+	proven := item.Status.Baselines[0]
+	operator.admitAnything(func() { Expect(s.change(ctx, env.Admin(), s.checkout, image(another))).To(Succeed()) })
+	live := s.checkout.DeepCopy()
+	Expect(env.Admin().Get(ctx, client.ObjectKeyFromObject(live), live)).To(Succeed())
+	current := baselineOf(workloadOf(live))
+	current.Source, current.From, current.Proven = v1alpha1.BaselineBreakGlass, metav1.Now(), false
+	until := current.From
+	proven.Until = &until
+	item.Status.Baselines = []v1alpha1.Baseline{current, proven}
+	Expect(operator.client.Status().Update(ctx, item)).To(Succeed())
+}
+
 func baselineOf(w *configuration.Workload) v1alpha1.Baseline {
 	return v1alpha1.Baseline{
 		TemplateHash: w.Template.Hash, ImagelessHash: w.Template.ImagelessHash, Images: w.Template.Images,
@@ -191,8 +209,8 @@ func (s *scene) change(ctx context.Context, as client.Client, o client.Object, e
 }
 
 // attempt is eddie's on the Deployment.
-func (s *scene) attempt(ctx context.Context, e edit) error {
-	return s.change(ctx, s.eddie, s.checkout, e)
+func (s *scene) attempt(ctx context.Context, e edit, options ...client.UpdateOption) error {
+	return s.change(ctx, s.eddie, s.checkout, e, options...)
 }
 
 // expectDenied: refused by the gate, in the words and with the fields that clients need.

@@ -29,9 +29,11 @@ import (
 // FieldOwner is the field manager of what is restored.
 const FieldOwner = client.FieldOwner("itil-operator")
 
-// AnnotationBackout on a workload says on whose behalf its template was put back. It is written together with the
-// template, so that whoever looks, after whatever crash, knows that it was done and does not do it twice.
-const AnnotationBackout = "itil.dev/backout"
+// LabelBackout on a workload says on whose behalf its template was put back: a hash of the mark and the workload's UID. It
+// is written together with the template, so that whoever looks, after whatever crash, knows that it was done and does not
+// do it twice. The admission policy itil-operator-backouts keeps it for the operator. It is a label because annotations
+// travel: the Deployment's controller copies them to its ReplicaSets, and kubectl rollout undo back.
+const LabelBackout = "itil.dev/backout"
 
 const (
 	// mostRevisions of a workload are looked through; Kubernetes keeps 10 by default.
@@ -175,7 +177,7 @@ func (r *Restorer) Restore(ctx context.Context, what Restoration) (Result, error
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("reading the template of %s: %w", what.Workload, err)
-	case what.Mark != "" && obj.GetAnnotations()[AnnotationBackout] == what.Mark, what.To(current):
+	case what.Mark != "" && obj.GetLabels()[LabelBackout] == labelOf(what.Mark, obj), what.To(current):
 		return Already, nil
 	case !what.From(current):
 		return Superseded, nil

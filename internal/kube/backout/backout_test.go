@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/itil-dev/itil-operator/internal/kube/backout"
@@ -172,8 +173,9 @@ func TestRestoreOfTheWholeTemplate(t *testing.T) {
 	if diff := cmp.Diff(map[string]string{"app": "checkout"}, d.Spec.Template.Labels); diff != "" {
 		t.Errorf("labels (-want +got):\n%s", diff)
 	}
-	if d.Annotations[backout.AnnotationBackout] != onceOf {
-		t.Errorf("annotations %v", d.Annotations)
+	mark := d.Labels[backout.LabelBackout]
+	if mark == "" || len(d.Annotations) > 0 {
+		t.Errorf("labels %v, annotations %v", d.Labels, d.Annotations)
 	}
 
 	if got := b.restore(b.restoration()); got != backout.Already {
@@ -196,6 +198,33 @@ func TestRestoreOfTheWholeTemplate(t *testing.T) {
 	next.Mark = "checkout-2-4-2/9911"
 	if got := b.restore(next); got != backout.Restored {
 		t.Errorf("for another Change: %s", got)
+	}
+	if d := b.live(); d.Labels[backout.LabelBackout] == mark || d.Labels[backout.LabelBackout] == "" {
+		t.Errorf("labels %v after those of %s", d.Labels, mark)
+	}
+}
+
+// A workload that is made with the mark of another was not restored.
+func TestAMarkIsOfOneWorkload(t *testing.T) {
+	b := setUp(t)
+	d := b.deployed()
+	if got := b.restore(b.restoration()); got != backout.Restored {
+		t.Fatalf("%s", got)
+	}
+	mark := b.live().Labels[backout.LabelBackout]
+	if err := env.Admin().Delete(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	if err := env.Admin().DeleteAllOf(t.Context(), &appsv1.ReplicaSet{}, client.InNamespace(b.namespace)); err != nil {
+		t.Fatal(err)
+	}
+	again := b.deployed()
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"`+backout.LabelBackout+`":"`+mark+`"}}}`))
+	if err := env.Admin().Patch(t.Context(), again, patch); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.restore(b.restoration()); got != backout.Restored {
+		t.Errorf("%s", got)
 	}
 }
 

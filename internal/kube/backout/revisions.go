@@ -1,6 +1,8 @@
 package backout
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -120,14 +122,22 @@ func restoring(obj *unstructured.Unstructured, template map[string]any, mark str
 		{"replace", "/spec/template", template},
 	}
 	if mark != "" {
-		annotations := maps.Clone(obj.GetAnnotations())
-		if annotations == nil {
-			annotations = map[string]string{}
+		labels := maps.Clone(obj.GetLabels())
+		if labels == nil {
+			labels = map[string]string{}
 		}
-		annotations[AnnotationBackout] = mark
-		patch = append(patch, operation{"add", "/metadata/annotations", annotations})
+		labels[LabelBackout] = labelOf(mark, obj)
+		patch = append(patch, operation{"add", "/metadata/labels", labels})
 	}
 	return json.Marshal(patch)
+}
+
+// labelOf is a mark as the value of a label. The UID in it makes sure that nobody can create a workload that bears the
+// mark of a restoration to come.
+func labelOf(mark string, obj *unstructured.Unstructured) string {
+	const digits = 32
+	sum := sha256.Sum256([]byte(mark + "/" + string(obj.GetUID())))
+	return hex.EncodeToString(sum[:])[:digits]
 }
 
 func nameOf(obj *unstructured.Unstructured) string {
