@@ -53,6 +53,8 @@ type Reconciler struct {
 	AdmissionGrace time.Duration
 	// Images tells what pods run; nil: nobody does.
 	Images ImageSource
+	// Audits count what went in while the gate, which only watches, did not answer; nil: nobody does.
+	Audits Audits
 
 	mu sync.Mutex
 	// memories by workload, of what no object tells; only of workloads that have an item.
@@ -77,6 +79,8 @@ type memory struct {
 	// unexplained template that nobody is known to have let in, and since when.
 	unexplained string
 	since       time.Time
+	// unasked templates wait for the record of their admission.
+	unasked []unasked
 }
 
 // SetupWithManager registers the reconciler.
@@ -132,6 +136,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key configuration.Key) (reco
 	}
 	result := decide(seen, r.recall(key), r.rules(seen), now)
 	r.remember(key, result.memory)
+	r.tally(key, result.count)
 	err = r.apply(ctx, seen, &result)
 	if apierrors.IsConflict(err) {
 		return reconcile.Result{RequeueAfter: patch.StaleRetry}, nil

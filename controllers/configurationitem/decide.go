@@ -39,7 +39,9 @@ type outcome struct {
 	memory memory
 	// consumed records of this replica, once the status is written.
 	consumed []configuration.AdmissionRecord
-	wake     time.Time
+	// count as what Enforce would have refused.
+	count []unasked
+	wake  time.Time
 }
 
 // decide is the status that follows from what was observed.
@@ -69,6 +71,7 @@ func decide(seen *observed, m memory, r rules, now time.Time) outcome {
 		s.WorkloadGeneration = s.Baselines[0].Generation
 	}
 	out.settle(seen, now)
+	out.unrecorded(&s, seen, now)
 	out.admissions(&s, seen, r, now)
 	setDrift(&s, seen, r.baselines.IgnoredAnnotationPrefixes, now)
 	out.status = s
@@ -145,8 +148,9 @@ func (o *outcome) baselines(s *v1alpha1.ConfigurationItemStatus, seen *observed,
 	r.baselines.SeenGeneration = o.memory.generation
 	record := recordOf(seen, prefixes)
 	current := len(s.Baselines) > 0 && w.Template.IsBaseline(s.Baselines[0], prefixes)
+	var refused *refusal
 	if record == nil && !current {
-		record = seen.derive()
+		record, refused = seen.derive()
 	}
 	// After a restart it is not known which scaling bumped the generation. Under Enforce nothing came in meanwhile that
 	// no record tells of, so that fields which were only added are defaults of a newer API server.
@@ -164,6 +168,7 @@ func (o *outcome) baselines(s *v1alpha1.ConfigurationItemStatus, seen *observed,
 		}
 	}
 	o.memory.unexplained, o.memory.since = "", time.Time{}
+	o.unaskedOf(s.Baselines, next, seen, refused, now)
 	s.Baselines, o.wake = next, wake
 	if len(next) > 0 && w.Template.IsBaseline(next[0], prefixes) {
 		o.memory.generation = w.Generation
@@ -207,12 +212,12 @@ func recordOf(seen *observed, prefixes []string) *configuration.AdmissionRecord 
 }
 
 // derive asks who let the present template in where no record tells. What ran before it was governed is adopted and
-// nobody is asked about it.
-func (o *observed) derive() *configuration.AdmissionRecord {
+// nobody is asked about it. Where nobody did, and the gate only watches, it is what Enforce would have said.
+func (o *observed) derive() (*configuration.AdmissionRecord, *refusal) {
 	operation := change.Template
 	if o.item == nil || len(o.item.Status.Baselines) == 0 {
 		if o.governedSince.IsZero() || !o.workload.CreatedAt.After(o.governedSince) {
-			return nil
+			return nil, nil
 		}
 		operation = change.Create
 	}

@@ -36,13 +36,15 @@ type observed struct {
 	rules *change.Rules
 	// enforced: the gate refuses what nobody agreed to, and the API server asks it.
 	enforced bool
+	// watched: the gate is asked, refuses nothing, and what comes while it does not answer goes in.
+	watched bool
 	// governedSince is since when the API server asks the gate, as the Services say; zero where none does.
 	governedSince time.Time
 	// admissions of the gate that no baseline tells of, the newest first; here are those of this replica.
 	admissions, here []configuration.AdmissionRecord
 	// derived is what the gate would say of the present template now, and what Changes and annotations tell of it:
 	// asked for only where no record tells of it.
-	derived func(operation change.Operation) *configuration.AdmissionRecord
+	derived func(operation change.Operation) (*configuration.AdmissionRecord, *refusal)
 	// imageIDs that its ready pods run, where it is rolled out; nil where they are not known.
 	imageIDs map[string]string
 	// showsImages: somebody tells what pods run.
@@ -96,12 +98,13 @@ func (r *Reconciler) gather(ctx context.Context, key configuration.Key, now time
 		return nil, err
 	}
 	o.enforced = enforcement == v1alpha1.EnforcementEnforce && listed == gateconfig.ListedEnforce
+	o.watched = (enforcement == v1alpha1.EnforcementAudit || enforcement == v1alpha1.EnforcementWarn) && listed == gateconfig.ListedAudit
 	o.governedSince = r.governedSince(o.claimants)
 	o.showsImages = r.Images != nil
 	if o.showsImages && w.RolledOut() {
 		o.imageIDs = r.Images.ImageIDs(key)
 	}
-	o.derived = func(operation change.Operation) *configuration.AdmissionRecord { return r.derive(w, operation, now) }
+	o.derived = func(operation change.Operation) (*configuration.AdmissionRecord, *refusal) { return r.derive(w, operation, now) }
 	return o, nil
 }
 
@@ -147,22 +150,23 @@ func (r *Reconciler) governedSince(claimants []inventory.Claimant) time.Time {
 
 // derive finds out who let a template in where the gate's record of it is lost, or never was: whoever breaks the glass
 // does not pass the gate.
-func (r *Reconciler) derive(w *configuration.Workload, operation change.Operation, now time.Time) *configuration.AdmissionRecord {
+func (r *Reconciler) derive(w *configuration.Workload, operation change.Operation, now time.Time) (*configuration.AdmissionRecord, *refusal) {
 	record := &configuration.AdmissionRecord{TemplateHash: w.Template.Hash, At: now}
 	if by := w.Annotations[v1alpha1.AnnotationBreakGlassBy]; by != "" && w.Annotations[v1alpha1.AnnotationBreakGlass] != "" {
 		record.Source, record.By = v1alpha1.BaselineBreakGlass, by
-		return record
+		return record, nil
 	}
 	for _, c := range r.Inventory.ChangesOf(w.Key) {
 		for _, im := range c.Object.Status.Implementations {
 			if im.Workload == change.ReferenceTo(w.Key) && im.TemplateHash == w.Template.Hash && im.Rollout != v1alpha1.RolloutRolledBack {
 				record.Source, record.By, record.Change, record.At = v1alpha1.BaselineChange, im.By, c.Object.Name, im.At.Time
-				return record
+				return record, nil
 			}
 		}
 	}
 	request := &change.Request{Operation: operation, Key: w.Key, New: &w.Template, Change: w.Annotations[v1alpha1.AnnotationChange], DryRun: true}
-	decision := change.Decide(request, r.Inventory.World(request), now)
+	world := r.Inventory.World(request)
+	decision := change.Decide(request, world, now)
 	switch decision.Verdict {
 	case change.Covered:
 		record.Source, record.Change = v1alpha1.BaselineChange, decision.Change
@@ -170,8 +174,13 @@ func (r *Reconciler) derive(w *configuration.Workload, operation change.Operatio
 		record.Source = v1alpha1.BaselinePreAuthorised
 	case change.Rollback:
 		record.Source, record.Change = v1alpha1.BaselineRollback, decision.Change
-	case change.NotGoverned, change.Unchanged, change.BreakGlass, change.Warned, change.Audited, change.Denied:
-		return nil
+	case change.Warned, change.Audited:
+		if world.Rules == nil {
+			return nil, nil
+		}
+		return nil, &refusal{policies: world.Rules.Policies, reasons: decision.Reasons}
+	case change.NotGoverned, change.Unchanged, change.BreakGlass, change.Denied:
+		return nil, nil
 	}
-	return record
+	return record, nil
 }
