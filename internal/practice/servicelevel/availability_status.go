@@ -192,7 +192,7 @@ func (e *agreementEvaluation) measure() {
 	if at, ok := e.terms.Calendar.NextOpen(e.now); ok && e.sums.outOfHours {
 		e.wake = earlier(e.wake, at)
 	}
-	if e.after.Compliance == v1alpha1.ComplianceMet || e.after.Compliance == v1alpha1.ComplianceAtRisk {
+	if !e.terms.broken(e.sums) {
 		if at := e.terms.nextFiring(down, e.sums.Whole, e.now); !at.IsZero() {
 			e.wake = earlier(e.wake, at)
 		}

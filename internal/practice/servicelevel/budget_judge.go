@@ -73,7 +73,9 @@ func (e *agreementEvaluation) judge() {
 		e.after.Compliance = v1alpha1.ComplianceUnknown
 		message := "too little was observed to say that the target is kept: what was not may be more than the budget that is left"
 		e.set(v1alpha1.ConditionMet, metav1.ConditionUnknown, reasonNoData, message)
-		e.set(v1alpha1.ConditionAtRisk, metav1.ConditionUnknown, reasonNoData, message)
+		if !e.burning() {
+			e.set(v1alpha1.ConditionAtRisk, metav1.ConditionUnknown, reasonNoData, message)
+		}
 	default:
 		e.kept()
 	}
@@ -94,7 +96,9 @@ func (e *agreementEvaluation) judge() {
 func (e *agreementEvaluation) breached(reason, message string) {
 	e.after.Compliance = v1alpha1.ComplianceBreached
 	e.set(v1alpha1.ConditionMet, metav1.ConditionFalse, reason, message)
-	e.set(v1alpha1.ConditionAtRisk, metav1.ConditionFalse, reasonBreached, "it is broken already")
+	if e.terms.broken(e.sums) || !e.burning() {
+		e.set(v1alpha1.ConditionAtRisk, metav1.ConditionFalse, reasonBreached, "it is broken already")
+	}
 	e.after.NextStep = "tell the customer and find the cause: " + e.command("describe itsvc", string(e.Agreement.Spec.ServiceRef.Name))
 }
 
@@ -110,9 +114,7 @@ func (e *agreementEvaluation) kept() {
 	switch {
 	case e.terms.exhausted(e.sums):
 		risk(reasonBudgetExhausted, "any more downtime breaks it")
-	case e.firing != BurnPair{}:
-		risk(ReasonBurnRate, fmt.Sprintf("the error budget is used too fast: more than %d %% of it in the last %s, and so in the last %s",
-			e.firing.share, e.firing.Long.Name, e.firing.Short.Name))
+	case e.burning():
 	case e.terms.tooFast(e.sums):
 		risk(reasonPresentRate, "at the present rate of downtime the error budget does not last until the period ends")
 	case dueSoon:
@@ -121,6 +123,18 @@ func (e *agreementEvaluation) kept() {
 		e.after.Compliance = v1alpha1.ComplianceMet
 		e.set(v1alpha1.ConditionAtRisk, metav1.ConditionFalse, reasonNotAtRisk, "nothing indicates that it will be broken")
 	}
+}
+
+// burning says that a pair of windows fires, where one does: whatever else is broken or not known, there is budget left
+// and it is used up too fast. Where none is left, BudgetExhausted says more.
+func (e *agreementEvaluation) burning() bool {
+	if e.firing == (BurnPair{}) {
+		return false
+	}
+	e.set(v1alpha1.ConditionAtRisk, metav1.ConditionTrue, ReasonBurnRate,
+		fmt.Sprintf("the error budget is used too fast: more than %d %% of it in the last %s, and so in the last %s",
+			e.firing.share, e.firing.Long.Name, e.firing.Short.Name))
+	return true
 }
 
 func (e *agreementEvaluation) setData(service string) {

@@ -97,6 +97,50 @@ func TestCompliance(t *testing.T) {
 	}
 }
 
+// A pair of windows that fires is told, whatever else is broken or not known: a Release stops by it. It is told when it
+// begins, without anybody's doing.
+func TestAFiringPairIsToldWhateverElseIs(t *testing.T) {
+	late := func(f *AgreementFacts) {
+		f.Incidents = []AgreementIncident{{DetectedAt: noon, Response: v1alpha1.ClockBreached}}
+	}
+	cases := map[string]struct {
+		edit func(*AgreementFacts)
+		met  string
+	}{
+		"all else is well":              {met: "Kept"},
+		"an Incident was answered late": {edit: late, met: "IncidentTimesMissed"},
+		"more than the budget was not seen": {met: "NoData", edit: func(f *AgreementFacts) {
+			f.Service = observed(v1alpha1.HealthUnknown, noon.Add(time.Hour))
+			follow(f, noon.Add(time.Hour))
+		}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			f := &AgreementFacts{Agreement: agreement("99"), Service: observed(v1alpha1.HealthOperational, noon)}
+			follow(f, noon)
+			if c.edit != nil {
+				c.edit(f)
+			}
+			out := noon.Add(21 * time.Hour)
+			f.Service = observed(v1alpha1.HealthOutage, out)
+			_, at := follow(f, out)
+			risk := func() *metav1.Condition { return meta.FindStatusCondition(f.Agreement.Status.Conditions, "AtRisk") }
+			for range 10 {
+				if risk().Reason == ReasonBurnRate || at.IsZero() {
+					break
+				}
+				_, at = follow(f, at)
+			}
+			if risk().Status != "True" || risk().Reason != ReasonBurnRate || !risk().LastTransitionTime.Time.Before(out.Add(time.Hour)) {
+				t.Errorf("AtRisk is %+v", risk())
+			}
+			if met := meta.FindStatusCondition(f.Agreement.Status.Conditions, "Met"); met.Reason != c.met {
+				t.Errorf("Met is %+v, want %s", met, c.met)
+			}
+		})
+	}
+}
+
 func TestPeriodsEnd(t *testing.T) {
 	f := &AgreementFacts{Agreement: agreement("99"), Service: observed(v1alpha1.HealthOperational, noon)}
 	f.Agreement.Spec.Credits = []v1alpha1.Credit{{Below: "99", Percent: 10}, {Below: "90", Percent: 25}}
