@@ -22,8 +22,9 @@ import (
 
 // act does what a look calls for, and says when to look again.
 func (r *Reconciler) act(ctx context.Context, in *input, result incident.Result, now time.Time) (time.Time, error) {
-	if len(result.Findings) > 0 || in.records.Current != nil && in.records.Current.Status.ParentRef != nil {
-		in.subject.Candidates = r.candidates(in)
+	var err error
+	if in.subject.Candidates, err = r.explaining(ctx, in, result); err != nil {
+		return time.Time{}, err
 	}
 	action := incident.Decide(in.records, result, in.subject, now)
 	switch action.Verb {

@@ -169,8 +169,10 @@ func (r *Reconciler) follow(ctx context.Context, c cache.Cache) ([]toolscache.In
 	return synced, nil
 }
 
-// begin looks at all workloads once: one without pods has nobody else to speak for it.
+// begin looks at all workloads once: one without pods has nobody else to speak for it. By then it is known whose the pods
+// are: the first look after a restart of ours must not be at a workload without its pods.
 func (r *Reconciler) begin() bool {
+	r.pods.resolveAll(r)
 	for w := range r.Inventory.Workloads() {
 		r.hear(inventory.Event{Workload: w.Key})
 	}

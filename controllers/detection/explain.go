@@ -60,6 +60,40 @@ func (r *Reconciler) enqueueOpen(keys []configuration.Key) {
 	}
 }
 
+// explaining are the Incidents that may explain what was found. Where nothing was, it is the parent that there is, while
+// it is open: that a pod is not known of, or not yet after a restart of ours, does not end what explains it.
+func (r *Reconciler) explaining(ctx context.Context, in *input, result incident.Result) ([]incident.Candidate, error) {
+	if len(result.Findings) > 0 {
+		return r.candidates(in), nil
+	}
+	current := in.records.Current
+	if current == nil || current.Status.ParentRef == nil {
+		return nil, nil
+	}
+	ref := current.Status.ParentRef
+	parent, open := r.incidents.candidate(types.NamespacedName{Namespace: string(ref.Namespace), Name: string(ref.Name)})
+	if !open {
+		return nil, nil
+	}
+	if parent.Node != "" {
+		if exists, err := r.nodeExists(ctx, parent.Node); err != nil || !exists {
+			return nil, err
+		}
+	}
+	return []incident.Candidate{parent}, nil
+}
+
+func (r *Reconciler) nodeExists(ctx context.Context, name string) (bool, error) {
+	err := r.Client.Get(ctx, client.ObjectKey{Name: name}, &corev1.Node{})
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read node %s: %w", name, err)
+	}
+	return true, nil
+}
+
 // gatherLost finds which of the nodes that the workload has pods on are lost. One that was removed explains nothing any
 // more: what it left behind must be looked at.
 func (r *Reconciler) gatherLost(ctx context.Context, in *input) error {
@@ -76,12 +110,12 @@ func (r *Reconciler) gatherLost(ctx context.Context, in *input) error {
 		if !lost {
 			continue
 		}
-		err := r.Client.Get(ctx, client.ObjectKey{Name: pod.Node}, &corev1.Node{})
-		if apierrors.IsNotFound(err) {
-			continue
-		}
+		exists, err := r.nodeExists(ctx, pod.Node)
 		if err != nil {
-			return fmt.Errorf("read node %s: %w", pod.Node, err)
+			return err
+		}
+		if !exists {
+			continue
 		}
 		if in.LostNodes == nil {
 			in.LostNodes = map[string]time.Time{}

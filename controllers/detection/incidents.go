@@ -243,6 +243,14 @@ func (x *incidentIndex) lostNode(node string) (incident.Candidate, bool) {
 	return candidate(name, x.explaining[name]), true
 }
 
+// candidate is an open incident that may explain others.
+func (x *incidentIndex) candidate(name types.NamespacedName) (incident.Candidate, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e, open := x.explaining[name]
+	return candidate(name, e), open
+}
+
 func (x *incidentIndex) anyLost() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()

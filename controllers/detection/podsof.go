@@ -33,15 +33,31 @@ func (x *podIndex) resolveKnown(key configuration.Key, r resolver) {
 			continue
 		}
 		for id := range x.byWorkload[other] {
-			o := x.owners[id]
-			if o.resolved || len(o.pods) == 0 {
-				continue
-			}
-			if found, ok := r.known(key.Namespace, o.ref, o.pods[0]); ok && found == key {
-				x.unlink(id, o)
-				o.key, o.resolved = found, true
-				x.link(id, o)
+			if o := x.owners[id]; !o.resolved {
+				x.resolveBy(id, o, r, func(found configuration.Key) bool { return found == key })
 			}
 		}
+	}
+}
+
+// resolveAll finds the workloads of all controllers that the inventory knows: pods are told of before it does.
+func (x *podIndex) resolveAll(r resolver) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for id, o := range x.owners {
+		if !o.resolved {
+			x.resolveBy(id, o, r, func(configuration.Key) bool { return true })
+		}
+	}
+}
+
+func (x *podIndex) resolveBy(id ownerID, o *podOwner, r resolver, wanted func(configuration.Key) bool) {
+	if len(o.pods) == 0 {
+		return
+	}
+	if found, ok := r.known(o.namespace, o.ref, o.pods[0]); ok && wanted(found) {
+		x.unlink(id, o)
+		o.key, o.resolved = found, true
+		x.link(id, o)
 	}
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/inventory"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
+	"github.com/itil-dev/itil-operator/internal/kube/push"
 	practice "github.com/itil-dev/itil-operator/internal/practice/incident"
 )
 
@@ -69,7 +70,9 @@ func (r *Reconciler) Caps() string {
 	return fmt.Sprintf("at most %d may be open in a namespace and %d in all (tiers 1 and 2 are not bound)", r.NamespaceCap, r.ClusterCap)
 }
 
-// SetupWithManager registers the controller with its indexes and metrics.
+// SetupWithManager registers the controller with its indexes and metrics. The inventory must have been registered with
+// the manager's cache: nothing is decided before it knows what there is, or each Incident would lose its service, its
+// urgency and its clocks for a moment after each restart.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
 	if r.Recorder == nil {
 		r.Recorder = mgr.GetEventRecorder("itil-operator")
@@ -90,6 +93,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 		Named(r.Name).
 		For(&v1alpha1.Incident{}).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Concurrency}).
+		WatchesRawSource(push.Source(func(context.Context, func(reconcile.Request)) error { return nil }, r.Inventory.WaitForSync)).
 		Watches(&v1alpha1.Service{}, handler.EnqueueRequestsFromMapFunc(r.ofService), builder.WithPredicates(concernsIncidents())).
 		Watches(&v1alpha1.ServiceLevelAgreement{}, handler.EnqueueRequestsFromMapFunc(r.ofAgreement), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.Change{}, handler.EnqueueRequestsFromMapFunc(r.ofChange), builder.WithPredicates(stateChanged(stateOfChange))).

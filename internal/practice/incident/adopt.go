@@ -66,11 +66,16 @@ func (c *Candidate) explains(f *Finding, r *Result) bool {
 		old := !f.OldestPod.Known() || f.OldestPod <= SecondOf(c.Began)
 		return ofDependency(f.Reason) && !c.Began.After(f.Since) && old && (!r.RollingOut || !f.CurrentOnly)
 	}
-	// The node was silent for a while before it counted as lost.
-	if c.Began.After(f.Since.Add(clockTolerance)) || !ofNode(f.Reason) {
-		return false
+	return f.LostNode != "" && ofNode(f.Reason) && c.mayPrecede(f)
+}
+
+// mayPrecede reports whether a node may have been lost before what was found: it is silent for a while before it counts
+// as lost. What was seen before it did was there first.
+func (c *Candidate) mayPrecede(f *Finding) bool {
+	if !c.Began.After(f.Since) {
+		return true
 	}
-	return f.LostNode != ""
+	return c.Began.Sub(f.Since) <= clockTolerance && (f.Seen.IsZero() || !f.Seen.Before(c.Began))
 }
 
 // Parent is the Incident that explains all that fails now: the first of those that explain each of its findings, a

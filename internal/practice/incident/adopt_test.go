@@ -31,6 +31,10 @@ func TestParent(t *testing.T) {
 		f.CurrentOnly = true
 		return f
 	}
+	seen := func(after time.Duration, f incident.Finding) incident.Finding {
+		f.Seen = at(after)
+		return f
+	}
 	with := func(rolling bool, list ...incident.Finding) incident.Result {
 		return incident.Result{Findings: list, RollingOut: rolling}
 	}
@@ -49,6 +53,12 @@ func TestParent(t *testing.T) {
 		},
 		"the node counts as lost a moment after what it took with it": {
 			result: with(false, finding(v1alpha1.SignalNotReady, "node-1")), candidates: []incident.Candidate{node(30 * second)}, want: nodes,
+		},
+		"it was seen before the node was lost": {
+			result: with(false, seen(10*second, finding(v1alpha1.SignalEvicted, "node-1"))), candidates: []incident.Candidate{node(30 * second)},
+		},
+		"it was seen after the node was lost, and by its kubelet began before": {
+			result: with(false, seen(31*second, finding(v1alpha1.SignalEvicted, "node-1"))), candidates: []incident.Candidate{node(30 * second)}, want: nodes,
 		},
 		"it failed long before": {
 			result: with(false, finding(v1alpha1.SignalNotReady, "node-1")), candidates: []incident.Candidate{node(5 * minute)},

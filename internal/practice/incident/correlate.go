@@ -139,8 +139,27 @@ func (c *correlation) adopt() {
 			c.ParentRef = nil
 		}
 	default:
-		c.ParentRef = Parent(c.ParentRef, c.subject.Self, c.result, c.subject.Candidates)
+		c.ParentRef = Parent(c.ParentRef, c.subject.Self, c.recorded(), c.subject.Candidates)
 	}
+}
+
+// recorded is what was found, since when the record says: after a restart of ours, a look tells less exactly when a
+// failure began, and what explained it then would not any more.
+func (c *correlation) recorded() Result {
+	r := c.result
+	r.Findings = slices.Clone(r.Findings)
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		for n := range c.Signals {
+			if s := &c.Signals[n]; sameSignal(*s, *f) {
+				f.Since = s.Since.Time
+				if !s.Since.After(c.DetectedAt.Time) {
+					f.Seen = c.DetectedAt.Time
+				}
+			}
+		}
+	}
+	return r
 }
 
 type correlation struct {

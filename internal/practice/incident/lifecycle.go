@@ -500,8 +500,12 @@ func (e *evaluation) reopen(failed bool) {
 
 func (e *evaluation) resolve(before v1alpha1.IncidentState, r v1alpha1.Resolution, at time.Time, by string) {
 	s := &e.Status
+	at = later(at, e.started())
+	if s.ResolvedAt == nil {
+		// A status that says Resolved and not since when was not written by the operator.
+		s.ResolvedAt = e.at(at)
+	}
 	if before != v1alpha1.IncidentResolved {
-		at = later(at, e.started())
 		s.State, s.ResolvedAt = v1alpha1.IncidentResolved, e.at(at)
 		e.tell(fmt.Sprintf("resolved: %s. %s", r.Code, r.Notes), by)
 		e.event(Event{Reason: EventResolved, Action: "Resolve", Note: fmt.Sprintf("%s: %s", r.Code, r.Notes)})

@@ -48,6 +48,8 @@ type Finding struct {
 	// Since when, by the timestamps of what failed. LastAt is when it was last certain: the time of the last
 	// crash or failure, or now for what lasts.
 	Since, LastAt time.Time
+	// Seen is when the operator first saw it, where that is on record; zero is now.
+	Seen time.Time
 	// Count of restarts, kills or failures; 0 where it is the number of pods.
 	Count    int32
 	ExitCode *int32
