@@ -17,7 +17,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/practice/incident"
 )
 
-// behindWait is how soon a look is repeated for which the watches were behind. What they then tell is looked at at once.
+// behindWait is how soon a look is repeated for which the watches were behind. What they tell is looked at anyway.
 const behindWait = time.Second
 
 // stands reports whether what was found rests on what the API server still has. Grace times end by our clock, and what

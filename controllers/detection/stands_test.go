@@ -39,7 +39,7 @@ func TestAProcessThatWasStopped(t *testing.T) {
 		"what was scaled to zero is gone":      {scaled: running(0)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			stopped := func(t *testing.T) *scene {
+			stopped := func() *scene {
 				s := newScene(t)
 				s.hasService(builder.MakeService("shop", "checkout").Tier(2).Claim(v1alpha1.WorkloadDeployment, "web"))
 				if test.scaled == nil {
@@ -60,7 +60,7 @@ func TestAProcessThatWasStopped(t *testing.T) {
 				return again.RequeueAfter
 			}
 
-			s := stopped(t)
+			s := stopped()
 			delete(s.live, "Pod shop/web-5d4f-0")
 			if test.after != nil {
 				s.exists(test.after)
@@ -75,7 +75,7 @@ func TestAProcessThatWasStopped(t *testing.T) {
 				t.Errorf("Incidents %+v of what is over; the next look is in %s, want %s", s.list(), again, behindWait)
 			}
 
-			s = stopped(t)
+			s = stopped()
 			look(s)
 			if got := s.one().Spec.Title; got == "" {
 				t.Error("what lasts has an Incident without a title")
@@ -89,7 +89,7 @@ func TestAProcessThatWasStoppedAndANode(t *testing.T) {
 	s.at(10 * time.Minute)
 	reader := s.Reader
 	s.Reader = interceptor.NewClient(s.server.(client.WithWatch), interceptor.Funcs{
-		Get: func(ctx ctx, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+		Get: func(ctx ctx, _ client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 			if n, is := o.(*corev1.Node); is {
 				node("node-1", corev1.ConditionTrue, t0.Add(time.Second)).DeepCopyInto(n)
 				return nil

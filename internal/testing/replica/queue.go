@@ -59,7 +59,11 @@ func rewire[R comparable](w *wired, field reflect.Value, name string) bool {
 			// The default of controller-runtime; the manager's options do not say otherwise.
 			panic(fmt.Sprintf("controller %s has a queue of type %T", controller, inner))
 		}
-		q := &queue[R]{PriorityQueue: prioritised, clock: w.clock, works: func() { w.working.reached(name) }, due: map[R]time.Time{}}
+		q := &queue[R]{
+			PriorityQueue: prioritised, clock: w.clock, works: func() { w.working.reached(name) },
+			due: map[R]time.Time{}, pending: map[R]struct{}{}, atWork: map[R]struct{}{},
+		}
+		w.working.ask(func() []string { return q.busy(name) })
 		if w.clock != nil {
 			w.clock.onLeap(q.leap)
 		}
@@ -79,11 +83,21 @@ type queue[R comparable] struct {
 	mu sync.Mutex
 	// due is when what waits is to be looked at, by the clock.
 	due map[R]time.Time
+	// pending is to be looked at now, or as soon as it may be tried again; atWork is being looked at.
+	pending, atWork map[R]struct{}
 }
+
+// Add implements workqueue.TypedInterface.
+func (q *queue[R]) Add(item R) { q.AddWithOpts(priorityqueue.AddOpts{}, item) }
 
 // AddAfter implements workqueue.TypedDelayingInterface.
 func (q *queue[R]) AddAfter(item R, after time.Duration) {
 	q.AddWithOpts(priorityqueue.AddOpts{After: after}, item)
+}
+
+// AddRateLimited implements workqueue.TypedRateLimitingInterface.
+func (q *queue[R]) AddRateLimited(item R) {
+	q.AddWithOpts(priorityqueue.AddOpts{RateLimited: true}, item)
 }
 
 // AddWithOpts implements priorityqueue.PriorityQueue.
@@ -91,6 +105,13 @@ func (q *queue[R]) AddWithOpts(o priorityqueue.AddOpts, items ...R) {
 	if q.clock != nil && o.After > 0 {
 		q.wait(q.clock.Now().Add(o.After), items)
 		o.After = q.clock.Real(o.After)
+	}
+	if o.After <= 0 {
+		q.mu.Lock()
+		for _, item := range items {
+			q.pending[item] = struct{}{}
+		}
+		q.mu.Unlock()
 	}
 	q.PriorityQueue.AddWithOpts(o, items...)
 }
@@ -118,6 +139,7 @@ func (q *queue[R]) leap() {
 			o.After = q.clock.Real(due.Sub(now))
 		} else {
 			delete(q.due, item)
+			q.pending[item] = struct{}{}
 		}
 		q.PriorityQueue.AddWithOpts(o, item)
 	}
@@ -127,13 +149,46 @@ func (q *queue[R]) leap() {
 // that the controller watches is read.
 func (q *queue[R]) GetWithPriority() (item R, priority int, shutdown bool) {
 	q.once.Do(q.works)
-	return q.PriorityQueue.GetWithPriority()
+	item, priority, shutdown = q.PriorityQueue.GetWithPriority()
+	if !shutdown {
+		q.mu.Lock()
+		delete(q.pending, item)
+		q.atWork[item] = struct{}{}
+		q.mu.Unlock()
+	}
+	return item, priority, shutdown
+}
+
+// Done implements workqueue.TypedInterface.
+func (q *queue[R]) Done(item R) {
+	q.PriorityQueue.Done(item)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.atWork, item)
+}
+
+// busy is what is looked at now, or is to be.
+func (q *queue[R]) busy(name string) []string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var out []string
+	for item := range q.pending {
+		out = append(out, fmt.Sprint(name, ": ", item))
+	}
+	for item := range q.atWork {
+		out = append(out, fmt.Sprint(name, ": ", item))
+	}
+	if n := q.Len(); n > 0 && len(out) == 0 {
+		out = append(out, fmt.Sprint(name, ": ", n, " that waited"))
+	}
+	return out
 }
 
 // gauge knows when all of several have come as far.
 type gauge struct {
 	mu      sync.Mutex
 	missing map[string]bool
+	busy    []func() []string
 	done    chan struct{}
 }
 
@@ -143,6 +198,25 @@ func (g *gauge) expect(name string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.missing[name] = true
+}
+
+// ask takes in somebody who says what they are busy with.
+func (g *gauge) ask(busy func() []string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.busy = append(g.busy, busy)
+}
+
+func (g *gauge) busyWith() []string {
+	g.mu.Lock()
+	all := slices.Clone(g.busy)
+	g.mu.Unlock()
+	var out []string
+	for _, busy := range all {
+		out = append(out, busy()...)
+	}
+	slices.Sort(out)
+	return out
 }
 
 func (g *gauge) names() []string {

@@ -181,6 +181,10 @@ func (r *Replica) Working() <-chan struct{} { return r.working.done }
 // Missing are the controllers that do not work yet.
 func (r *Replica) Missing() []string { return r.working.names() }
 
+// Busy is what its controllers look at now, or are to look at without waiting for a time: nothing, where it has done
+// all that was to be done.
+func (r *Replica) Busy() []string { return r.working.busyWith() }
+
 // Cache is what the replica keeps of the cluster.
 func (r *Replica) Cache() cache.Cache { return r.manager.GetCache() }
 
