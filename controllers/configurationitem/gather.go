@@ -104,7 +104,9 @@ func (r *Reconciler) gather(ctx context.Context, key configuration.Key, now time
 	if o.showsImages && w.RolledOut() {
 		o.imageIDs = r.Images.ImageIDs(key)
 	}
-	o.derived = func(operation change.Operation) (*configuration.AdmissionRecord, *refusal) { return r.derive(w, operation, now) }
+	o.derived = func(operation change.Operation) (*configuration.AdmissionRecord, *refusal) {
+		return r.derive(w, operation, now)
+	}
 	return o, nil
 }
 

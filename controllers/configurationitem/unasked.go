@@ -77,8 +77,12 @@ func (o *outcome) unrecorded(s *v1alpha1.ConfigurationItemStatus, seen *observed
 
 // recorded says whether the gate was asked after all: then it counted.
 func recorded(u *unasked, s *v1alpha1.ConfigurationItemStatus, seen *observed) bool {
-	by := func(b v1alpha1.Baseline) bool { return b.TemplateHash == u.hash && b.By != "" && !b.From.Time.Before(u.seen.Add(-recordLate)) }
-	here := func(r configuration.AdmissionRecord) bool { return r.TemplateHash == u.hash || r.TemplateHash == u.full }
+	by := func(b v1alpha1.Baseline) bool {
+		return b.TemplateHash == u.hash && b.By != "" && !b.From.Time.Before(u.seen.Add(-recordLate))
+	}
+	here := func(r configuration.AdmissionRecord) bool {
+		return r.TemplateHash == u.hash || r.TemplateHash == u.full
+	}
 	return slices.ContainsFunc(s.Baselines, by) || slices.ContainsFunc(seen.admissions, here)
 }
 

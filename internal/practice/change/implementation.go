@@ -127,7 +127,9 @@ func (l *life) rollout(im *v1alpha1.Implementation, fact *WorkloadFact, at int) 
 		return v1alpha1.RolloutComplete
 	case im.Rollout == v1alpha1.RolloutComplete:
 		return v1alpha1.RolloutComplete
-	case failedToRollOut(fact.Workload), l.stalled(im, fact.Workload):
+	case im.Rollout == v1alpha1.RolloutFailed && fact.Workload.Key.Kind == configuration.KindCronJob:
+		return v1alpha1.RolloutFailed // until a run succeeds: that the next one has begun says nothing yet
+	case failedToRollOut(fact.Workload, b), l.stalled(im, fact.Workload):
 		return v1alpha1.RolloutFailed
 	}
 	return v1alpha1.RolloutInProgress
@@ -150,9 +152,17 @@ func rolledOut(w *configuration.Workload, b *v1alpha1.Baseline) bool {
 	return w.RolledOut()
 }
 
-func failedToRollOut(w *configuration.Workload) bool {
-	c := w.Conditions["Progressing"]
-	return !w.FailedAt.IsZero() || w.Key.Kind == configuration.KindDeployment && c.Status == "False" && c.Reason == "ProgressDeadlineExceeded"
+// failedToRollOut says whether a workload says itself that the template of a baseline does not come up. A CronJob's does
+// not where its last run failed that was due after the template was in; a later run that succeeds makes up for it.
+func failedToRollOut(w *configuration.Workload, b *v1alpha1.Baseline) bool {
+	switch w.Key.Kind {
+	case configuration.KindDeployment:
+		c := w.Conditions["Progressing"]
+		return c.Status == "False" && c.Reason == "ProgressDeadlineExceeded"
+	case configuration.KindCronJob:
+		return w.Ready == 0 && w.LastScheduled.After(b.From.Time) && w.Template.IsBaseline(*b, nil)
+	}
+	return !w.FailedAt.IsZero()
 }
 
 // deleted says whether a target that may be deleted is gone, after the Change could have gone in.
