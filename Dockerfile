@@ -16,6 +16,7 @@ RUN --mount=type=cache,target=/go/pkg/mod go mod download
 
 COPY api api
 COPY cmd/manager cmd/manager
+COPY config/crd config/crd
 COPY controllers controllers
 COPY internal internal
 

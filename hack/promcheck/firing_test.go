@@ -73,6 +73,11 @@ var scenarios = map[string][]scenario{
 		// The first one of a replica makes the series.
 		{[]string{`itil_change_filings_total{result="Dropped"} _x55 1+0x5`}, []string{`itil_change_filings_total{result="Filed"} _x55 1+0x5`}},
 	},
+	"ITILDefinitionsOutdated": {
+		{[]string{`itil_definition_refusals_total{kind="Incident"} 0+1x60`}, []string{`itil_definition_refusals_total{kind="Incident"} 5+0x60`}},
+		// The first one of a replica makes the series.
+		{[]string{`itil_definition_refusals_total{kind="Change"} _x55 1+0x5`}, []string{}},
+	},
 }
 
 func pairs(long, short string) []scenario {

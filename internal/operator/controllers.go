@@ -8,11 +8,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/itil-dev/itil-operator/controllers/change"
 	"github.com/itil-dev/itil-operator/controllers/changepolicy"
@@ -32,10 +30,6 @@ import (
 	incidentpractice "github.com/itil-dev/itil-operator/internal/practice/incident"
 	problempractice "github.com/itil-dev/itil-operator/internal/practice/problem"
 )
-
-const incidentCRD = "incidents.itil.dev"
-
-// +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,resourceNames=incidents.itil.dev,verbs=get
 
 // gateSinks take what follows from the gate's decisions.
 type gateSinks struct {
@@ -148,13 +142,4 @@ func addOutsiders(mgr ctrl.Manager, detector *detection.Reconciler, o Options, c
 		return fmt.Errorf("adding the intake of alerts: %w", err)
 	}
 	return nil
-}
-
-// installedAt is when the operator first came to this cluster: what failed before is backlog.
-func installedAt(ctx context.Context, reader client.Reader) (time.Time, error) {
-	crd := &apiextensionsv1.CustomResourceDefinition{}
-	if err := reader.Get(ctx, client.ObjectKey{Name: incidentCRD}, crd); err != nil {
-		return time.Time{}, fmt.Errorf("reading CustomResourceDefinition %s (make install): %w", incidentCRD, err)
-	}
-	return crd.CreationTimestamp.Time, nil
 }

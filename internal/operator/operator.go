@@ -3,6 +3,7 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -78,6 +80,8 @@ type Options struct {
 	Concurrency int
 	// ChangeRetention says how long, and how many, Changes are kept that have ended.
 	ChangeRetention changepractice.Retention
+	// StaleAfter is how long a watch of the API server may be silent; 0 is admission.DefaultStaleAfter.
+	StaleAfter time.Duration
 	// NewManager makes the manager; nil is ctrl.NewManager. Tests alter here what a process or a machine decides.
 	NewManager func(*rest.Config, ctrl.Options) (ctrl.Manager, error)
 }
@@ -87,7 +91,7 @@ func New(ctx context.Context, restConfig *rest.Config, o Options, clk clock.With
 	restConfig = rest.CopyConfig(restConfig)
 	restConfig.QPS, restConfig.Burst = clientQPS, clientBurst
 	restConfig.UserAgent = "itil-operator/" + o.Version
-	freshness := admission.NewFreshness(clk, admission.DefaultStaleAfter)
+	freshness := admission.NewFreshness(clk, cmp.Or(o.StaleAfter, admission.DefaultStaleAfter))
 	restConfig.Wrap(freshness.Wrap)
 	certificate := &servingcert.Reconciler{
 		Clock:    clk,
@@ -145,6 +149,8 @@ func managerOptions(o Options, certificate *servingcert.Reconciler, authorities 
 	grace := gracePeriod
 	return ctrl.Options{
 		Scheme: scheme.New(),
+		// What a definition does not know is refused as a whole. Otherwise it is dropped, and the rest is taken for all of it.
+		Client: client.Options{FieldValidation: metav1.FieldValidationStrict},
 		Cache: cache.Options{
 			ByObject:         cacheByObject(o),
 			DefaultTransform: cache.TransformStripManagedFields(),

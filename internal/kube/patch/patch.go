@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/itil-dev/itil-operator/internal/kube/definitions"
 )
 
 // StaleRetry is how soon a reconciler looks again after a conflict. What was written meanwhile brings it there sooner, by
@@ -41,7 +43,15 @@ func Status(ctx context.Context, c client.Client, before, after client.Object, l
 		p = client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	}
 	if err := c.Status().Patch(ctx, after, p); err != nil {
-		return false, err
+		return false, definitions.Explain(err, kindOf(c, before))
 	}
 	return true, nil
+}
+
+func kindOf(c client.Client, o client.Object) string {
+	kind, err := c.GroupVersionKindFor(o)
+	if err != nil {
+		return fmt.Sprintf("%T", o)
+	}
+	return kind.Kind
 }
