@@ -35,8 +35,7 @@ type Freshness struct {
 	// newest is the number of the newest watch of a path.
 	newest  map[string]int
 	watches int
-	// unseen is since when something may have been missed, while a watch is among the ended; away: one of those that
-	// ended since then was so for a while.
+	// unseen is since when something may have been missed, while a watch is among the ended or silent; away: for a while.
 	unseen  time.Time
 	away    bool
 	regains []func(until, since time.Time)
@@ -72,8 +71,8 @@ func (f *Freshness) Ready(*http.Request) error {
 	return errors.Join(stale...)
 }
 
-// Blind reports whether a watch has ended and could not be opened again for a while: what happens is not seen. Who must
-// not decide by that waits, and is told by OnRegained.
+// Blind reports whether a watch has ended and could not be opened again for a while, or is silent though it is open: what
+// happens is not seen. Who must not decide by that waits, and is told by OnRegained.
 func (f *Freshness) Blind() bool {
 	now := f.clock.Now()
 	f.mu.Lock()
@@ -83,11 +82,22 @@ func (f *Freshness) Blind() bool {
 			return true
 		}
 	}
+	return f.silent(now)
+}
+
+// silent reports whether a watch has said nothing for too long. A connection that is dead is found by client-go, which
+// pings it, within 45 s, and ends its watches; this is for one that lives and passes nothing on.
+func (f *Freshness) silent(now time.Time) bool {
+	for _, last := range f.last {
+		if now.Sub(last) > f.staleAfter {
+			return true
+		}
+	}
 	return false
 }
 
-// OnRegained calls f, from a goroutine that must not be held up, when all watches are open again after one was not for
-// a while: until when all was seen, and since when it is again.
+// OnRegained calls f, from a goroutine that must not be held up, when all watches are open and say something again after
+// one did not for a while: until when all was seen, and since when it is again.
 func (f *Freshness) OnRegained(tell func(until, since time.Time)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -96,18 +106,25 @@ func (f *Freshness) OnRegained(tell func(until, since time.Time)) {
 
 // opened takes down that a watch is open, and tells who waits for that. It returns the number of the watch.
 func (f *Freshness) opened(path string) int {
-	f.heard(path)
 	now := f.clock.Now()
 	f.mu.Lock()
+	f.hear(path, now)
 	f.watches++
-	number, until := f.watches, f.unseen
+	number := f.watches
 	f.newest[path] = number
 	if at, ended := f.ended[path]; ended {
 		f.away = f.away || now.Sub(at) > blindAfter
 		delete(f.ended, path)
 	}
+	f.tellAndUnlock(now)
+	return number
+}
+
+// tellAndUnlock tells who waits for it that all is seen again, if it is. They are told without the lock.
+func (f *Freshness) tellAndUnlock(now time.Time) {
 	var tell []func(until, since time.Time)
-	if len(f.ended) == 0 {
+	until := f.unseen
+	if len(f.ended) == 0 && !until.IsZero() && !f.silent(now) {
 		if f.away {
 			tell = slices.Clone(f.regains)
 		}
@@ -117,7 +134,6 @@ func (f *Freshness) opened(path string) int {
 	for _, t := range tell {
 		t(until, now)
 	}
-	return number
 }
 
 // lost takes down that a watch ended. What happened since it said something last may not have been told. One that
@@ -131,17 +147,33 @@ func (f *Freshness) lost(path string, number int) {
 		return
 	}
 	f.ended[path] = now
-	if f.unseen.IsZero() || last.Before(f.unseen) {
-		f.unseen = last
-	}
+	f.miss(last)
 }
 
+// heard takes down that a watch said something.
 func (f *Freshness) heard(path string) {
 	now := f.clock.Now()
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if _, known := f.last[path]; known || len(f.last) < maxWatched {
-		f.last[path] = now
+	f.hear(path, now)
+	f.tellAndUnlock(now)
+}
+
+func (f *Freshness) hear(path string, now time.Time) {
+	last, known := f.last[path]
+	if !known && len(f.last) >= maxWatched {
+		return
+	}
+	f.last[path] = now
+	if known && now.Sub(last) > f.staleAfter {
+		f.away = true
+		f.miss(last)
+	}
+}
+
+// miss: something may have been missed since then.
+func (f *Freshness) miss(since time.Time) {
+	if f.unseen.IsZero() || since.Before(f.unseen) {
+		f.unseen = since
 	}
 }
 

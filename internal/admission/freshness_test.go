@@ -3,6 +3,7 @@ package admission
 import (
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -81,7 +82,7 @@ func TestFreshness(t *testing.T) {
 func TestBlindness(t *testing.T) {
 	clk := clocktesting.NewFakePassiveClock(now)
 	wait := func(d time.Duration) { clk.SetTime(clk.Now().Add(d)) }
-	freshness := NewFreshness(clk, DefaultStaleAfter)
+	freshness := NewFreshness(clk, time.Hour)
 	wrapped := freshness.Wrap(answers(func(*http.Request) *http.Response {
 		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader("event"))}
 	}))
@@ -147,5 +148,66 @@ func TestBlindness(t *testing.T) {
 	want := []gap{{61 * time.Second, 3*time.Minute + 12*time.Second}}
 	if len(told) != 1 || told[0] != want[0] {
 		t.Errorf("told of %v, want %v", told, want)
+	}
+}
+
+// A watch that is open and says nothing, though bookmarks are due, shows nothing either: a proxy may keep a connection
+// alive and pass nothing on. The time since it said something last was not seen.
+func TestASilentWatchIsBlind(t *testing.T) {
+	for name, regain := range map[string]func(open func(string) io.ReadCloser, says func()){
+		"it speaks again":                func(_ func(string) io.ReadCloser, says func()) { says() },
+		"it ends, and is opened at once": func(open func(string) io.ReadCloser, _ func()) { open("/pods") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			clk := clocktesting.NewFakePassiveClock(now)
+			freshness := NewFreshness(clk, DefaultStaleAfter)
+			bodies := []io.Writer{}
+			wrapped := freshness.Wrap(answers(func(*http.Request) *http.Response {
+				reader, writer := io.Pipe()
+				bodies = append(bodies, writer)
+				return &http.Response{StatusCode: http.StatusOK, Body: reader}
+			}))
+			open := func(path string) io.ReadCloser {
+				t.Helper()
+				request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://server"+path+"?watch=true", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				response, err := wrapped.RoundTrip(request)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return response.Body
+			}
+			says := func(i int, from io.Reader) {
+				t.Helper()
+				go func() { _, _ = bodies[i].Write([]byte("bookmark")) }()
+				if _, err := from.Read(make([]byte, 10)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var told []time.Duration
+			freshness.OnRegained(func(until, since time.Time) { told = append(told, until.Sub(now), since.Sub(now)) })
+			pods, services := open("/pods"), open("/services")
+			for range 3 { // from a minute on /pods says nothing
+				clk.SetTime(clk.Now().Add(time.Minute))
+				says(1, services)
+				if len(told) == 0 && clk.Now().Sub(now) == time.Minute {
+					says(0, pods)
+				}
+			}
+			if freshness.Blind() {
+				t.Fatal("blind after two minutes of silence")
+			}
+			clk.SetTime(clk.Now().Add(time.Minute))
+			says(1, services)
+			if !freshness.Blind() || len(told) > 0 {
+				t.Fatalf("after three minutes of silence blind is %t, told of %v", freshness.Blind(), told)
+			}
+			regain(open, func() { says(0, pods) })
+			if freshness.Blind() || !slices.Equal(told, []time.Duration{time.Minute, 4 * time.Minute}) {
+				t.Errorf("blind is %t, told of %v", freshness.Blind(), told)
+			}
+		})
 	}
 }

@@ -63,6 +63,8 @@ const (
 	concurrency  = 4
 	// patience with a replica that is to end.
 	patience = time.Minute
+	// mute is longer than any watch is silent by a clock that runs fast and leaps.
+	mute = 100 * 365 * 24 * time.Hour
 )
 
 var errDead = errors.New("the process of this request was killed")
@@ -92,6 +94,7 @@ func New(c Config) (*Replica, error) {
 	now := c.Machine
 	if c.Clock != nil {
 		now = c.Clock
+		options.StaleAfter = mute // the API server sends its bookmarks by another clock
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
