@@ -27,8 +27,8 @@ func death() {
 	BeforeAll(func(ctx SpecContext) {
 		s.open(ctx, "death", v1alpha1.EnforcementEnforce)
 		broken = env.namespace(ctx, "broken", nil)
-		DeferCleanup(func(ctx SpecContext) { env.operator(ctx, "start") }, NodeTimeout(2*time.Minute))
-	}, NodeTimeout(2*time.Minute))
+		DeferCleanup(func(ctx SpecContext) { env.operator(ctx, "start") }, NodeTimeout(5*time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("loses and doubles nothing", func(ctx SpecContext) {
 		Expect(s.setImage(ctx, "alice", "2.4")).NotTo(Succeed())
@@ -39,7 +39,7 @@ func death() {
 		By("being killed as soon as it has written of one of them")
 		Eventually(ctx, func(g Gomega) {
 			g.Expect(incidentsOf(ctx, g, broken)).NotTo(BeEmpty())
-		}).WithTimeout(time.Minute).WithPolling(50 * time.Millisecond).Should(Succeed())
+		}).WithTimeout(2 * time.Minute).WithPolling(50 * time.Millisecond).Should(Succeed())
 		env.kill(ctx)
 		Expect(s.vote(ctx, "carol", change)).To(Succeed(), "votes are cast without it")
 		Expect(s.vote(ctx, "dave", change)).To(Succeed())
@@ -47,14 +47,14 @@ func death() {
 		By("being killed again when it has caught up")
 		Eventually(ctx, func(g Gomega) {
 			g.Expect(incidentsOf(ctx, g, broken)).To(HaveLen(len(names)))
-		}).WithTimeout(90 * time.Second).Should(Succeed())
+		}).WithTimeout(3 * time.Minute).Should(Succeed())
 		env.kill(ctx)
 		env.operator(ctx, "start")
 
 		Eventually(ctx, func(g Gomega) {
 			g.Expect(s.changesFor(ctx, g, "2.4")).To(HaveLen(1))
 			g.Expect(s.changesFor(ctx, g, "2.4")[0].Status.State).To(Equal(v1alpha1.ChangeImplement))
-		}).WithTimeout(time.Minute).Should(Succeed())
+		}).WithTimeout(2 * time.Minute).Should(Succeed())
 		Eventually(ctx, s.setImage).WithArguments("alice", "2.4").Should(Succeed())
 		s.rolledOut(ctx, "2.4")
 		nothingDoubled := func(g Gomega) {
@@ -104,8 +104,8 @@ func zeroReplicas() {
 		doomed.open(ctx, "doomed", v1alpha1.EnforcementEnforce)
 		env.namespace(ctx, free, nil)
 		env.operator(ctx, "stop")
-		DeferCleanup(func(ctx SpecContext) { env.operator(ctx, "start") }, NodeTimeout(2*time.Minute))
-	}, NodeTimeout(3*time.Minute))
+		DeferCleanup(func(ctx SpecContext) { env.operator(ctx, "start") }, NodeTimeout(5*time.Minute))
+	}, NodeTimeout(6*time.Minute))
 
 	It("keeps an uncovered template out", func(ctx SpecContext) {
 		Expect(s.setImage(ctx, "alice", "2.4")).To(MatchError(ContainSubstring("failed calling webhook")))
@@ -125,7 +125,7 @@ func zeroReplicas() {
 		Expect(env.admin.List(ctx, pods, client.InNamespace(s.namespace))).To(Succeed())
 		Expect(env.as("alice").Delete(ctx, &pods.Items[0])).To(Succeed(), "a pod that is replaced")
 		s.rolledOut(ctx, "2.3")
-	}, SpecTimeout(2*time.Minute))
+	}, SpecTimeout(5*time.Minute))
 
 	It("leaves ungoverned namespaces alone", func(ctx SpecContext) {
 		alice := env.as("alice")
@@ -157,15 +157,15 @@ func zeroReplicas() {
 		Expect(breakGlass(ctx, "alice")).NotTo(Succeed())
 		Expect(breakGlass(ctx, "erin")).To(Succeed())
 		s.rolledOut(ctx, "2.3.1")
-	}, SpecTimeout(time.Minute))
+	}, SpecTimeout(4*time.Minute))
 
 	It("lets a governed namespace be deleted by who may, and by nobody else", func(ctx SpecContext) {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: doomed.namespace}}
 		Expect(env.as("alice").Delete(ctx, namespace.DeepCopy())).NotTo(Succeed())
 		Expect(env.admin.Delete(ctx, namespace)).To(Succeed())
 		Eventually(ctx, func() error { return env.admin.Get(ctx, client.ObjectKeyFromObject(namespace), namespace) }).
-			WithTimeout(time.Minute).Should(MatchError(ContainSubstring("not found")))
-	}, SpecTimeout(2*time.Minute))
+			WithTimeout(2 * time.Minute).Should(MatchError(ContainSubstring("not found")))
+	}, SpecTimeout(5*time.Minute))
 
 	It("records the broken glass on its return", func(ctx SpecContext) {
 		env.operator(ctx, "start")
@@ -181,8 +181,8 @@ func zeroReplicas() {
 			g.Expect(emergencies[0].Spec.Targets[0].TemplateHash).To(BeEquivalentTo(baseline.TemplateHash))
 			g.Expect(emergencies[0].Status.State).To(Equal(v1alpha1.ChangeReview))
 			g.Expect(apimeta.IsStatusConditionTrue(emergencies[0].Status.Conditions, v1alpha1.ConditionReviewed)).To(BeFalse())
-		}).WithTimeout(90 * time.Second).Should(Succeed())
-	}, SpecTimeout(3*time.Minute))
+		}).WithTimeout(3 * time.Minute).Should(Succeed())
+	}, SpecTimeout(6*time.Minute))
 
 	It("gates as before", func(ctx SpecContext) {
 		Expect(s.setImage(ctx, "alice", "2.4")).To(MatchError(ContainSubstring("no approved Change covers")))

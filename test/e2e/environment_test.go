@@ -56,7 +56,7 @@ func start(ctx context.Context) *environment {
 	dir, err := os.MkdirTemp("", "itil-e2e-")
 	Expect(err).NotTo(HaveOccurred())
 	e := &environment{root: root, dir: dir, local: filepath.Join(dir, "local"), configs: map[string]*rest.Config{}}
-	DeferCleanup(func(ctx SpecContext) { e.stop(ctx) }, NodeTimeout(3*time.Minute))
+	DeferCleanup(func(ctx SpecContext) { e.stop(ctx) }, NodeTimeout(6*time.Minute))
 
 	out, err := e.command(ctx, "go", "build", "-buildvcs=false", "-o", e.local, "./hack/local").CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), string(out))

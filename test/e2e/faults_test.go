@@ -84,7 +84,7 @@ func (f *faults) open() {
 		}).Should(Succeed())
 		_, err := env.kubectl(ctx, admin, "-n", f.namespace, "annotate", "pods", "-l", "app=notready", behaviour+"=notready")
 		Expect(err).NotTo(HaveOccurred())
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(4*time.Minute))
 
 	for _, name := range slices.Sorted(maps.Keys(theFaults())) {
 		fault := theFaults()[name]
@@ -100,17 +100,17 @@ func (f *faults) open() {
 				g.Expect(incident.Spec.Source).To(Equal(v1alpha1.IncidentSourceDetector))
 				g.Expect(incident.Spec.ServiceRef).To(HaveValue(HaveField("Name", v1alpha1.ObjectName(name))))
 				g.Expect(incident.Spec.Title).To(ContainSubstring(name))
-			}).WithTimeout(90 * time.Second).Should(Succeed())
-		}, SpecTimeout(2*time.Minute))
+			}).WithTimeout(3 * time.Minute).Should(Succeed())
+		}, SpecTimeout(5*time.Minute))
 	}
 
 	It("plays the faults as a kubelet does", func(ctx SpecContext) {
 		for name, fault := range theFaults() {
 			if len(fault.seen) > 0 {
-				Eventually(ctx, f.watched.states).WithArguments(name).WithTimeout(time.Minute).Should(containInOrder(fault.seen), name)
+				Eventually(ctx, f.watched.states).WithArguments(name).WithTimeout(2*time.Minute).Should(containInOrder(fault.seen), name)
 			}
 		}
-	}, SpecTimeout(2*time.Minute))
+	}, SpecTimeout(5*time.Minute))
 
 	It("shows the outage on the Services", func(ctx SpecContext) {
 		Eventually(ctx, func(g Gomega) {
@@ -120,7 +120,7 @@ func (f *faults) open() {
 			g.Expect(service.Status.OpenIncidents).To(BeEquivalentTo(1))
 			g.Expect(service.Status.Ready).To(Equal("0/2"))
 		}).Should(Succeed())
-	}, SpecTimeout(time.Minute))
+	}, SpecTimeout(4*time.Minute))
 
 	It("opens no second one while the faults go on, and writes little", func(ctx SpecContext) {
 		f.opened = map[string]string{}
@@ -135,13 +135,13 @@ func (f *faults) open() {
 		}).WithTimeout(2 * stays).Should(Succeed())
 		// Ten workloads, twenty pods, a crash every few seconds.
 		Expect(len(env.writes(begin))).To(BeNumerically("<=", 2*len(theFaults())), "%v", env.writes(begin))
-	}, SpecTimeout(time.Minute))
+	}, SpecTimeout(4*time.Minute))
 
 	It("sees the repair", func(ctx SpecContext) {
 		for name, fault := range theFaults() {
 			f.repair(ctx, name, fault)
 		}
-	}, SpecTimeout(time.Minute))
+	}, SpecTimeout(4*time.Minute))
 }
 
 func (f *faults) resolve() {
@@ -166,7 +166,7 @@ func (f *faults) resolve() {
 			g.Expect(service.Status.OpenIncidents).To(BeZero())
 		}).Should(Succeed())
 		f.watched.stop()
-	}, SpecTimeout(time.Minute))
+	}, SpecTimeout(4*time.Minute))
 }
 
 // deploy creates the workload and the Service that claims it.

@@ -40,7 +40,7 @@ func atNight() {
 		Expect(s.setImage(ctx, "alice", "2.4")).NotTo(Succeed())
 		first = s.filed(ctx, "2.4")
 		s.approve(ctx, first, v1alpha1.ChangeImplement)
-		Eventually(ctx, s.setImage).WithArguments("alice", "2.4").WithTimeout(2 * time.Second).Should(Succeed())
+		Eventually(ctx, s.setImage).WithArguments("alice", "2.4").Should(Succeed())
 		s.rolledOut(ctx, "2.4")
 		Eventually(ctx, func(g Gomega) {
 			for _, b := range s.item(ctx, g, "checkout").Status.Baselines {
@@ -50,7 +50,7 @@ func atNight() {
 			g.Expect(live.Status.Implementations).To(HaveLen(1))
 			window = *live.Status.Window
 		}).Should(Succeed())
-	}, NodeTimeout(2*time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("keeps a Change out by its freeze and its hours", func(ctx SpecContext) {
 		now := time.Now()
@@ -148,17 +148,17 @@ func fromAuditToEnforce() {
 			g.Expect(figures.Count).To(Equal(count))
 			g.Expect(figures.Workloads).To(ConsistOf("Deployment/walk/checkout"))
 			g.Expect(figures.Reasons).To(ContainElement(HaveField("Reason", "NoChange")))
-		}).WithTimeout(time.Minute).Should(Succeed())
+		}).WithTimeout(2 * time.Minute).Should(Succeed())
 	}
 
-	BeforeAll(func(ctx SpecContext) { s.open(ctx, "walk", v1alpha1.EnforcementAudit) }, NodeTimeout(2*time.Minute))
+	BeforeAll(func(ctx SpecContext) { s.open(ctx, "walk", v1alpha1.EnforcementAudit) }, NodeTimeout(5*time.Minute))
 
 	It("counts silently under Audit", func(ctx SpecContext) {
 		out, err := deploy(ctx, "2.4")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(out).NotTo(ContainSubstring("Warning"))
 		counted(ctx, 1)
-	}, SpecTimeout(90*time.Second))
+	}, SpecTimeout(5*time.Minute))
 
 	It("says so under Warn, with what to do", func(ctx SpecContext) {
 		s.rules(ctx, func(spec *v1alpha1.ChangePolicySpec) { spec.Enforcement = v1alpha1.EnforcementWarn })
@@ -170,7 +170,7 @@ func fromAuditToEnforce() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(out).To(ContainSubstring("File a Change for it before enforcement is switched to Enforce"))
 		counted(ctx, 2)
-	}, SpecTimeout(90*time.Second))
+	}, SpecTimeout(5*time.Minute))
 
 	It("refuses under Enforce, and has adopted what runs", func(ctx SpecContext) {
 		s.rolledOut(ctx, "2.5")
@@ -198,5 +198,5 @@ func fromAuditToEnforce() {
 		_, err = s.kubectl(ctx, "alice", "rollout", "restart", "deployment/checkout")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(wouldDeny(ctx, Default).Count).To(Equal(int32(2)), "what was denied is not counted as what would be")
-	}, SpecTimeout(90*time.Second))
+	}, SpecTimeout(5*time.Minute))
 }

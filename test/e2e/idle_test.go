@@ -21,7 +21,7 @@ func idle() {
 
 	BeforeAll(func(ctx SpecContext) {
 		samples(ctx)
-	}, NodeTimeout(time.Minute))
+	}, NodeTimeout(4*time.Minute))
 
 	It("writes nothing", func(ctx SpecContext) {
 		begin := time.Now()
@@ -43,7 +43,7 @@ func idle() {
 		begin := time.Now()
 		samples(ctx)
 		Consistently(ctx, env.writes).WithArguments(begin).WithTimeout(2 * stays).Should(BeEmpty())
-	}, SpecTimeout(2*time.Minute))
+	}, SpecTimeout(5*time.Minute))
 
 	It("has nothing in the way of removing the samples", func(ctx SpecContext) {
 		// Their workloads are governed: only with their namespace do they go without a Change.
@@ -51,7 +51,7 @@ func idle() {
 		Expect(err).NotTo(HaveOccurred())
 		_, err = env.kubectl(ctx, admin, "delete", "--ignore-not-found", "--timeout=60s", "-k", "config/samples")
 		Expect(err).NotTo(HaveOccurred())
-	}, SpecTimeout(3*time.Minute))
+	}, SpecTimeout(6*time.Minute))
 }
 
 func last(writes []write, n int) []write { return writes[max(0, len(writes)-n):] }

@@ -48,24 +48,24 @@ func (p *promise) made() {
 			agreement := p.agreement(ctx, g)
 			g.Expect(agreement.Status.Observed).NotTo(BeNil())
 			g.Expect(agreement.Status.Observed.Health).To(Equal(v1alpha1.HealthOperational))
-		}).WithTimeout(90 * time.Second).Should(Succeed())
-	}, SpecTimeout(2*time.Minute))
+		}).WithTimeout(3 * time.Minute).Should(Succeed())
+	}, SpecTimeout(5*time.Minute))
 
-	It("sees an outage begin", p.breaks, SpecTimeout(time.Minute))
+	It("sees an outage begin", p.breaks, SpecTimeout(4*time.Minute))
 }
 
 func (p *promise) kept() {
 	It("finds in the agreement and in the metrics exactly the seconds of an outage that it saw", func(ctx SpecContext) {
 		p.heal(ctx)
 		p.expectDown(ctx, 1)
-	}, SpecTimeout(3*time.Minute))
+	}, SpecTimeout(6*time.Minute))
 }
 
 func (p *promise) keptByTheDead() {
 	It("finds exactly the seconds of an outage whose end it did not live to see", func(ctx SpecContext) {
 		p.breaks(ctx)
 		env.kill(ctx)
-		DeferCleanup(func(ctx SpecContext) { env.operator(ctx, "start") }, NodeTimeout(2*time.Minute))
+		DeferCleanup(func(ctx SpecContext) { env.operator(ctx, "start") }, NodeTimeout(5*time.Minute))
 		Consistently(ctx, func(g Gomega) {
 			ready, _ := p.pod(ctx, g)
 			g.Expect(ready).To(Equal(corev1.ConditionFalse))

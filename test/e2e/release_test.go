@@ -42,15 +42,15 @@ func releases() {
 			Images:   map[string]v1alpha1.Image{"app": v1alpha1.Image(image(tag))},
 		}
 	}
-	// begin makes a Release as alice, and has its Change approved.
-	begin := func(ctx context.Context, name, pilotTag, tag string) {
+	// begin makes a Release as alice, whose pilot soaks for so long, and has its Change approved.
+	begin := func(ctx context.Context, name, pilotTag, tag string, soak v1alpha1.Duration) {
 		Expect(env.as("alice").Create(ctx, &v1alpha1.Release{
 			ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name},
 			Spec: v1alpha1.ReleaseSpec{
 				Version: tag, Requester: "alice", ServiceRefs: []v1alpha1.LocalReference{{Name: "checkout"}},
 				Units: []v1alpha1.ReleaseUnit{unit(pilot, pilotTag), unit("checkout", tag)},
 				Phases: []v1alpha1.ReleasePhase{
-					{Name: "pilot", Units: []string{pilot}, Soak: "10s", Timeout: "5m"},
+					{Name: "pilot", Units: []string{pilot}, Soak: soak, Timeout: "5m"},
 					{Name: "full", Units: []string{"*"}, Soak: "5s"},
 				},
 				EarlyLifeSupport: "5s",
@@ -80,11 +80,11 @@ func releases() {
 			Claim(v1alpha1.WorkloadDeployment, pilot).Obj())).To(Succeed())
 		Eventually(ctx, func(g Gomega) {
 			g.Expect(s.item(ctx, g, pilot).Status.Baselines).To(HaveLen(1))
-		}).WithTimeout(time.Minute).Should(Succeed())
-	}, NodeTimeout(3*time.Minute))
+		}).WithTimeout(2 * time.Minute).Should(Succeed())
+	}, NodeTimeout(6*time.Minute))
 
 	It("goes back by itself when its pilot phase breaks, and never reaches the next", func(ctx SpecContext) {
-		begin(ctx, "v2-5", "2.5-oom", "2.5")
+		begin(ctx, "v2-5", "2.5-oom", "2.5", "1m") // on a slow machine its fault takes its time
 		Eventually(ctx, func(g Gomega) {
 			g.Expect(imageOf(ctx, g, "checkout")).To(Equal(image("2.3")))
 			release := get(ctx, g, "v2-5")
@@ -103,11 +103,11 @@ func releases() {
 			g.Expect(incidents[0].Status.Reason).To(Equal(v1alpha1.SignalOOMKilled))
 			g.Expect(incidents[0].Status.SuspectedChange).NotTo(BeNil())
 			g.Expect(incidents[0].Status.SuspectedChange.Name).To(BeEquivalentTo("v2-5"))
-		}).WithTimeout(time.Minute).Should(Succeed())
+		}).WithTimeout(2 * time.Minute).Should(Succeed())
 	}, SpecTimeout(6*time.Minute))
 
 	It("brings a sound version in, phase after phase", func(ctx SpecContext) {
-		begin(ctx, "v2-6", "2.6", "2.6")
+		begin(ctx, "v2-6", "2.6", "2.6", "10s")
 		Eventually(ctx, func(g Gomega) {
 			g.Expect(get(ctx, g, "v2-6").Status.State).To(Equal(v1alpha1.ReleaseCompleted))
 		}).WithTimeout(3 * time.Minute).Should(Succeed())

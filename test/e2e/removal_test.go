@@ -20,7 +20,7 @@ func removal() {
 		s.open(ctx, "last", v1alpha1.EnforcementEnforce)
 		Expect(s.setImage(ctx, "alice", "2.4")).NotTo(Succeed())
 		s.filed(ctx, "2.4")
-	}, NodeTimeout(2*time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	It("leaves nothing stuck", func(ctx SpecContext) {
 		// In this order: the script takes the operator's Deployment away before the CRDs.
@@ -38,7 +38,7 @@ func removal() {
 				Expect(line).NotTo(ContainSubstring("itil"))
 			}
 		}
-	}, SpecTimeout(3*time.Minute))
+	}, SpecTimeout(6*time.Minute))
 
 	It("leaves the workloads running, and nobody in their way", func(ctx SpecContext) {
 		s.rolledOut(ctx, "2.3")
@@ -47,7 +47,7 @@ func removal() {
 		d := &appsv1.Deployment{}
 		Expect(env.admin.Get(ctx, s.key("checkout"), d)).To(Succeed())
 		Expect(d.Finalizers).To(BeEmpty())
-	}, SpecTimeout(time.Minute))
+	}, SpecTimeout(4*time.Minute))
 
 	It("can be installed again", func(ctx SpecContext) {
 		out, err := env.run(ctx, "up")
@@ -57,8 +57,8 @@ func removal() {
 		Eventually(ctx, func(g Gomega) {
 			g.Expect(s.service(ctx, g).Status.Health).To(Equal(v1alpha1.HealthOperational))
 			g.Expect(s.baselines(ctx, g)).To(Equal([]v1alpha1.BaselineSource{v1alpha1.BaselineAdopted}), "what went in meanwhile is adopted")
-		}).WithTimeout(time.Minute).Should(Succeed())
+		}).WithTimeout(2 * time.Minute).Should(Succeed())
 		_, err = env.kubectl(ctx, admin, "delete", "namespace", s.namespace, "--timeout=60s")
 		Expect(err).NotTo(HaveOccurred())
-	}, SpecTimeout(3*time.Minute))
+	}, SpecTimeout(6*time.Minute))
 }

@@ -15,7 +15,7 @@ import (
 
 const (
 	// soon is for what the operator does at once, on a slow machine.
-	soon = 30 * time.Second
+	soon = time.Minute
 	// stays is how long nothing may happen, to be believed.
 	stays = 5 * time.Second
 )
@@ -25,7 +25,7 @@ var env *environment
 func TestE2E(t *testing.T) {
 	RegisterFailHandler(Fail)
 	suite, reporter := GinkgoConfiguration()
-	suite.Timeout = 20 * time.Minute
+	suite.Timeout = 39 * time.Minute
 	RunSpecs(t, "The operator on a whole control plane", suite, reporter)
 }
 
@@ -60,5 +60,5 @@ var _ = Describe("The operator", Ordered, ContinueOnFailure, func() {
 		if CurrentSpecReport().Failed() {
 			env.describe(ctx)
 		}
-	}, NodeTimeout(30*time.Second))
+	}, NodeTimeout(2*time.Minute))
 })
