@@ -10,11 +10,16 @@ import (
 // maxSampled bounds how many pods of a workload ImageIDs looks at.
 const maxSampled = 50
 
-// ImageIDs are the digests of the images that most of a workload's ready pods run, by container; of a workload with
-// many pods, of 50 of them. Nil where none is known, which is so on all replicas but the leader. It asks nobody.
+// ImageIDs are the digests of the images that most of a workload's ready pods of its newest template run, by container; of
+// a workload with many pods, of 50 of them. Pods that an earlier ReplicaSet still has, or an orphaned one, say nothing of
+// what the template's tags mean. Nil where none is known, which is so on all replicas but the leader. It asks nobody.
 func (r *Reconciler) ImageIDs(key configuration.Key) map[string]string {
+	revision := ""
+	if w, exists := r.Inventory.Workload(key); exists {
+		revision = incident.CurrentRevision(w, func() []*incident.Pod { return r.pods.of(key) })
+	}
 	votes := map[string]map[string]int{}
-	for _, pod := range r.pods.sample(key, maxSampled) {
+	for _, pod := range r.pods.sample(key, revision, maxSampled) {
 		for i := range pod.Containers {
 			c := &pod.Containers[i]
 			if c.ImageID == "" {
@@ -47,8 +52,8 @@ func most(counts map[string]int) string {
 	return found
 }
 
-// sample are at most so many ready pods of a workload.
-func (x *podIndex) sample(key configuration.Key, limit int) []*incident.Pod {
+// sample are at most so many ready pods of a workload that are of a revision, or may be: any where that is not known.
+func (x *podIndex) sample(key configuration.Key, revision string, limit int) []*incident.Pod {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	var out []*incident.Pod
@@ -57,7 +62,8 @@ func (x *podIndex) sample(key configuration.Key, limit int) []*incident.Pod {
 			if len(out) == limit {
 				return out
 			}
-			if pod.Ready.True() && pod.DeletedAt == 0 {
+			other := revision != "" && pod.Revision != "" && pod.Revision != revision
+			if pod.Ready.True() && pod.DeletedAt == 0 && !other {
 				out = append(out, &pod.Pod)
 			}
 		}

@@ -109,6 +109,15 @@ func (l *look) newestPod(w *configuration.Workload) Second {
 	return SecondOf(l.notFuture(newest.Time()))
 }
 
+// CurrentRevision is the revision of the pods of a workload's newest template; empty where it cannot be told. The pods are
+// asked for only where the workload's own status does not say it.
+func CurrentRevision(w *configuration.Workload, pods func() []*Pod) string {
+	if said := currentRevision(nil, w); said != "" {
+		return said
+	}
+	return currentRevision(pods(), w)
+}
+
 // currentRevision is the revision of the pods of the newest template. A Deployment names its ReplicaSet in a
 // condition; of others, the pods made last tell, and where that is a tie, their number.
 func currentRevision(pods []*Pod, w *configuration.Workload) string {
