@@ -494,12 +494,29 @@ func (p *play) loseNode(b *testing.B) {
 		took.Seconds(), titles(open), summary(p.writes(b, begin)))
 	b.ReportMetric(took.Seconds(), "node-s")
 	annotate("null")
+	await(b, p.local, "the node reports again", silence, func() (bool, string) {
+		return p.observer.silentSince(node.Name).IsZero(), "it does not count as Ready"
+	})
+	p.reported(b, node.Name)
 	await(b, p.local, "the node's Incident is resolved", recovery, func() (bool, string) {
 		left := p.observer.of(unresolved)
 		return len(left) == 0, fmt.Sprintf("%d are open", len(left))
 	})
 	p.settle(b, "the node's return", begin)
 	p.say(b, "the node is back, its Incident resolved")
+}
+
+// reported does what a kubelet does when it is heard again: it says that its pods are Ready, which the node controller
+// has taken back meanwhile. kwok plays no kubelet that knows what others wrote.
+func (p *play) reported(b *testing.B, node string) {
+	b.Helper()
+	pods := &corev1.PodList{}
+	must(b, p.api.List(p.ctx, pods, client.MatchingFields{"spec.nodeName": node}))
+	now := time.Now().UTC().Format(time.RFC3339)
+	patch := fmt.Appendf(nil, `{"status":{"conditions":[{"type":"Ready","status":"True","reason":null,"lastTransitionTime":%q}]}}`, now)
+	must(b, p.parallel(len(pods.Items), func(ctx context.Context, n int) error {
+		return p.api.Status().Patch(ctx, &pods.Items[n], client.RawPatch(types.StrategicMergePatchType, patch))
+	}))
 }
 
 // parallel does something so many times, several at once, until one fails.
