@@ -28,10 +28,17 @@ func (l *life) recordedDiff() (diff []v1alpha1.FieldDiff, ok bool) {
 		return nil, false
 	}
 	base := l.base(t)
-	if base == nil || l.against(t, base) {
+	if base == nil {
 		return l.status.Diff, true
 	}
 	baselines := l.Workloads[KeyOf(l.Change.Namespace, t.Workload)].Baselines
+	// The record's images are brought up to date, its rest never is: that is against what was agreed to when it was filed.
+	if filed := l.agreedAtFiling(baselines); filed == nil || filed.ImagelessHash != base.ImagelessHash {
+		return nil, false
+	}
+	if l.against(t, base) {
+		return l.status.Diff, true
+	}
 	was := slices.IndexFunc(baselines, func(b v1alpha1.Baseline) bool { return l.against(t, &b) })
 	if was < 0 || base.ImagelessHash == "" || baselines[was].ImagelessHash != base.ImagelessHash {
 		return nil, false
@@ -51,6 +58,21 @@ func (l *life) recordedDiff() (diff []v1alpha1.FieldDiff, ok bool) {
 		}
 	}
 	return diff, true
+}
+
+// agreedAtFiling is the baseline that was agreed to when the Change was filed, as far as it is kept: else the oldest.
+func (l *life) agreedAtFiling(baselines []v1alpha1.Baseline) *v1alpha1.Baseline {
+	var filed *v1alpha1.Baseline
+	for i := range baselines {
+		if baselines[i].Source == v1alpha1.BaselineUnauthorized {
+			continue
+		}
+		filed = &baselines[i]
+		if !filed.From.After(l.Change.CreationTimestamp.Time) {
+			break
+		}
+	}
+	return filed
 }
 
 // against says whether the recorded images are those that differ from a baseline.

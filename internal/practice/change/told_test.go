@@ -230,4 +230,18 @@ func TestTheRecordedDifferencesFollowTheBaseline(t *testing.T) {
 	if from(s, path(hashAlone)) != "" || !slices.Contains(factors(s), "Template") {
 		t.Errorf("after more than images changed: %v, %v", s.last.Status.Diff, factors(s))
 	}
+
+	// Filed against a template of the same image and another body, which a rollback then takes away, and gives back.
+	since := func(b v1alpha1.Baseline, hours int) v1alpha1.Baseline { b.From = *at(hours); return b }
+	other := template("another body", repository+"2.4.0")
+	s = told(t, pinnedTo(v25)).runs(running(other), since(baseline(other), -1))
+	s.subject.Change.Status.Diff = recorded
+	s.is(v1alpha1.ChangeAuthorize)
+	if from(s, image) != v24.Images["app"] || slices.Contains(factors(s), "Template") {
+		t.Errorf("as it was filed: %v, %v", s.last.Status.Diff, factors(s))
+	}
+	s.at(1).runs(running(v24), since(baseline(v24, by(v1alpha1.BaselineRollback, "checkout-2-3")), 1)).is(v1alpha1.ChangeAuthorize)
+	if from(s, path(hashAlone)) != "" || !slices.Contains(factors(s), "Template") {
+		t.Errorf("after a rollback to the same image and another body: %v, %v", s.last.Status.Diff, factors(s))
+	}
 }
