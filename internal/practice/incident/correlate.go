@@ -15,6 +15,8 @@ const (
 	// minRecoveryHold and maxRecoveryHold bound how long a workload must be well to be believed.
 	minRecoveryHold = 2 * time.Minute
 	maxRecoveryHold = 10 * time.Minute
+	// maxSlowHold is more than a loop of five crashes a day pauses.
+	maxSlowHold = 6 * time.Hour
 	// minWell is how long it must be well before its signals are marked clear.
 	minWell = 30 * time.Second
 
@@ -86,6 +88,8 @@ type Subject struct {
 	TemplateHash string
 	// Resolved: the incident counts as resolved, so that what fails now fails anew.
 	Resolved bool
+	// Reopened is how often it was opened again.
+	Reopened int32
 	// Candidates may explain it.
 	Candidates []Candidate
 	// Self is the Incident's own name, where it has one.
@@ -309,11 +313,11 @@ func (c *correlation) conclude() {
 		c.StartedAt = seconds(started)
 		c.FailedTemplateHash = c.failedTemplate()
 	}
+	c.RecoveryHoldSeconds = max(c.RecoveryHoldSeconds, int32(minRecoveryHold/time.Second))
 	for _, f := range c.result.Findings {
-		hold := int32(min(f.Hold, maxRecoveryHold) / time.Second) //nolint:gosec // bounded in the same line
+		hold := int32(c.holdAfter(f) / time.Second) //nolint:gosec // bounded by hours
 		c.RecoveryHoldSeconds = max(c.RecoveryHoldSeconds, hold)
 	}
-	c.RecoveryHoldSeconds = max(c.RecoveryHoldSeconds, int32(minRecoveryHold/time.Second))
 	if len(c.Signals) == 0 {
 		// It was opened, and before we could say why, the failure was over.
 		if c.result.Well.Evident && c.RecoveredAt == nil {
@@ -338,6 +342,23 @@ func (c *correlation) conclude() {
 	}
 	c.holdDown()
 	c.Fingerprint = Fingerprint(c.subject.Key, c.Reason)
+}
+
+// holdAfter is how long it must be well after a finding. A slow loop that was believed to be over is held twice as long
+// each time: it would be resolved and opened again at every crash.
+func (c *correlation) holdAfter(f Finding) time.Duration {
+	hold := min(f.Hold, maxRecoveryHold)
+	if !f.Slow {
+		return hold
+	}
+	times := c.subject.Reopened
+	if c.subject.Resolved {
+		times++ // now
+	}
+	for ; times > 0 && hold > 0 && hold < maxSlowHold; times-- {
+		hold *= 2
+	}
+	return min(hold, maxSlowHold)
 }
 
 // past is a time that a record tells, not later than now: the clock may have been set back since.

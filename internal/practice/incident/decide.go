@@ -92,7 +92,7 @@ func Decide(records Records, r Result, s Subject, now time.Time) Action {
 		return Action{Verb: Open, Detected: detected, Next: next}
 	}
 	current := records.Current
-	s.Resolved = current.Status.State == v1alpha1.IncidentResolved
+	s.Resolved, s.Reopened = current.Status.State == v1alpha1.IncidentResolved, current.Status.Reopened
 	s.Self = v1alpha1.NamespacedReference{Namespace: v1alpha1.NamespaceName(current.Namespace), Name: v1alpha1.ObjectName(current.Name)}
 	before := DetectedOf(&current.Status)
 	after, next := Correlate(before, r, s, now)

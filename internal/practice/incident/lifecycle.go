@@ -337,6 +337,9 @@ func (e *evaluation) begun() time.Time {
 func (e *evaluation) hold() time.Duration {
 	hold := time.Duration(e.Status.RecoveryHoldSeconds) * time.Second
 	switch ev := e.gone(); {
+	case ev == nil && e.anotherTemplate():
+		// It has not failed by that one, however often it did before.
+		return min(hold, maxRecoveryHold)
 	case ev == nil:
 		return hold
 	case ev.Reason == EvidenceGone:
@@ -344,6 +347,12 @@ func (e *evaluation) hold() time.Duration {
 	default:
 		return min(hold, minRecoveryHold)
 	}
+}
+
+// anotherTemplate reports whether it recovered with a template that did not fail.
+func (e *evaluation) anotherTemplate() bool {
+	s := &e.Status
+	return s.FailedTemplateHash != "" && s.RecoveredTemplateHash != "" && s.FailedTemplateHash != s.RecoveredTemplateHash
 }
 
 // gone is the evidence that the fault ended without being repaired; nil where it did not.
@@ -434,7 +443,7 @@ func (e *evaluation) automatic() v1alpha1.Resolution {
 		return v1alpha1.Resolution{Code: v1alpha1.ResolutionNoFault, Notes: ev.Object + ": " + ev.Message}
 	}
 	r := v1alpha1.Resolution{Code: v1alpha1.ResolutionSelfRecovered, Notes: "it recovered with the same template"}
-	if s.FailedTemplateHash == "" || s.RecoveredTemplateHash == "" || s.FailedTemplateHash == s.RecoveredTemplateHash {
+	if !e.anotherTemplate() {
 		if s.FailedTemplateHash == "" || s.RecoveredTemplateHash == "" {
 			r.Notes = "it recovered"
 		}

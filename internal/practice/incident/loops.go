@@ -265,7 +265,7 @@ func (l *look) crashes(p *loop, looping bool) {
 	if p.settled(l, settle) {
 		return
 	}
-	f := Finding{Since: began, Hold: hold}
+	f := Finding{Since: began, Hold: hold, Slow: !looping}
 	if len(restarts) > 0 {
 		f.LastAt = restarts[len(restarts)-1].At.Time()
 	}
@@ -429,9 +429,12 @@ func (l *look) memory(p *loop, looping bool) bool {
 	if len(kills) < 2 && !down && !loops || p.settled(l, p.settle()) {
 		return false
 	}
-	l.addLoop(p, Finding{
-		Since: kills[0].At.Time(), LastAt: kills[len(kills)-1].At.Time(), Count: p.state.KillCount, Hold: p.hold(),
-	}, v1alpha1.SignalOOMKilled)
+	n := len(kills)
+	f := Finding{Since: kills[0].At.Time(), LastAt: kills[n-1].At.Time(), Count: p.state.KillCount, Hold: p.hold()}
+	if f.Slow = !looping && n > 1 && kills[n-1].At-kills[n-2].At > Second(longRun/time.Second); f.Slow {
+		f.Hold = maxRecoveryHold
+	}
+	l.addLoop(p, f, v1alpha1.SignalOOMKilled)
 	return true
 }
 

@@ -70,6 +70,8 @@ type Finding struct {
 	Workloads int32
 	// Hold is how long the workload must be well before it is believed; 0 is the default.
 	Hold time.Duration
+	// Slow: it is a loop that may pause for hours.
+	Slow bool
 }
 
 // Wellness is evidence that a workload is well. Its absence is no evidence of the contrary.
@@ -271,7 +273,7 @@ func (f *Finding) join(other Finding) {
 	f.Count += other.Count
 	f.AffectedPods += other.AffectedPods
 	f.CurrentOnly, f.OldOnly = f.CurrentOnly && other.CurrentOnly, f.OldOnly && other.OldOnly
-	f.Hold = max(f.Hold, other.Hold)
+	f.Hold, f.Slow = max(f.Hold, other.Hold), f.Slow || other.Slow
 	for _, pod := range other.Pods {
 		f.Pods = firstNames(f.Pods, pod)
 	}

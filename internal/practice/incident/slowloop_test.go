@@ -20,6 +20,15 @@ type kubelet struct {
 	wait     time.Duration
 	restarts int32
 	from, to time.Duration
+	// killed: what ends a run is that memory ran out.
+	killed bool
+}
+
+func (k *kubelet) why() (reason string, code int32) {
+	if k.killed {
+		return "OOMKilled", 137
+	}
+	return "Error", 1
 }
 
 func newKubelet(w *world) *kubelet {
@@ -31,7 +40,8 @@ func newKubelet(w *world) *kubelet {
 func (k *kubelet) pod() *podBuilder {
 	pod := aPod("web-1-a")
 	if k.restarts > 0 {
-		pod.last("app", "Error", 1, k.from, k.to)
+		reason, code := k.why()
+		pod.last("app", reason, code, k.from, k.to)
 	}
 	return pod
 }
@@ -44,7 +54,8 @@ func (k *kubelet) runs() {
 // crash ends the present run when it lasted for so long, and returns when the next began.
 func (k *kubelet) crash(after time.Duration) time.Duration {
 	end := k.now + max(after, second)
-	k.w.play(end, watch.Modified, k.pod().restarts("app", k.restarts).ended("app", "Error", 1, k.now, end).unready(end).full())
+	reason, code := k.why()
+	k.w.play(end, watch.Modified, k.pod().restarts("app", k.restarts).ended("app", reason, code, k.now, end).unready(end).full())
 	k.w.play(end, watch.Modified, webDeployment("1", 1, 1, 1, 0))
 	if end-k.now >= 10*minute {
 		k.wait = 0
@@ -70,6 +81,62 @@ func (w *world) open() []*v1alpha1.Incident {
 // longestRecovery is how long after its last restart a loop may be open: the longest hold-down, and the second that a
 // pod takes to be ready.
 const longestRecovery = 10*minute + 2*second
+
+// longestRecovery is the same where slow loops were opened again: twice as long for each time, and at most six hours.
+func (w *world) longestRecovery() time.Duration {
+	longest := longestRecovery
+	for _, i := range w.open() {
+		longest = max(longest, min(10*minute<<min(i.Status.Reopened, 10), 6*hour)+2*second)
+	}
+	return longest
+}
+
+// TestASlowLoopIsOneIncident: a container that crashes with pauses of minutes or hours, however often, is one Incident that
+// comes to rest open after a few times in which it seemed to be over; repaired by another template, it is over in minutes,
+// and by anything else within six hours.
+func TestASlowLoopIsOneIncident(t *testing.T) {
+	for _, gap := range []time.Duration{11 * minute, 40 * minute, 2 * hour, 4*hour + 30*minute} {
+		for n := range 4 {
+			repaired, killed := n%2 > 0, n > 1
+			t.Run(fmt.Sprint(gap, " repaired ", repaired, " killed ", killed), func(t *testing.T) {
+				w := newWorld(t)
+				k := newKubelet(w)
+				k.killed = killed
+				var settled int32
+				for n := range 40 {
+					k.crash(gap)
+					if n == 20 {
+						settled = w.incidents[0].Status.Reopened
+					}
+				}
+				if len(w.incidents) != 1 || len(w.open()) != 1 {
+					t.Fatalf("%d incidents, %d open: %v", len(w.incidents), len(w.open()), w.summary())
+				}
+				i := w.incidents[0]
+				if i.Status.Reopened != settled || settled > 5 {
+					t.Errorf("opened again %d times, %d of them by the first twenty crashes", i.Status.Reopened, settled)
+				}
+				// That it is well, and is not any more, is written by each of the two that write.
+				if writes := w.writes[i.Name]; writes > 4*int(k.restarts)+60 {
+					t.Errorf("%d writes of %d crashes", writes, k.restarts)
+				}
+				within := 6*hour + minute
+				if repaired {
+					within = 10*minute + minute
+					k.now += minute
+					w.play(k.now, watch.Modified, webDeployment("2", 1, 1, 1, 1))
+					w.play(k.now, watch.Deleted, k.pod().running("app", k.restarts, k.now).full())
+					w.play(k.now, watch.Added, aPod("web-2-a").created(k.now).revision("2").ownedBy("apps/v1", "ReplicaSet", "web-2").
+						running("app", 0, k.now).condition(corev1.PodReady, corev1.ConditionTrue, "", k.now).full())
+				}
+				w.pass(at(k.now + within))
+				if len(w.open()) > 0 {
+					t.Errorf("%s after its last crash it is %v", within, w.summary())
+				}
+			})
+		}
+	}
+}
 
 // TestFaultsAreIncidents plays faults of one container that are hours apart. Each is one Incident, which is resolved
 // within minutes of the last crash; a crash here and there is none.
@@ -113,7 +180,7 @@ func TestFaultsAreIncidents(t *testing.T) {
 					quiet = between(6*hour+30*minute, 12*hour)
 				}
 				want += faults
-				w.pass(at(k.now + longestRecovery))
+				w.pass(at(k.now + w.longestRecovery()))
 				if len(w.incidents) != want || len(w.open()) > 0 {
 					t.Fatalf("%d incidents, want %d, %d of them open after%s: %v", len(w.incidents), want, len(w.open()), story, w.summary())
 				}
@@ -136,9 +203,10 @@ func TestLoopsAtRandom(t *testing.T) {
 				run := []time.Duration{second, 20 * second, 2 * minute, 9 * minute, 12 * minute, hour, 5 * hour, 24 * hour}[random.IntN(8)]
 				for range 1 + random.IntN(6) {
 					before := k.now
-					w.pass(at(min(before+longestRecovery, before+run)))
-					if run > longestRecovery && len(w.open()) > 0 {
-						t.Fatalf("it runs since %s, and is open: %v", longestRecovery, w.summary())
+					longest := w.longestRecovery()
+					w.pass(at(min(before+longest, before+run)))
+					if run > longest && len(w.open()) > 0 {
+						t.Fatalf("it runs since %s, and is open: %v", longest, w.summary())
 					}
 					restarts = append(restarts, k.crash(run+time.Duration(random.Int64N(int64(run)/10+1)).Truncate(second)))
 					if literally(restarts) && len(w.open()) != 1 {
