@@ -80,6 +80,44 @@ var _ = Describe("A Release", func() {
 		Expect(chg.Status.Outcome).To(Equal(v1alpha1.OutcomeRolledBack))
 	})
 
+	It("goes back when its Change is found unsuccessful, whatever the reason", func(ctx SpecContext) {
+		s := open(ctx)
+		s.create(ctx, s.version2())
+		s.settle(ctx, true)
+		s.pass(ctx, 3*time.Second)
+		s.pass(ctx, 10*time.Second)
+		Expect(s.image(ctx, "worker")).To(Equal("worker:2"))
+		s.conclude(ctx, v1alpha1.OutcomeUnsuccessful)
+		s.settle(ctx, true)
+		r := s.release(ctx, "shop-2")
+		Expect(r.Status.Failure).NotTo(BeNil())
+		Expect(r.Status.Failure.Reason).To(Equal(v1alpha1.ReleaseFailureChangeFailed))
+		s.pass(ctx, 3*time.Second)
+		Expect(s.image(ctx, "worker")).To(Equal("worker:1"))
+		Expect(s.release(ctx, "shop-2").Status.State).To(Equal(v1alpha1.ReleaseRolledBack))
+	})
+
+	It("stays as it is when its Change is canceled, and says what is in", func(ctx SpecContext) {
+		s := open(ctx)
+		s.create(ctx, s.version2())
+		s.settle(ctx, true)
+		s.pass(ctx, 3*time.Second)
+		s.pass(ctx, 10*time.Second)
+		chg := &v1alpha1.Change{}
+		Expect(env.Admin().Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: "shop-2"}, chg)).To(Succeed())
+		chg.Spec.Cancel = true
+		Expect(env.Admin().Update(ctx, chg)).To(Succeed())
+		s.settle(ctx, true)
+		s.pass(ctx, time.Minute)
+		r := s.release(ctx, "shop-2")
+		Expect(r.Status.State).To(Equal(v1alpha1.ReleaseFailed))
+		Expect(r.Status.Failure.Reason).To(Equal(v1alpha1.ReleaseFailureChangeEnded))
+		Expect(s.image(ctx, "worker")).To(Equal("worker:2"))
+		Expect(r.Status.NextStep).To(And(
+			ContainSubstring("What is in stays: deployment/worker; not in: deployment/checkout."),
+			ContainSubstring("kubectl rollout undo deployment/worker -n "+s.namespace)))
+	})
+
 	It("lets in, with Observe, only the units of the phase that runs", func(ctx SpecContext) {
 		s := open(ctx)
 		s.create(ctx, s.version2(func(r *v1alpha1.Release) { r.Spec.Strategy = v1alpha1.ReleaseObserve }))

@@ -40,7 +40,8 @@ var env *apiserver.Env
 
 func TestRelease(t *testing.T) {
 	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(20 * time.Second)
+	SetDefaultEventuallyTimeout(time.Minute)
+	EnforceDefaultTimeoutsWhenUsingContexts()
 	RunSpecs(t, "Release")
 }
 
@@ -457,6 +458,15 @@ func (s *shop) release(ctx SpecContext, name string) *v1alpha1.Release {
 	r := &v1alpha1.Release{}
 	Expect(env.Admin().Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: name}, r)).To(Succeed())
 	return r
+}
+
+// conclude gives the Change of shop-2 an outcome, as its controller does for a reason that the Release does not see.
+func (s *shop) conclude(ctx SpecContext, outcome v1alpha1.Outcome) {
+	GinkgoHelper()
+	chg := &v1alpha1.Change{}
+	Expect(env.Admin().Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: "shop-2"}, chg)).To(Succeed())
+	chg.Status.Outcome = outcome
+	Expect(env.Admin().Status().Update(ctx, chg)).To(Succeed())
 }
 
 func (s *shop) edit(ctx SpecContext, name string, alter func(*v1alpha1.ReleaseSpec)) {
