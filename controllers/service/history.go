@@ -58,7 +58,8 @@ func transitions(before *v1alpha1.ServiceStatus, changes []v1alpha1.HealthTransi
 		}
 		return list[len(list)-1]
 	}
-	if before.HealthSince != nil && (last().Health != before.Health || !last().At.Time.Equal(before.HealthSince.Time)) {
+	known := before.HealthSince != nil && before.Health != ""
+	if known && (last().Health != before.Health || !last().At.Time.Equal(before.HealthSince.Time)) {
 		// Written by a version that kept none, or by hand.
 		list = slices.DeleteFunc(list, func(t v1alpha1.HealthTransition) bool { return !t.At.Before(before.HealthSince) })
 		list = append(list, v1alpha1.HealthTransition{Health: before.Health, At: *before.HealthSince})
