@@ -48,13 +48,13 @@ type editor struct {
 	output  *output.Flags
 	// done says what was done to it.
 	done string
-	// question is asked before; empty: none.
-	question string
+	// question is asked before; nil: none.
+	question func(r *v1alpha1.Release) string
 	yes      bool
 	// edit decides what is to be written to spec; nil: nothing.
 	edit func(r *v1alpha1.Release) map[string]any
-	// remark is shown afterwards; empty: nothing.
-	remark string
+	// remark is shown afterwards; nil: nothing.
+	remark func(r *v1alpha1.Release) string
 }
 
 func (e *editor) command(cmd *cobra.Command) *cobra.Command {
@@ -93,14 +93,14 @@ func (e *editor) run(ctx context.Context, name string) error {
 	if err := s.Screen.Printf("release.itil.dev/%s %s\n", r.Name, e.done); err != nil {
 		return err
 	}
-	if e.remark != "" {
-		s.Screen.Notef("%s", e.remark)
+	if e.remark != nil {
+		s.Screen.Notef("%s", e.remark(r))
 	}
 	return nil
 }
 
 func (e *editor) write(ctx context.Context, s *session.Session, ref session.Ref) (r *v1alpha1.Release, written bool, err error) {
-	asked := e.question == "" || e.yes
+	asked := e.question == nil || e.yes
 	empty := func() *v1alpha1.Release { return &v1alpha1.Release{} }
 	return session.EditSpec(ctx, s, ref, "Release", "releases", empty, func(r *v1alpha1.Release) (map[string]any, error) {
 		if over(r) {
@@ -109,7 +109,7 @@ func (e *editor) write(ctx context.Context, s *session.Session, ref session.Ref)
 		}
 		wanted := e.edit(r)
 		if wanted != nil && !asked {
-			if err := s.Screen.Confirm(e.question, "say --yes"); err != nil {
+			if err := s.Screen.Confirm(e.question(r), "say --yes"); err != nil {
 				return nil, err
 			}
 			asked = true
@@ -139,7 +139,9 @@ func newPause(f *session.Factory) *cobra.Command {
 			return nil
 		}
 		return map[string]any{"paused": true}
-	}, remark: "The phase that runs is finished; no other begins until: kubectl itil release promote."}
+	}, remark: func(*v1alpha1.Release) string {
+		return "The phase that runs is finished; no other begins until: kubectl itil release promote."
+	}}
 	return e.command(&cobra.Command{
 		Use:     "pause NAME",
 		Short:   "Hold a Release before its next phase",
@@ -149,18 +151,33 @@ func newPause(f *session.Factory) *cobra.Command {
 }
 
 func newCancel(f *session.Factory) *cobra.Command {
-	e := &editor{factory: f, done: "canceled", question: "Stop this Release for good, and leave what is in?", edit: func(r *v1alpha1.Release) map[string]any {
+	e := &editor{factory: f, done: "canceled", question: whetherToStop, edit: func(r *v1alpha1.Release) map[string]any {
 		if r.Spec.Cancel {
 			return nil
 		}
 		return map[string]any{"cancel": true}
-	}, remark: "What went in stays. To go back: kubectl rollout undo, or a Change."}
+	}, remark: func(r *v1alpha1.Release) string {
+		if r.Status.StartedAt == nil {
+			return "Nothing of it went in."
+		}
+		return "What is in stays. What that is, and how to go back: kubectl itil release status " + r.Namespace + "/" + r.Name
+	}}
 	cmd := e.command(&cobra.Command{
 		Use:     "cancel NAME",
 		Short:   "Stop a Release for good, and leave what is",
-		Long:    "Stop a Release for good. What went in already stays in; nothing else does by it.",
+		Long:    "Stop a Release for good. What went in already stays in; nothing else does by it. One that is being taken back is left half way.",
 		Example: "  kubectl itil release cancel shop-2-5 --yes",
 	})
 	cmd.Flags().BoolVarP(&e.yes, "yes", "y", false, "Do not ask.")
 	return cmd
+}
+
+func whetherToStop(r *v1alpha1.Release) string {
+	switch s := &r.Status; {
+	case s.StartedAt == nil:
+		return "Stop this Release for good? Nothing of it is in."
+	case s.Backout != nil:
+		return "It is being taken back by itself. Stop that half way, and leave some of it in?"
+	}
+	return "Stop this Release for good, and leave what is in?"
 }

@@ -1,6 +1,7 @@
 package releases
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -104,5 +105,17 @@ func TestPage(t *testing.T) {
 	failed.Status.State = v1alpha1.ReleaseCompleted
 	if err := ended(failed); err != nil {
 		t.Errorf("a Release that is completed ends with %v", err)
+	}
+}
+
+// Whoever stops a Release is asked about what that does to it as it is.
+func TestWhetherToStop(t *testing.T) {
+	planned, began, back := &v1alpha1.Release{}, &v1alpha1.Release{}, &v1alpha1.Release{}
+	began.Status.StartedAt = ago(time.Minute)
+	back.Status.StartedAt, back.Status.Backout = ago(time.Minute), &v1alpha1.ReleaseBackout{}
+	for words, r := range map[string]*v1alpha1.Release{"Nothing of it is in": planned, "leave what is in": began, "taken back by itself. Stop that half way": back} {
+		if question := whetherToStop(r); !strings.Contains(question, words) {
+			t.Errorf("%q does not say %q", question, words)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -41,11 +42,20 @@ func EditSpec[T client.Object](
 		case err == nil:
 			return object, true, nil
 		case !apierrors.IsConflict(err):
-			return object, false, Refused(err, "writing to "+kind+" "+ref.String())
+			return object, false, notWritten(err, kind, ref)
 		}
 	}
 	return object, false, exit.New(exit.WrongState, "%s %s was changed again and again while this tried to write to it", kind, ref).
 		WithNext("try again")
+}
+
+// notWritten is a refusal to write. What RBAC refuses says nothing of what to do; what a policy refuses does.
+func notWritten(err error, kind string, ref Ref) error {
+	refused := Refused(err, "writing to "+kind+" "+ref.String())
+	if failure, ok := errors.AsType[*exit.Error](refused); ok && apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot patch resource") {
+		return failure.WithNext("ask for a RoleBinding to ClusterRole itil-editor in namespace %s", ref.Namespace)
+	}
+	return refused
 }
 
 // Each does something with each of the records that were named. It goes on after a failure, so that of many one does not

@@ -91,6 +91,38 @@ var _ = Describe("Problems", func() {
 		sam.runs(ctx, namespace, "problem", "confirm", "leak").expect(exit.WrongState, "is closed", "problem open")
 	})
 
+	It("is written to by those who may, while it is open", func(ctx SpecContext) {
+		problem(ctx, "leak")
+		problem(ctx, "over", func(p *v1alpha1.Problem) { p.Status.State = v1alpha1.ProblemClosed })
+		vera := somebody(namespace, "vera", nil, "itil-viewer")
+		commands := map[string][]string{
+			"confirm":          nil,
+			"known-error":      {"--cause", "a cache without a bound"},
+			"fix":              {"--applied", "-m", "quota raised"},
+			"accept-risk":      {"--until", "2100-01-01", "--reason", "rare"},
+			"duplicate":        {"--of", "leak"},
+			"not-reproducible": nil,
+		}
+		for command, rest := range commands {
+			run := func(p person, name string) result {
+				return p.runs(ctx, namespace, append([]string{"problem", command, name}, rest...)...)
+			}
+			By(command)
+			run(sam, "none").expect(exit.NotFound, "there is no Problem")
+			run(sam, "over").expect(exit.WrongState, "is closed", "problem open")
+			if command != "duplicate" {
+				run(vera, "leak").expect(exit.NotPermitted, "itil-editor")
+			}
+		}
+		untouched := get(ctx, "leak").Spec
+		Expect(untouched).To(Equal(v1alpha1.ProblemSpec{Statement: "leak again and again"}))
+		By("putting off the review of a risk that was accepted")
+		closed := get(ctx, "over")
+		closed.Spec.Decision = &v1alpha1.ProblemDecision{Type: v1alpha1.DecisionRiskAccepted, Reason: "rare", ReviewBy: "2026-01-01T00:00:00Z"}
+		Expect(operator.Update(ctx, closed)).To(Succeed())
+		sam.runs(ctx, namespace, "problem", "accept-risk", "over", "--until", "2100-01-01", "--reason", "rare still").expect(exit.OK, "to be reviewed by 2100-01-01")
+	})
+
 	It("is opened about an Incident's failure, once", func(ctx SpecContext) {
 		i := &v1alpha1.Incident{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "oom"}}
 		i.Spec = v1alpha1.IncidentSpec{

@@ -2,12 +2,18 @@ package cli_test
 
 import (
 	"context"
+	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/gbytes"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/cli"
 	"github.com/itil-dev/itil-operator/internal/cli/exit"
 )
 
@@ -56,6 +62,67 @@ var _ = Describe("Releases", func() {
 		sam.runs(ctx, namespace, "release", "promote", "shop-2-5").expect(exit.WrongState, "has ended (Canceled)")
 		sam.runs(ctx, namespace, "release", "status", "shop-2-5", "--watch").expect(exit.WrongState, "is Canceled")
 		sam.runs(ctx, namespace, "release", "status", "shop-9").expect(exit.NotFound, "there is no Release")
+	})
+
+	It("is not for those who may not do themselves what it does", func(ctx SpecContext) {
+		new := []string{"release", "new", "shop-2-5", "--version", "2.5", "--paused", "--unit", "deployment/checkout app=registry.shop.example/checkout:2.5"}
+		dana := somebody(namespace, "dana", []string{"developers"}, "itil-viewer", "itil-editor")
+		dana.runs(ctx, namespace, new...).expect(exit.NotPermitted, "needs the verb update on deployments")
+		sam.runs(ctx, namespace, new...).expect(exit.OK)
+		By("an editor who may not update the workloads")
+		for _, command := range [][]string{{"promote"}, {"cancel", "--yes"}} {
+			dana.runs(ctx, namespace, append([]string{"release", command[0], "shop-2-5"}, command[1:]...)...).
+				expect(exit.NotPermitted, "needs the verb update on deployments")
+		}
+		By("somebody who may only look")
+		vera := somebody(namespace, "vera", nil, "itil-viewer")
+		vera.runs(ctx, namespace, "release", "promote", "shop-2-5").expect(exit.NotPermitted, "itil-editor")
+		vera.runs(ctx, namespace, "release", "pause", "shop-2-5").expect(exit.OK, "is paused already")
+		vera.runs(ctx, namespace, "release", "status", "shop-2-5").expect(exit.OK, "paused")
+		By("a stranger")
+		somebody(namespace, "stranger", nil).runs(ctx, namespace, "release", "status", "shop-2-5").expect(exit.NotPermitted, "itil-viewer")
+		Expect(get(ctx, "shop-2-5").Spec.Paused).To(BeTrue())
+		Expect(get(ctx, "shop-2-5").Spec.Cancel).To(BeFalse())
+	})
+
+	It("is stopped while it is taken back", func(ctx SpecContext) {
+		sam.runs(ctx, namespace, "release", "new", "shop-2-5", "--version", "2.5", "--unit", "deployment/checkout app=registry.shop.example/checkout:2.5").expect(exit.OK)
+		sam.runs(ctx, namespace, "release", "cancel", "shop-2-5").expect(exit.NotConfirmed, "--yes")
+		Expect(get(ctx, "shop-2-5").Spec.Cancel).To(BeFalse())
+		r := get(ctx, "shop-2-5")
+		began := metav1.NewTime(time.Now().Truncate(time.Second))
+		r.Status.State, r.Status.StartedAt, r.Status.Backout = v1alpha1.ReleaseDeploying, &began, &v1alpha1.ReleaseBackout{StartedAt: began}
+		Expect(operator.Status().Update(ctx, r)).To(Succeed())
+		sam.runs(ctx, namespace, "release", "cancel", "shop-2-5", "--yes").expect(exit.OK, "canceled", "kubectl itil release status "+namespace+"/shop-2-5")
+		sam.runs(ctx, namespace, "release", "cancel", "shop-2-5").expect(exit.OK, "is canceled already")
+	})
+
+	It("is shown live until it has ended", func(ctx SpecContext) {
+		sam.runs(ctx, namespace, "release", "new", "shop-2-5", "--version", "2.5", "--unit", "deployment/checkout app=registry.shop.example/checkout:2.5",
+			"--phase", "pilot=* soak=10m").expect(exit.OK)
+		shown, code := gbytes.NewBuffer(), make(chan exit.Code, 1)
+		go func() {
+			code <- cli.Run(ctx, cli.Environment{
+				IOStreams: genericiooptions.IOStreams{In: strings.NewReader(""), Out: shown, ErrOut: shown}, Now: time.Now, Version: "test",
+			}, []string{"--kubeconfig", sam.kubeconfig, "--namespace", namespace, "release", "status", "shop-2-5", "--watch"})
+		}()
+		becomes := func(state v1alpha1.ReleaseState, phase v1alpha1.ReleasePhaseState) {
+			GinkgoHelper()
+			r := get(ctx, "shop-2-5")
+			r.Status.State, r.Status.Phases = state, []v1alpha1.ReleasePhaseStatus{{Name: "pilot", State: phase, SoakSeconds: 600}}
+			if phase == v1alpha1.ReleasePhaseFailed {
+				r.Status.Failure = &v1alpha1.ReleaseFailure{Phase: "pilot", Reason: v1alpha1.ReleaseFailureIncident, Message: "Incident oom (P2)", At: metav1.Now()}
+			}
+			Expect(operator.Status().Update(ctx, r)).To(Succeed())
+		}
+		Eventually(shown).Should(gbytes.Say("Planning"))
+		becomes(v1alpha1.ReleaseDeploying, v1alpha1.ReleasePhaseSoaking)
+		Eventually(shown).Should(gbytes.Say("Soaking"))
+		Consistently(code, "200ms").ShouldNot(Receive())
+		becomes(v1alpha1.ReleaseRolledBack, v1alpha1.ReleasePhaseFailed)
+		Eventually(shown).Should(gbytes.Say("RolledBack"))
+		Eventually(code).Should(Receive(Equal(exit.WrongState)))
+		Eventually(shown).Should(gbytes.Say("shop-2-5 is RolledBack: Incident oom"))
 	})
 
 	It("is made of what manifests say", func(ctx SpecContext) {
