@@ -167,6 +167,7 @@ var _ = Describe("The sample shop", Ordered, func() {
 			g.Expect(newest(ctx, g, 3).Status.SuspectedChange).To(HaveField("Name", BeEquivalentTo("shop-2-5")))
 		}).WithTimeout(2 * time.Minute).Should(Succeed())
 		recovers(ctx, 3, v1alpha1.ResolutionRolledBack)
+		w.passes(ctx, 30*time.Minute)
 		w.itil(ctx, "alice", "change", "review", "shop-2-5", "--outcome", "RolledBack", "-m", "2.5 caches prices twice")
 		Eventually(ctx, func(g Gomega) {
 			g.Expect(changeOf(ctx, g, "shop-2-5").Status.State).To(Equal(v1alpha1.ChangeClosed))
@@ -217,6 +218,7 @@ var _ = Describe("The sample shop", Ordered, func() {
 			g.Expect(changeOf(ctx, g, "shop-2-6").Status.State).To(Equal(v1alpha1.ChangeReview))
 			g.Expect(image(ctx, g, "checkout")).To(HaveSuffix(":2.6"))
 		}).Should(Succeed())
+		w.passes(ctx, 30*time.Minute)
 		w.itil(ctx, "alice", "change", "review", "shop-2-6", "--outcome", "Successful", "-m", "memory is flat since")
 		Eventually(ctx, func(g Gomega) {
 			g.Expect(changeOf(ctx, g, "shop-2-6").Status.State).To(Equal(v1alpha1.ChangeClosed))
