@@ -130,9 +130,8 @@ func (a *attack) plant(ctx context.Context, part string) {
 	for range 4 {
 		workers.Go(func() {
 			defer GinkgoRecover()
-			victim := a.victim(ctx, part)
 			for f := range work {
-				a.tryField(ctx, f, victim)
+				a.tryField(ctx, f, a.victim(ctx, part))
 			}
 		})
 	}
@@ -143,7 +142,8 @@ func (a *attack) plant(ctx context.Context, part string) {
 	workers.Wait()
 }
 
-// victim is an object whose status is overwritten again and again.
+// victim is an object whose status is overwritten again and again, by the values of one field: the last that was let in
+// stays, the same in each run, for the operator to serve.
 type victim struct{ name, version string }
 
 // victim makes one; there is none where spec is attacked.
