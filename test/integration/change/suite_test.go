@@ -44,6 +44,7 @@ func TestMain(m *testing.M) {
 func TestChange(t *testing.T) {
 	RegisterFailHandler(Fail)
 	SetDefaultEventuallyTimeout(time.Minute)
+	EnforceDefaultTimeoutsWhenUsingContexts()
 	RunSpecs(t, "Change")
 }
 

@@ -187,7 +187,7 @@ var _ = Describe("Filing a Change, and asking the gate", func() {
 			asked := dana.runs(ctx, namespace, "why", "-f", manifest)
 			g.Expect(asked.code).To(Equal(exit.OK), asked.out+asked.errOut)
 			g.Expect(asked.out).To(ContainSubstring("would let it in: Change " + namespace + "/" + c.Name + " covers it"))
-		}).WithContext(ctx).WithTimeout(10 * time.Second).Should(Succeed())
+		}).WithContext(ctx).Should(Succeed())
 		dana.runs(ctx, namespace, "why", "deployment/checkout", "app="+newImage+".1").
 			expect(exit.WouldBeDenied, "it allows app="+newImage+", and this is "+newImage+".1")
 		live := &appsv1.Deployment{}

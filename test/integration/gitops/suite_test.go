@@ -51,7 +51,8 @@ func TestMain(m *testing.M) {
 
 func TestGitOps(t *testing.T) {
 	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(30 * time.Second)
+	SetDefaultEventuallyTimeout(time.Minute)
+	EnforceDefaultTimeoutsWhenUsingContexts()
 	RunSpecs(t, "GitOps")
 }
 
