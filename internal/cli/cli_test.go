@@ -82,6 +82,7 @@ func TestMistakes(t *testing.T) {
 		arguments []string
 		words     []string
 	}{
+		"a list by another name":   {[]string{"incident", "list"}, []string{"did you mean: kubectl itil incidents"}},
 		"unknown command":          {[]string{"aprove"}, []string{`there is no command "aprove"`, "did you mean: kubectl itil approve"}},
 		"unknown command below":    {[]string{"incident", "rsolve"}, []string{"did you mean: kubectl itil incident resolve"}},
 		"nothing like it":          {[]string{"zzz"}, []string{"see kubectl itil --help"}},

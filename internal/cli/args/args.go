@@ -63,10 +63,27 @@ func Group(cmd *cobra.Command, children ...*cobra.Command) *cobra.Command {
 			return cmd.Help()
 		}
 		failure := exit.New(exit.Usage, "there is no command %q in %s", args[0], cmd.CommandPath())
+		if list := plural(cmd); list != nil && args[0] == "list" {
+			return failure.WithNext("did you mean: %s", list.CommandPath())
+		}
 		if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
 			return failure.WithNext("did you mean: %s %s", cmd.CommandPath(), strings.Join(similar, ", "))
 		}
 		return failure.WithNext("see %s --help", cmd.CommandPath())
 	}
 	return cmd
+}
+
+// plural is the command beside another that lists what the other is about: incidents beside incident. Nil where there
+// is none.
+func plural(cmd *cobra.Command) *cobra.Command {
+	if cmd.Parent() == nil {
+		return nil
+	}
+	for _, beside := range cmd.Parent().Commands() {
+		if beside.Name() == cmd.Name()+"s" {
+			return beside
+		}
+	}
+	return nil
 }
