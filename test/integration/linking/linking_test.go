@@ -137,7 +137,13 @@ var _ = Describe("A Service", func() {
 		roll(ctx, d, 1)
 		Eventually(serviceOf(ctx, namespace, "checkout")).Should(haveHealth(v1alpha1.HealthOperational))
 		Eventually(itemOf(ctx, namespace, "deployment-checkout")).Should(HaveField("Baselines", ConsistOf(HaveField("Proven", true))))
-		before := versions(ctx, namespace)(Default)
+		By("coming to rest")
+		var before map[string]string
+		Eventually(func(g Gomega) {
+			last := before
+			before = versions(ctx, namespace)(g)
+			g.Expect(before).To(Equal(last))
+		}).WithPolling(250 * time.Millisecond).MustPassRepeatedly(4).Should(Succeed())
 
 		second := run(options{leader: true})
 		d.Annotations = map[string]string{"noise": "x"}
