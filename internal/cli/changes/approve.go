@@ -24,8 +24,9 @@ You vote as whom the API server knows you, for a group of yours of which the Cha
 		Example: `  # Look at a Change, and approve it
   kubectl itil approve shop/checkout-2-4
 
-  # From a script: approve this version, and no other
-  kubectl itil approve checkout-2-4 -n shop --yes --digest v1:3f2a… -m "tested in staging"
+  # From a script: approve the version that was tested, and no other
+  kubectl itil approve checkout-2-4 -n shop --yes -m "tested in staging" \
+    --digest "$(kubectl get change checkout-2-4 -n shop -o jsonpath='{.status.digest}')"
 
   # For another of your groups than the first that is needed
   kubectl itil approve shop/checkout-2-4 --group sre-leads`,

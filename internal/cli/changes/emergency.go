@@ -69,7 +69,7 @@ windows do not hold it up; it names who must vote.`,
   kubectl itil emergency -f deploy/ --reason "the certificate ended"
 
   # There is time for a vote: ask for it by an Emergency Change
-  kubectl itil emergency deployment/checkout app=…/checkout:2.4.1 --incident checkout-7f3a9 --reason "2.4.1 fixes it"
+  kubectl itil emergency deployment/checkout app=registry.shop.example/checkout:2.4.1 --incident checkout-7f3a9 --reason "2.4.1 fixes it"
 
   # Only show what would happen
   kubectl itil emergency deployment/checkout --undo --reason "2.4 loses orders" --dry-run`,

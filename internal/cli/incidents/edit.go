@@ -21,10 +21,10 @@ import (
 func NewIncident(f *session.Factory) *cobra.Command {
 	return args.Group(&cobra.Command{
 		Use:   "incident",
-		Short: "Open, acknowledge, assign, hold, resolve, close, reopen or link Incidents",
+		Short: "Show, open, acknowledge, assign, hold, resolve, close, reopen or link Incidents",
 		Long: `What people declare about Incidents. Each command writes only the fields that it is about; the state follows from
 them: kubectl itil incidents.`,
-	}, newOpen(f), newAck(f), newAssign(f), newHold(f), newResume(f), newResolve(f), newClose(f), newReopen(f), newLink(f))
+	}, newShow(f), newOpen(f), newAck(f), newAssign(f), newHold(f), newResume(f), newResolve(f), newClose(f), newReopen(f), newLink(f))
 }
 
 // patch is the fields of spec to be written; nil where all is as wanted.
@@ -43,6 +43,8 @@ type editor struct {
 	idle string
 	// check finds mistakes on the command line; nil: there are none to find.
 	check func(cmd *cobra.Command) error
+	// links are what Incidents shall be linked with, which must exist; nil: nothing.
+	links func() links
 	// edit is made for each Incident.
 	edit edit
 	// remark is shown after it was written; nil, or empty: nothing.
@@ -88,6 +90,11 @@ func (e *editor) run(ctx context.Context, names []string) error {
 }
 
 func (e *editor) one(ctx context.Context, s *session.Session, me session.Identity, ref session.Ref) error {
+	if e.links != nil {
+		if err := e.links().exist(ctx, s, ref.Namespace); err != nil {
+			return err
+		}
+	}
 	i, written, err := e.write(ctx, s, me, ref)
 	switch {
 	case err != nil:

@@ -56,6 +56,7 @@ Reasons: ` + strings.Join(holdReasons, ", ") + ".",
 			return nil
 		}
 	}
+	e.links = func() links { return links{change: change, problem: problem} }
 	e.edit = func(i *v1alpha1.Incident, _ session.Identity) (patch, error) {
 		return hold(i, v1alpha1.Hold{Reason: v1alpha1.HoldReason(reason), Comment: comment}, change, problem)
 	}

@@ -1,13 +1,16 @@
 package incidents
 
 import (
+	"context"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/cli/args"
+	"github.com/itil-dev/itil-operator/internal/cli/exit"
 	"github.com/itil-dev/itil-operator/internal/cli/session"
 )
 
@@ -17,7 +20,7 @@ func newLink(f *session.Factory) *cobra.Command {
 	cmd := e.command(&cobra.Command{
 		Use:   "link NAME... (--change NAME | --problem NAME | --parent NAMESPACE/NAME)",
 		Short: "Link Incidents with the Change that will fix them, their Problem, or the Incident that explains them",
-		Example: `  kubectl itil incident link checkout-7f3a9 --change checkout-2-5 --problem checkout-oomkilled
+		Example: `  kubectl itil incident link checkout-7f3a9 --change checkout-2-5 --problem checkout-oomkilled-7f3a9
   kubectl itil incident link checkout-7f3a9 --parent finance/ledger-1b2c3
 
   # Take a link away
@@ -37,6 +40,7 @@ func newLink(f *session.Factory) *cobra.Command {
 		}
 		return checkParent(cmd, "parent", l.parent)
 	}
+	e.links = func() links { return l }
 	e.edit = func(i *v1alpha1.Incident, _ session.Identity) (patch, error) { return merged(l.patch(i)), nil }
 	return cmd
 }
@@ -46,6 +50,35 @@ type links struct {
 	change, problem, parent string
 	// remove takes them away.
 	remove bool
+}
+
+// exist refuses what is not there: a typing error would have the Incident wait for ever. What may not be read, in another
+// namespace for example, is taken at its word.
+func (l links) exist(ctx context.Context, s *session.Session, namespace string) error {
+	if l.remove {
+		return nil
+	}
+	parent := session.Ref{Namespace: namespace, Name: l.parent}
+	if other, name, slash := strings.Cut(l.parent, "/"); slash {
+		parent = session.Ref{Namespace: other, Name: name}
+	}
+	for _, wanted := range []struct {
+		ref          session.Ref
+		object       client.Object
+		kind, plural string
+	}{
+		{session.Ref{Namespace: namespace, Name: l.change}, &v1alpha1.Change{}, "Change", "changes"},
+		{session.Ref{Namespace: namespace, Name: l.problem}, &v1alpha1.Problem{}, "Problem", "problems"},
+		{parent, &v1alpha1.Incident{}, "Incident", "incidents"},
+	} {
+		if wanted.ref.Name == "" {
+			continue
+		}
+		if err := s.Read(ctx, wanted.ref, wanted.object, wanted.kind, wanted.plural); err != nil && exit.CodeOf(err) != exit.NotPermitted {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkParent checks the form of a parent.

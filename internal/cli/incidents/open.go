@@ -108,6 +108,9 @@ func (r *reporter) run(cmd *cobra.Command, title string) error {
 			return err
 		}
 	}
+	if err := (links{change: r.change, parent: r.parent}).exist(ctx, s, s.Namespace); err != nil {
+		return err
+	}
 	if i.Spec.WorkloadRef != nil && isMissing(ctx, s, i) {
 		// It may be just that which is reported.
 		s.Screen.Notef("Note: there is no %s in namespace %s.", screen.Line(r.workload), s.Namespace)

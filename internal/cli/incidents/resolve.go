@@ -53,6 +53,7 @@ Codes: ` + strings.Join(codes, ", ") + ".",
 		}
 		return checkParent(cmd, "of", parent)
 	}
+	e.links = func() links { return links{parent: parent} }
 	e.edit = func(i *v1alpha1.Incident, _ session.Identity) (patch, error) {
 		return resolve(i, v1alpha1.Resolution{Code: v1alpha1.ResolutionCode(code), Notes: notes, Closed: closed}, parent)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/cli"
 	"github.com/itil-dev/itil-operator/internal/cli/exit"
+	"github.com/itil-dev/itil-operator/internal/testing/builder"
 )
 
 var _ = Describe("Incidents", func() {
@@ -68,7 +69,10 @@ var _ = Describe("Incidents", func() {
 		}))
 		sam.runs(ctx, namespace, "incident", "open", "again", "--service", "checkout").expect(exit.OK, "open on the same already: "+opened.out, "opened")
 		sam.runs(ctx, namespace, "incident", "open", "x", "--service", "chekout").expect(exit.NotFound, "there is no Service")
+		sam.runs(ctx, namespace, "incident", "open", "x", "--service", "checkout", "--parent", "nosuch").expect(exit.NotFound, "there is no Incident")
 		sam.runs(ctx, namespace, "incident", "open", "x").expect(exit.Usage, "say what suffers")
+		sam.runs(ctx, namespace, "incident", "show", opened.out).expect(exit.OK, "checkout shows wrong prices", "Assignee")
+		sam.runs(ctx, namespace, "incident", "show", "nosuch").expect(exit.NotFound, "there is no Incident")
 		sam.runs(ctx, namespace, "incident", "open", "it was deleted", "--name", "gone", "--workload", "services.itil.dev/nosuch").
 			expect(exit.OK, "there is no services.itil.dev/nosuch")
 		sam.runs(ctx, namespace, "incident", "resume", "gone").expect(exit.OK, "is not on hold; nothing to do")
@@ -97,6 +101,13 @@ var _ = Describe("Incidents", func() {
 		sam.runs(ctx, namespace, "incident", "hold", "oom", "--reason", "AwaitingCaller", "-m", "who?").expect(exit.WrongState, "no caller to wait for")
 		sam.runs(ctx, namespace, "incident", "hold", "oom", "--reason", "AwaitingChange").expect(exit.Usage, "names no Change")
 		sam.runs(ctx, namespace, "incident", "hold", "oom", "--reason", "AwaitingLunch").expect(exit.Usage, "AwaitingVendor")
+		sam.runs(ctx, namespace, "incident", "hold", "oom", "--change", "checkout-2-5", "-m", "limit").expect(exit.NotFound, "there is no Change")
+		for _, name := range []string{"checkout-2-5", "checkout-2-6"} {
+			record(ctx, builder.MakeChange(namespace, name).Requester("alice").Target(v1alpha1.WorkloadDeployment, "checkout", newImage).Obj())
+		}
+		leak := &v1alpha1.Problem{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "leak"}}
+		leak.Spec.Statement = "it leaks"
+		record(ctx, leak)
 		sam.runs(ctx, namespace, "incident", "hold", "oom", "--change", "checkout-2-5", "-m", "limit").expect(exit.OK, "on hold")
 		held := get(ctx, "oom").Spec
 		Expect(held.Hold).To(Equal(&v1alpha1.Hold{Reason: v1alpha1.HoldAwaitingChange, Comment: "limit"}))
@@ -106,6 +117,11 @@ var _ = Describe("Incidents", func() {
 		sam.runs(ctx, namespace, "incident", "resume", "oom").expect(exit.OK, "resumed")
 		Expect(get(ctx, "oom").Spec.Hold).To(BeNil())
 
+		for flag, kind := range map[string]string{"--change": "Change", "--problem": "Problem", "--parent": "Incident"} {
+			refused := sam.runs(ctx, namespace, "incident", "link", "oom", flag, "nosuch").expect(exit.NotFound, "there is no "+kind+" "+namespace+"/nosuch")
+			Expect(refused.errOut).To(ContainSubstring("next:"))
+		}
+		// What sam may not read, in another namespace, is taken at its word.
 		sam.runs(ctx, namespace, "incident", "link", "oom", "--change", "checkout-2-6", "--problem", "leak", "--parent", "finance/db").expect(exit.OK, "linked")
 		linked := get(ctx, "oom").Spec
 		Expect(linked.ChangeRefs).To(Equal([]v1alpha1.LocalReference{{Name: "checkout-2-5"}, {Name: "checkout-2-6"}}))
@@ -126,6 +142,8 @@ var _ = Describe("Incidents", func() {
 		Expect(get(ctx, "oom").Spec.Resolution).To(Equal(&v1alpha1.Resolution{Code: v1alpha1.ResolutionFixedByChange, Notes: "limit"}))
 		sam.runs(ctx, namespace, "incident", "reopen", "oom").expect(exit.OK, "open again")
 		Expect(get(ctx, "oom").Spec.Resolution).To(BeNil())
+		sam.runs(ctx, namespace, "incident", "resolve", "oom", "--of", namespace+"/other", "--close").expect(exit.NotFound, "there is no Incident")
+		detected(ctx, "other")
 		sam.runs(ctx, namespace, "incident", "resolve", "oom", "--of", namespace+"/other", "--close").expect(exit.OK, "resolved")
 		ended := get(ctx, "oom").Spec
 		Expect(ended.Resolution).To(Equal(&v1alpha1.Resolution{Code: v1alpha1.ResolutionDuplicate, Closed: true}))

@@ -133,10 +133,15 @@ func (p person) runs(ctx context.Context, namespace string, arguments ...string)
 
 // runsWith runs it with a text on its standard input, which is no terminal.
 func (p person) runsWith(ctx context.Context, in, namespace string, arguments ...string) result {
+	return p.runsAt(ctx, time.Now, in, namespace, arguments...)
+}
+
+// runsAt runs it by another clock.
+func (p person) runsAt(ctx context.Context, now func() time.Time, in, namespace string, arguments ...string) result {
 	var out, errOut bytes.Buffer
 	code := cli.Run(ctx, cli.Environment{
 		IOStreams: genericiooptions.IOStreams{In: strings.NewReader(in), Out: &out, ErrOut: &errOut},
-		Now:       time.Now, Version: "test",
+		Now:       now, Version: "test",
 	}, append([]string{"--kubeconfig", p.kubeconfig, "--cache-dir", filepath.Join(folder, "cache"), "--namespace", namespace}, arguments...))
 	return result{code: code, out: out.String(), errOut: errOut.String()}
 }
