@@ -4,21 +4,25 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/config/crd"
+	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
 	"github.com/itil-dev/itil-operator/internal/testing/replica"
 )
 
@@ -193,4 +197,192 @@ func TestDefinitionsGrowOlder(t *testing.T) {
 		t.Errorf("%d replicas were started: it did not survive", n)
 	}
 	t.Logf("%d writes refused", refused.count.Load())
+}
+
+// grow is what a newer version does to a schema: fields with and without a default, and values.
+func grow(root *schema) {
+	for _, part := range []string{"spec", "status"} {
+		if _, has := root.Properties[part]; !has {
+			continue
+		}
+		set(root, part, func(s *schema) {
+			enlarge(s)
+			s.Properties["givenByNewer"] = schema{Type: "string", Default: &apiextensionsv1.JSON{Raw: []byte(`"given"`)}}
+			s.Properties["saidByNewer"] = schema{Type: "string"}
+			s.Required = append(s.Required, "givenByNewer")
+		})
+	}
+}
+
+const newerValue = "OfNewer"
+
+// enlarge adds a value to every enum.
+func enlarge(s *schema) {
+	if len(s.Enum) > 0 {
+		s.Enum = append(s.Enum, apiextensionsv1.JSON{Raw: []byte(strconv.Quote(newerValue))})
+	}
+	for name, property := range s.Properties {
+		enlarge(&property)
+		s.Properties[name] = property
+	}
+	if s.Items != nil {
+		enlarge(s.Items.Schema)
+	}
+}
+
+// TestNewerDefinitions runs the operator on definitions of a version after it, whose replica recorded something that this
+// one does not know, and then went.
+func TestNewerDefinitions(t *testing.T) {
+	w := newWorld(t, 3)
+	for _, builtIn := range definitions(t) {
+		redefine(t, builtIn, grow)
+	}
+	ctx := t.Context()
+	counter := &replica.Counter{}
+	f := newFleet(t, w, 1, func(c *replica.Config) { c.Between = []replica.Middleware{counter.Middleware} })
+	objects := w.oneOfEach(ctx)
+	w.round(ctx)
+	incidents, err := w.all(ctx)
+	w.must(err)
+	for _, of := range incidents {
+		for _, i := range of {
+			objects = append(objects, object(i, "Incident"))
+		}
+	}
+	for _, o := range objects {
+		w.must(env.Admin().Status().Patch(ctx, o, client.RawPatch(types.MergePatchType, []byte(`{"status":{"saidByNewer":"kept"}}`))))
+	}
+	w.round(ctx)
+	w.stays(ctx)
+	w.settles(ctx, counter)
+	for _, o := range objects {
+		w.keptWhatIsNotOurs(ctx, o)
+	}
+	// States that this version does not know are computed again, those of Calendars once they are edited.
+	for _, o := range objects {
+		err := env.Admin().Status().Patch(ctx, o, client.RawPatch(types.MergePatchType, []byte(`{"status":{"state":"`+newerValue+`"}}`)))
+		if err != nil && !apierrors.IsInvalid(err) {
+			t.Error(err)
+		}
+	}
+	w.g.Eventually(func(g Gomega) {
+		for _, o := range objects {
+			if o.GetKind() == "Calendar" {
+				continue
+			}
+			g.Expect(env.Admin().Get(ctx, keyOf(o), o)).To(Succeed())
+			state, _, _ := unstructured.NestedString(o.Object, "status", "state")
+			g.Expect(state).NotTo(Equal(newerValue), "%s %s", o.GetKind(), o.GetName())
+		}
+	}).Should(Succeed())
+	w.agrees(ctx, "when states of a newer version were replaced")
+	w.settles(ctx, counter)
+	for _, o := range objects {
+		w.keptWhatIsNotOurs(ctx, o)
+	}
+	if n := panics(t); n > 0 {
+		t.Errorf("%d reconciles panicked", n)
+	}
+	if n := f.slots[0].count(); n != 1 {
+		t.Errorf("%d replicas were started: it did not survive", n)
+	}
+}
+
+func object(o client.Object, kind string) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(kind))
+	u.SetNamespace(o.GetNamespace())
+	u.SetName(o.GetName())
+	return u
+}
+
+// oneOfEach kind that people write, with values that only the newer version knows where that says what it is to do.
+func (w *world) oneOfEach(ctx context.Context) []*unstructured.Unstructured {
+	w.t.Helper()
+	manifests, err := apiserver.ParseManifests([]byte(`
+apiVersion: itil.dev/v1alpha1
+kind: Service
+metadata: {name: shop}
+spec:
+  owner: {team: shop}
+  tier: 1
+  workloads: [{kind: Deployment, name: w0}]
+  changeControl: {enforcement: ` + newerValue + `}
+---
+apiVersion: itil.dev/v1alpha1
+kind: ServiceLevelAgreement
+metadata: {name: shop}
+spec: {serviceRef: {name: shop}, availability: {target: "99.9"}, period: {type: ` + newerValue + `}}
+---
+apiVersion: itil.dev/v1alpha1
+kind: Change
+metadata: {name: shop}
+spec:
+  summary: Roll out the shop
+  requester: alice
+  type: ` + newerValue + `
+  targets: [{workload: {kind: Deployment, name: w0}, images: {app: "registry.shop.example/app:2"}}]
+---
+apiVersion: itil.dev/v1alpha1
+kind: Release
+metadata: {name: shop}
+spec:
+  version: "2"
+  requester: alice
+  strategy: ` + newerValue + `
+  units: [{name: app, workload: {kind: Deployment, name: w0}, images: {app: "registry.shop.example/app:2"}}]
+  phases: [{name: all, units: ["*"]}]
+  change: {type: Normal, summary: Version 2 of the shop}
+---
+apiVersion: itil.dev/v1alpha1
+kind: Problem
+metadata: {name: shop}
+spec: {statement: The shop is slow, serviceRef: {name: shop}}
+---
+apiVersion: itil.dev/v1alpha1
+kind: ChangePolicy
+metadata: {name: newer}
+spec: {enforcement: ` + newerValue + `, namespaceSelector: {matchLabels: {nobody: has-it}}}
+---
+apiVersion: itil.dev/v1alpha1
+kind: Calendar
+metadata: {name: newer}
+spec: {timeZone: Europe/Vienna, weekly: [{days: [Mon], from: "08:00", to: "17:00"}]}
+`))
+	w.must(err)
+	for _, o := range manifests {
+		if kind := o.GetKind(); kind != "ChangePolicy" && kind != "Calendar" {
+			o.SetNamespace(w.namespace)
+		}
+		w.must(env.Admin().Create(ctx, o))
+		w.t.Cleanup(func() { _ = env.Admin().Delete(context.Background(), o) })
+	}
+	return manifests
+}
+
+// settles waits until nothing is written for some minutes of the operator's clock.
+func (w *world) settles(ctx context.Context, counter *replica.Counter) {
+	w.t.Helper()
+	w.g.Eventually(func() error {
+		counter.Reset()
+		if !pause(ctx, w.clock.Real(3*time.Minute)) {
+			return ctx.Err()
+		}
+		if n := counter.Total(); n > 0 {
+			return fmt.Errorf("%d writes although nothing happens: %v", n, counter.Most(5))
+		}
+		return nil
+	}).Should(Succeed())
+}
+
+// keptWhatIsNotOurs checks what another version wrote.
+func (w *world) keptWhatIsNotOurs(ctx context.Context, o *unstructured.Unstructured) {
+	w.t.Helper()
+	w.must(env.Admin().Get(ctx, keyOf(o), o))
+	said, _, _ := unstructured.NestedString(o.Object, "status", "saidByNewer")
+	given, _, _ := unstructured.NestedString(o.Object, "status", "givenByNewer")
+	inSpec, _, _ := unstructured.NestedString(o.Object, "spec", "givenByNewer")
+	if said != "kept" || given != "given" || inSpec != "given" {
+		w.t.Errorf("%s %s lost what a newer version wrote: status.saidByNewer is %q, status.givenByNewer %q, spec.givenByNewer %q", o.GetKind(), o.GetName(), said, given, inSpec)
+	}
 }

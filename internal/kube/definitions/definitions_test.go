@@ -148,3 +148,24 @@ func TestExplain(t *testing.T) {
 		t.Errorf("no error became %v", err)
 	}
 }
+
+func TestForeign(t *testing.T) {
+	for name, test := range map[string]struct {
+		kind, object string
+		want         []string
+	}{
+		"nothing foreign":    {"Incident", `{"status":{"state":"New","signals":[{"reason":"NodeLost"}],"priority":""}}`, nil},
+		"a state":            {"Incident", `{"status":{"state":"Escalated"}}`, []string{`status.state: "Escalated"`}},
+		"in lists, once":     {"Incident", `{"status":{"signals":[{"reason":"DiskFull"},{"reason":"DiskFull"},{"reason":"NodeLost"}]}}`, []string{`status.signals[].reason: "DiskFull"`}},
+		"in what people say": {"Incident", `{"spec":{"impact":"Huge"}}`, nil},
+		"unknown field":      {"Incident", `{"status":{"weather":"bad"}}`, nil},
+		"another kind":       {"Deployment", `{"status":{"state":"Escalated"}}`, nil},
+		"no JSON":            {"Incident", `{`, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, definitions.Foreign(test.kind, []byte(test.object))); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -3,10 +3,13 @@ package patch
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/itil-dev/itil-operator/internal/kube/definitions"
 )
@@ -45,7 +48,31 @@ func Status(ctx context.Context, c client.Client, before, after client.Object, l
 	if err := c.Status().Patch(ctx, after, p); err != nil {
 		return false, definitions.Explain(err, kindOf(c, before))
 	}
+	tellReplaced(ctx, kindOf(c, before), before, after)
 	return true, nil
+}
+
+// tellReplaced logs what a newer version of the operator had written and this one, which does not know it, has replaced by what
+// it computes itself.
+func tellReplaced(ctx context.Context, kind string, before, after client.Object) {
+	replaced := foreign(kind, before)
+	if len(replaced) == 0 {
+		return
+	}
+	kept := foreign(kind, after)
+	replaced = slices.DeleteFunc(replaced, func(value string) bool { return slices.Contains(kept, value) })
+	if len(replaced) > 0 {
+		log.FromContext(ctx).Info("Replaced values of the status that this version does not know: a newer one, or somebody by hand, had written them",
+			"kind", kind, "namespace", before.GetNamespace(), "name", before.GetName(), "replaced", replaced)
+	}
+}
+
+func foreign(kind string, o client.Object) []string {
+	content, err := json.Marshal(o)
+	if err != nil {
+		return nil // it was not read from JSON either
+	}
+	return definitions.Foreign(kind, content)
 }
 
 func kindOf(c client.Client, o client.Object) string {

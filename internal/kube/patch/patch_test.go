@@ -3,14 +3,17 @@ package patch_test
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"testing"
 
+	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
@@ -66,6 +69,35 @@ func TestStatusWritesWhatDiffers(t *testing.T) {
 	want := []map[string]any{{"status": map[string]any{"health": "Outage"}}}
 	if diff := cmp.Diff(want, sent); diff != "" {
 		t.Errorf("sent (-want +got):\n%s", diff)
+	}
+}
+
+// A value of a newer version that is replaced is told; one that is left alone is not.
+func TestReplacedValuesAreTold(t *testing.T) {
+	var sent []map[string]any
+	c := server(t, &sent)
+	before := &v1alpha1.Service{}
+	if err := c.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "checkout"}, before); err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	ctx := log.IntoContext(t.Context(), funcr.New(func(_, args string) { told = append(told, args) }, funcr.Options{}))
+	write := func(alter func(*v1alpha1.ServiceStatus)) {
+		after := before.DeepCopy()
+		alter(&after.Status)
+		if _, err := patch.Status(ctx, c, before, after); err != nil {
+			t.Fatal(err)
+		}
+		before = after
+	}
+	write(func(s *v1alpha1.ServiceStatus) { s.Health = "Overheated" })
+	write(func(s *v1alpha1.ServiceStatus) { s.WorkloadCount = 3 })
+	if len(told) > 0 {
+		t.Errorf("told although nothing was replaced: %v", told)
+	}
+	write(func(s *v1alpha1.ServiceStatus) { s.Health = v1alpha1.HealthOutage })
+	if len(told) != 1 || !strings.Contains(told[0], `status.health: \"Overheated\"`) || !strings.Contains(told[0], `"name"="checkout"`) {
+		t.Errorf("told %v", told)
 	}
 }
 
