@@ -12,6 +12,7 @@ import (
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/kube/conditions"
 	"github.com/itil-dev/itil-operator/internal/kube/gateconfig"
+	"github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
 )
@@ -147,6 +148,9 @@ func setGoverned(s *v1alpha1.ServiceStatus, seen *observed, now time.Time) {
 // strictest says who claims, as well, what this service claims, and whose enforcement applies.
 func strictest(seen *observed) string {
 	said := ""
+	if c := seen.service.Spec.ChangeControl; c != nil && !change.KnownEnforcement(c.Enforcement) {
+		said += fmt.Sprintf("; this version of the operator does not know enforcement %q, which counts as Enforce: set one that it knows, or upgrade it", c.Enforcement)
+	}
 	if len(seen.stricter) > 0 {
 		said += "; the stricter Service " + firstOf(seen.stricter) + " claims some of them as well, and its enforcement applies to those"
 	}

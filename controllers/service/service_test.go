@@ -175,6 +175,7 @@ func TestStatus(t *testing.T) {
 		"warned":                   {[]client.Object{claims().Enforcement("Warn").Obj(), checkout(1, 1), gate(nil, []string{"shop"})}, "Operational", "1/1", v1alpha1.ConditionGoverned, "True/Warned", ""},
 		"audited among enforced":   {[]client.Object{claims().Obj(), checkout(1, 1), gate([]string{"shop"}, nil)}, "Operational", "1/1", v1alpha1.ConditionGoverned, "True/Audited", ""},
 		"enforced":                 {[]client.Object{claims().Enforcement("Enforce").Obj(), checkout(1, 1), gate([]string{"shop"}, nil)}, "Operational", "1/1", v1alpha1.ConditionGoverned, "True/Enforced", ""},
+		"of a newer version":       {[]client.Object{claims().Enforcement("Strictly").Obj(), checkout(1, 1), gate([]string{"shop"}, nil)}, "Operational", "1/1", v1alpha1.ConditionGoverned, "True/Enforced", ""},
 		"listed in the other list": {[]client.Object{claims().Enforcement("Enforce").Obj(), checkout(1, 1), gate(nil, []string{"shop"})}, "Operational", "1/1", v1alpha1.ConditionGoverned, "False/WebhookPending", ""},
 		"disabled":                 {[]client.Object{claims().Enforcement("Disabled").Obj(), checkout(1, 1), gate([]string{"shop"}, nil)}, "Operational", "1/1", v1alpha1.ConditionGoverned, "False/Disabled", ""},
 	}

@@ -303,7 +303,7 @@ func InScope(policy *v1alpha1.ChangePolicy, namespaceLabels map[string]string) b
 }
 
 // EnforcementFor returns how a workload with these claims is gated: the strictest of what its Services say, at least
-// the policies' floor, Audit where neither says anything. Disabled, or empty for no claim and no policy that covers
+// the policies' floor, Audit where neither says anything, and Enforce where one says what this version does not know. Disabled, or empty for no claim and no policy that covers
 // all workloads: it is not governed.
 func EnforcementFor(claims []Claim, rules *Rules) v1alpha1.Enforcement {
 	if rules == nil {
@@ -315,13 +315,20 @@ func EnforcementFor(claims []Claim, rules *Rules) v1alpha1.Enforcement {
 	strictest := rules.Enforcement
 	for i := range claims {
 		said := claims[i].Enforcement
-		if said == "" && rules.Enforcement == "" || said != "" && strictness(said) < 0 {
+		switch {
+		case said == "" && rules.Enforcement == "":
 			said = v1alpha1.EnforcementAudit
+		case said != "" && strictness(said) < 0:
+			// Of a newer version, perhaps; whoever set it wanted to be governed. A policy's counts like this as well.
+			said = v1alpha1.EnforcementEnforce
 		}
 		strictest = stricter(strictest, said)
 	}
 	return strictest
 }
+
+// KnownEnforcement reports whether a value, which may be empty, is one that this version knows.
+func KnownEnforcement(e v1alpha1.Enforcement) bool { return e == "" || strictness(e) >= 0 }
 
 // strictness orders enforcements; -1 is none.
 func strictness(e v1alpha1.Enforcement) int {

@@ -147,7 +147,7 @@ func TestEnforcementFor(t *testing.T) {
 		"a policy over all":             {policies: []*v1alpha1.ChangePolicy{policy("p", floor("Warn"), all)}, want: "Warn"},
 		"over all, by the one that is":  {policies: []*v1alpha1.ChangePolicy{policy("p", floor("Enforce")), policy("q", floor("Warn"), all)}, want: "Warn"},
 		"over all, without enforcement": {policies: []*v1alpha1.ChangePolicy{policy("p", all)}, want: "Audit"},
-		"nonsense":                      {claims: claim("Sometimes"), want: "Audit"},
+		"one of a newer version":        {claims: claim("Sometimes"), want: "Enforce"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := EnforcementFor(test.claims, Merge(test.policies, nil)); got != test.want {

@@ -210,10 +210,11 @@ func refused(spec *v1alpha1.ReleaseSpec, unit *v1alpha1.ReleaseUnit, w *configur
 			return said(maxUnitMessage, "%s has no container %s, whose image unit %s sets", name, container, unit.Name)
 		}
 	}
-	if spec.Strategy == v1alpha1.ReleaseObserve {
-		return ""
-	}
 	switch {
+	case spec.Strategy == v1alpha1.ReleaseObserve:
+		return ""
+	case spec.Strategy != v1alpha1.ReleaseApply && spec.Strategy != "":
+		return said(maxUnitMessage, "this version of the operator does not know strategy %s; use Apply or Observe, or upgrade it", spec.Strategy)
 	case w.Hold.OnDelete:
 		return name + " has updateStrategy OnDelete: its pods would not be replaced; use RollingUpdate, or strategy Observe"
 	case w.Key.Kind == configuration.KindJob:
