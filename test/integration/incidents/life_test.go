@@ -188,7 +188,7 @@ var _ = Describe("The life of an Incident", func() {
 					return len(signals)
 				}
 			}
-		}).WithTimeout(30 * time.Second).Should(Equal(workloads))
+		}).Should(Equal(workloads))
 		for name, n := range versions {
 			Expect(n).To(BeNumerically("<=", 3), name)
 		}

@@ -208,7 +208,7 @@ var _ = Describe("The end of a log", func() {
 			Not(HaveKey("follow")))))
 		Expect(node.queries("silent")).To(BeEmpty())
 		Expect(s.incident(ctx, Default, "silent").Status.Log).To(BeNil())
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(3*time.Minute))
 
 	It("is not read without the consent of the namespace, and the Incident says how to give it", func(ctx SpecContext) {
 		run()
@@ -217,7 +217,7 @@ var _ = Describe("The end of a log", func() {
 			HaveField("Lines", BeEmpty()), HaveField("Problem", Equal("the operator may not read logs in namespace "+s.namespace+
 				": bind ClusterRole "+logReader+" to its service account there, or take spec.detection.captureLogs off the Service"))))
 		Expect(node.queries("web")).To(BeEmpty())
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(3*time.Minute))
 
 	It("is not waited for, and what a kubelet did instead is said", func(ctx SpecContext) {
 		consents(ctx, s.namespace)
@@ -262,5 +262,5 @@ var _ = Describe("The end of a log", func() {
 		for range 2 {
 			Eventually(node.left).Should(Receive())
 		}
-	}, SpecTimeout(30*time.Second))
+	}, SpecTimeout(3*time.Minute))
 })

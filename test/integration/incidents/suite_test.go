@@ -33,7 +33,7 @@ var env *apiserver.Env
 
 func TestIncidents(t *testing.T) {
 	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(20 * time.Second)
+	SetDefaultEventuallyTimeout(time.Minute)
 	EnforceDefaultTimeoutsWhenUsingContexts()
 	SetDefaultEventuallyPollingInterval(20 * time.Millisecond)
 	RunSpecs(t, "Incidents")
@@ -65,6 +65,18 @@ func ofTheTrace(byObject map[client.Object]cache.ByObject) map[client.Object]cac
 	return byObject
 }
 
+// traceReader reads them like that, too: what is read again must be as it was seen.
+type traceReader struct{ client.Reader }
+
+// Get implements client.Reader.
+func (r traceReader) Get(ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
+	err := r.Reader.Get(ctx, key, into, opts...)
+	if pod, is := into.(*corev1.Pod); is && err == nil {
+		replay.Recreate(pod)
+	}
+	return err
+}
+
 // start runs an operator that sees one namespace.
 func start(namespace string, now clock.PassiveClock, settings ...func(*detection.Reconciler)) *operator {
 	GinkgoHelper()
@@ -90,7 +102,7 @@ func startAs(as *rest.Config, namespace string, now clock.PassiveClock, settings
 	inv := inventory.New()
 	Expect(inv.Register(ctx, mgr.GetCache())).To(Succeed())
 	detector := detection.New()
-	detector.Client, detector.Reader, detector.Inventory = mgr.GetClient(), mgr.GetAPIReader(), inv
+	detector.Client, detector.Reader, detector.Inventory = mgr.GetClient(), traceReader{mgr.GetAPIReader()}, inv
 	detector.Clock, detector.Recorder = now, &events.FakeRecorder{}
 	for _, set := range settings {
 		set(detector)
