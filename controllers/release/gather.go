@@ -91,19 +91,20 @@ func (r *Reconciler) unit(ctx context.Context, rel *v1alpha1.Release, u *v1alpha
 	if rel.Status.Failure != nil {
 		return unit, nil
 	}
-	unit.NoWayBack = r.noWayBack(key, w)
+	unit.Enforced, unit.NoWayBack = r.wayBack(key, w)
 	found, err := r.look(ctx, rel, u, w)
 	unit.Revision, unit.Manager = found.revision, found.manager
 	return unit, err
 }
 
-// noWayBack says why the gate would not let the present template of a workload in again; empty: it would.
-func (r *Reconciler) noWayBack(key configuration.Key, w *configuration.Workload) string {
+// wayBack says whether the gate is in force for a workload, and then why it would not let the present template in again;
+// empty: it would.
+func (r *Reconciler) wayBack(key configuration.Key, w *configuration.Workload) (enforced bool, noWay string) {
 	world := r.Inventory.World(&change.Request{Operation: change.Template, Key: key, Old: &w.Template, New: &w.Template})
 	if world.Enforcement != v1alpha1.EnforcementEnforce {
-		return ""
+		return false, ""
 	}
-	return change.NoReturn(&w.Template, world)
+	return true, change.NoReturn(&w.Template, world)
 }
 
 // looked is what the API server itself was asked about a workload.

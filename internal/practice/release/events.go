@@ -72,7 +72,7 @@ func aboutConditions(before, after *v1alpha1.ReleaseStatus) []Event {
 			continue
 		}
 		switch is.Reason {
-		case "Managed", "NoEarlierTemplate", "NotProven", "Invalid", "Denied", "Held":
+		case "Managed", "NotEnforced", "NoEarlierTemplate", "NotProven", "Invalid", "Denied", "Held":
 			out = append(out, Event{Warning: true, Reason: is.Reason, Action: "Check", Note: is.Message})
 		}
 	}

@@ -240,7 +240,7 @@ func (m *model) input(name string) *Input {
 		if m.lagging && m.before[w.Key.Name] != nil {
 			w = m.before[w.Key.Name]
 		}
-		unit := Unit{Workload: w, Manager: mc.manager}
+		unit := Unit{Workload: w, Manager: mc.manager, Enforced: m.enforced}
 		if slices.ContainsFunc(mc.revisions, func(p program) bool { return p.hash() == w.Template.Hash }) && KeepsRevisions(u.Workload.Kind) {
 			unit.Revision = "revision-" + w.Template.Hash
 		}

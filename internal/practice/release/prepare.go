@@ -101,6 +101,10 @@ func (d *decider) noWayBack(i int) (reason, why string) {
 	case s.Workload.Kind == v1alpha1.WorkloadJob:
 		return "NoEarlierTemplate", name + " is a Job, whose template cannot be changed"
 	}
+	if manager := d.unit(i).Manager; manager != "" && !d.unit(i).Enforced {
+		return "NotEnforced", manager + " sets the images of " + name + ", and no gate keeps it from setting them again after a backout: " +
+			"enforce change control there, or be ready to revert its source at once"
+	}
 	if why := d.unit(i).NoWayBack; why != "" {
 		return "NotProven", "the gate would not let the template of " + name + " in again: " + why
 	}

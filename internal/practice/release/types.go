@@ -47,6 +47,8 @@ type Unit struct {
 	NoWayBack string
 	// Manager is a reconciling field manager that sets images of its template; empty: none does.
 	Manager string
+	// Enforced: the gate keeps out what its Change does not cover, whoever sets it.
+	Enforced bool
 }
 
 // Suspicion is an Incident that suspects the Change.

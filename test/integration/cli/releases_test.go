@@ -65,10 +65,10 @@ var _ = Describe("Releases", func() {
 	})
 
 	It("is not for those who may not do themselves what it does", func(ctx SpecContext) {
-		new := []string{"release", "new", "shop-2-5", "--version", "2.5", "--paused", "--unit", "deployment/checkout app=registry.shop.example/checkout:2.5"}
+		made := []string{"release", "new", "shop-2-5", "--version", "2.5", "--paused", "--unit", "deployment/checkout app=registry.shop.example/checkout:2.5"}
 		dana := somebody(namespace, "dana", []string{"developers"}, "itil-viewer", "itil-editor")
-		dana.runs(ctx, namespace, new...).expect(exit.NotPermitted, "needs the verb update on deployments")
-		sam.runs(ctx, namespace, new...).expect(exit.OK)
+		dana.runs(ctx, namespace, made...).expect(exit.NotPermitted, "needs the verb update on deployments")
+		sam.runs(ctx, namespace, made...).expect(exit.OK)
 		By("an editor who may not update the workloads")
 		for _, command := range [][]string{{"promote"}, {"cancel", "--yes"}} {
 			dana.runs(ctx, namespace, append([]string{"release", command[0], "shop-2-5"}, command[1:]...)...).
@@ -118,7 +118,7 @@ var _ = Describe("Releases", func() {
 		Eventually(shown).Should(gbytes.Say("Planning"))
 		becomes(v1alpha1.ReleaseDeploying, v1alpha1.ReleasePhaseSoaking)
 		Eventually(shown).Should(gbytes.Say("Soaking"))
-		Consistently(code, "200ms").ShouldNot(Receive())
+		Consistently(code, 200*time.Millisecond).ShouldNot(Receive())
 		becomes(v1alpha1.ReleaseRolledBack, v1alpha1.ReleasePhaseFailed)
 		Eventually(shown).Should(gbytes.Say("RolledBack"))
 		Eventually(code).Should(Receive(Equal(exit.WrongState)))

@@ -150,6 +150,26 @@ var _ = Describe("A Release", func() {
 		Expect(s.image(ctx, "worker")).To(Equal("worker:1a"))
 	})
 
+	It("says that it cannot go back where a GitOps controller would undo that, and no gate keeps it out", func(ctx SpecContext) {
+		s := open(ctx)
+		service := &v1alpha1.Service{}
+		Expect(env.Admin().Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: "checkout"}, service)).To(Succeed())
+		service.Spec.ChangeControl = &v1alpha1.ChangeControl{Enforcement: v1alpha1.EnforcementAudit}
+		Expect(env.Admin().Update(ctx, service)).To(Succeed())
+		d := s.deployment(ctx, "worker")
+		d.Spec.Template.Spec.Containers[0].Image = "worker:1a"
+		Expect(env.Admin().Update(ctx, d, client.FieldOwner("kustomize-controller"))).To(Succeed())
+		s.unapproved = true
+		s.create(ctx, s.version2(func(r *v1alpha1.Release) { r.Spec.Strategy = v1alpha1.ReleaseObserve }))
+		Eventually(func(g Gomega) {
+			s.settle(ctx, true)
+			c := meta.FindStatusCondition(s.release(ctx, "shop-2").Status.Conditions, v1alpha1.ConditionBackoutPossible)
+			g.Expect(c).NotTo(BeNil())
+			g.Expect(c.Reason).To(Equal("NotEnforced"))
+			g.Expect(c.Message).To(ContainSubstring("kustomize-controller sets the images of deployment/worker"))
+		}).WithTimeout(time.Minute).Should(Succeed())
+	})
+
 	It("takes for reconciling managers those that it was told of", func(ctx SpecContext) {
 		s := open(ctx)
 		s.managers = fieldmanager.Reconciling{"our-deployer"}
