@@ -3,6 +3,9 @@ package detection
 import (
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // TestStorms: one is counted once, and another one after it was calm.
@@ -31,5 +34,29 @@ func TestStorms(t *testing.T) {
 	open(100, 2*time.Hour, 10*time.Second)
 	if began != 2 {
 		t.Errorf("%d storms: ten a minute are none", began)
+	}
+}
+
+// TestWatchLag: how late the news of a pod comes is measured once for each thing that its status tells, and not for what a
+// list repeats.
+func TestWatchLag(t *testing.T) {
+	measured := func() (count uint64, sum float64) {
+		registry := prometheus.NewRegistry()
+		registry.MustRegister(watchLag)
+		families, err := registry.Gather()
+		if err != nil || len(families) != 1 || len(families[0].GetMetric()) != 1 {
+			t.Fatalf("gathered %v, error %v", families, err)
+		}
+		h := families[0].GetMetric()[0].GetHistogram()
+		return h.GetSampleCount(), h.GetSampleSum()
+	}
+	before, sum := measured()
+	old, ready := pod("web", 0), pod("web", 0)
+	ready.Status.Conditions[0].LastTransitionTime = metav1.NewTime(t0)
+	measureLag(nil, record(old), t0)
+	measureLag(record(old), record(ready), t0.Add(3*time.Second))
+	measureLag(record(ready), record(ready), t0.Add(time.Hour))
+	if count, total := measured(); count-before != 1 || total-sum != 3 {
+		t.Errorf("%d measurements of %v s in all, want one of 3 s", count-before, total-sum)
 	}
 }

@@ -63,32 +63,32 @@ func (r *Reconciler) children(ctx context.Context, i *v1alpha1.Incident, facts *
 	facts.ChildrenDue = r.counted.due(i.UID)
 }
 
-// countInterval is how often the number of children is written, where nothing else changes.
-const countInterval = time.Minute
-
-// counted is when the number of children of Incidents was last written. What is lost with a restart is written once more.
+// counted is when the number of children of Incidents may be written again, if nothing else changes. What is lost with a
+// restart is written once more.
 type counted struct {
-	mu sync.Mutex
-	at map[types.UID]time.Time
+	mu    sync.Mutex
+	dueAt map[types.UID]time.Time
 }
 
 func (c *counted) due(uid types.UID) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if at, known := c.at[uid]; known {
-		return at.Add(countInterval)
-	}
-	return time.Time{}
+	return c.dueAt[uid]
 }
 
-func (c *counted) written(uid types.UID, at time.Time) {
+// written takes down that it is written now: at most once a minute and then ever more rarely.
+func (c *counted) written(i *v1alpha1.Incident, now time.Time) {
+	began := i.CreationTimestamp.Time
+	if i.Status.DetectedAt != nil {
+		began = i.Status.DetectedAt.Time
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	const most = 1000
-	if c.at == nil || len(c.at) >= most {
-		c.at = map[types.UID]time.Time{}
+	if c.dueAt == nil || len(c.dueAt) >= most {
+		c.dueAt = map[types.UID]time.Time{}
 	}
-	c.at[uid] = at
+	c.dueAt[i.UID] = now.Add(practice.CountInterval(now.Sub(began)))
 }
 
 // service finds who suffers: the service that the Incident names, and those that cannot do without it while it does.

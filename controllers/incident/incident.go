@@ -151,7 +151,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, r.expire(ctx, i)
 	}
 	if decision.Status.Children != i.Status.Children {
-		r.counted.written(i.UID, now)
+		r.counted.written(i, now)
 	}
 	written, err := r.apply(ctx, i, decision)
 	if errors.Is(err, errStale) {

@@ -311,6 +311,26 @@ func TestFamily(t *testing.T) {
 	}
 }
 
+// TestChildrenAreCountedEverMoreRarely: a node that takes another workload with it every ten seconds, for a day, is some
+// fifty writes of its Incident, and not 8,640.
+func TestChildrenAreCountedEverMoreRarely(t *testing.T) {
+	i, c, writes := anIncident(), &counted{}, 0
+	last := t0.Add(-time.Hour)
+	for now := t0; now.Before(t0.Add(24 * time.Hour)); now = now.Add(10 * time.Second) {
+		if c.due(i.UID).After(now) {
+			continue
+		}
+		if now.Sub(last) < time.Minute {
+			t.Fatalf("written at %s and at %s", last, now)
+		}
+		c.written(i, now)
+		writes, last = writes+1, now
+	}
+	if writes < 20 || writes > 70 {
+		t.Errorf("%d writes in a day", writes)
+	}
+}
+
 func anotherName(i *v1alpha1.Incident, name string) *v1alpha1.Incident {
 	out := i.DeepCopy()
 	out.Name, out.Status.State = name, v1alpha1.IncidentClosed

@@ -73,9 +73,14 @@ func lastWritten(signals []v1alpha1.Signal) time.Time {
 }
 
 func countInterval(d Detected, now time.Time) time.Duration {
-	age := time.Duration(0)
-	if d.DetectedAt != nil {
-		age = now.Sub(d.DetectedAt.Time)
+	if d.DetectedAt == nil {
+		return firstCountInterval
 	}
+	return CountInterval(now.Sub(d.DetectedAt.Time))
+}
+
+// CountInterval is the least time between two writes of nothing but a count, for an incident of that age: a minute, and
+// ever longer, up to an hour.
+func CountInterval(age time.Duration) time.Duration {
 	return min(max(age/countIntervalShare, firstCountInterval), lastCountInterval)
 }
