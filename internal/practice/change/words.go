@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/itil-dev/itil-operator/internal/practice/prose"
 )
 
 // plural is "1 vote" or "2 votes".
@@ -24,29 +26,9 @@ func capital(s string, wanted bool) string {
 	return string(unicode.ToUpper(first)) + s[size:]
 }
 
-// list is "a, b and c".
-func list(items []string) string {
-	switch len(items) {
-	case 0:
-		return "none"
-	case 1:
-		return items[0]
-	}
-	return strings.Join(items[:len(items)-1], ", ") + " and " + items[len(items)-1]
-}
+func list(items []string) string { return prose.List(items) }
 
-// brief cuts a text to so many bytes, at a character's end, and says so by "…".
-func brief(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	const more = "…"
-	cut := limit - len(more)
-	for cut > 0 && !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return s[:cut] + more
-}
+func brief(s string, limit int) string { return prose.Brief(s, limit) }
 
 // plain makes a text that someone typed fit for a message: one line, nothing that steers a terminal or turns the
 // direction of writing, and no word by which a GitOps controller decides to delete and re-create.

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/prose"
 )
 
 const (
@@ -23,7 +24,7 @@ const (
 
 // said formats a message, cuts it to so many bytes and keeps control characters out of it.
 func said(limit int, format string, args ...any) string {
-	s := strings.Map(func(r rune) rune {
+	return prose.Brief(strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t':
 			return ' '
@@ -31,28 +32,10 @@ func said(limit int, format string, args ...any) string {
 			return -1
 		}
 		return r
-	}, fmt.Sprintf(format, args...))
-	if len(s) <= limit {
-		return s
-	}
-	const more = "…"
-	cut := limit - len(more)
-	for cut > 0 && !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return s[:cut] + more
+	}, fmt.Sprintf(format, args...)), limit)
 }
 
-// list is "a, b and c".
-func list(items []string) string {
-	switch len(items) {
-	case 0:
-		return "none"
-	case 1:
-		return items[0]
-	}
-	return strings.Join(items[:len(items)-1], ", ") + " and " + items[len(items)-1]
-}
+func list(items []string) string { return prose.List(items) }
 
 func nameOf(w v1alpha1.WorkloadReference) string {
 	return strings.ToLower(string(w.Kind)) + "/" + string(w.Name)

@@ -24,9 +24,7 @@ import (
 
 func (s *shop) deployment(ctx SpecContext) *appsv1.Deployment {
 	GinkgoHelper()
-	d := &appsv1.Deployment{}
-	Expect(env.Admin().Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: "checkout"}, d)).To(Succeed())
-	return d
+	return read(ctx, s, "checkout", &appsv1.Deployment{})
 }
 
 // revision keeps the present template, as the Deployment's controller does.

@@ -42,9 +42,7 @@ func (s *shop) stateful(ctx SpecContext) *stateful {
 
 func (l *stateful) live(ctx SpecContext) *appsv1.StatefulSet {
 	GinkgoHelper()
-	set := &appsv1.StatefulSet{}
-	Expect(env.Admin().Get(ctx, client.ObjectKey{Namespace: l.namespace, Name: "ledger"}, set)).To(Succeed())
-	return set
+	return read(ctx, l.shop, "ledger", &appsv1.StatefulSet{})
 }
 
 // counts are reported by its controller, which keeps a revision of its template.

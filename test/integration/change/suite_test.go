@@ -124,11 +124,17 @@ func (s *shop) create(ctx SpecContext, obj client.Object) {
 	Expect(env.Admin().Create(ctx, obj)).To(Succeed())
 }
 
+// read an object of the shop from the API server.
+func read[O client.Object](ctx SpecContext, s *shop, name string, obj O) O {
+	GinkgoHelper()
+	Expect(env.Admin().Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: name}, obj)).To(Succeed())
+	return obj
+}
+
 // deploy alters the image as a client would that the gate let in.
 func (s *shop) deploy(ctx SpecContext, image string) {
 	GinkgoHelper()
-	d := &appsv1.Deployment{}
-	Expect(env.Admin().Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: "checkout"}, d)).To(Succeed())
+	d := read(ctx, s, "checkout", &appsv1.Deployment{})
 	d.Spec.Template.Spec.Containers[0].Image = image
 	Expect(env.Admin().Update(ctx, d)).To(Succeed())
 	Eventually(func() string { return s.image() }).Should(Equal(image))
