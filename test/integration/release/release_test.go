@@ -277,7 +277,7 @@ var _ = Describe("A Release", func() {
 		Expect(s.release(ctx, "shop-2").Status.ChangeRef.Name).To(Equal(v1alpha1.ObjectName("shop-2-2")))
 	})
 
-	// The model of internal/practice/release is killed everywhere in nineteen courses of events; here it is one, with all
+	// The model of internal/practice/release is killed everywhere in many courses of events; here it is one, with all
 	// that an API server adds.
 	It("ends the same wherever the operator is killed", func(ctx SpecContext) {
 		run := func(killAfter int) (*shop, []string) {
