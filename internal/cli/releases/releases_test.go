@@ -99,6 +99,11 @@ func TestPage(t *testing.T) {
 	for name, r := range map[string]*v1alpha1.Release{"planned": planned, "soaking": soaking, "taken back": failed} {
 		t.Run(name, func(t *testing.T) { golden.Compare(t, page(r, now, screen.Palette{}).String()) })
 	}
+	asked := planned.DeepCopy()
+	asked.Status.NextStep = "Lacks 2 votes. Read it and vote: kubectl itil approve shop/shop-2-5 (or reject). Without the plugin: kubectl create -f - <<EOF {} EOF"
+	if text := page(asked, now, screen.Palette{}).String(); !strings.Contains(text, "approve shop/shop-2-5 (or reject).\n") {
+		t.Errorf("who has the plugin is told how to do without:\n%s", text)
+	}
 	if err := ended(failed); exit.CodeOf(err) != exit.WrongState {
 		t.Errorf("a Release that was taken back ends with %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -175,7 +176,9 @@ func page(r *v1alpha1.Release, now time.Time, palette screen.Palette) *screen.Pa
 		p.Table(units(r))
 		p.Gap()
 	}
-	p.Text("Next", r.Status.NextStep)
+	// Who has the plugin needs no manifest of a vote.
+	next, _, _ := strings.Cut(r.Status.NextStep, " Without the plugin:")
+	p.Text("Next", next)
 	return p
 }
 
