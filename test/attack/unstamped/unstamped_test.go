@@ -26,7 +26,8 @@ func TestMain(m *testing.M) {
 func TestUnstamped(t *testing.T) {
 	RegisterFailHandler(Fail)
 	// What the API server learns through watches takes as long as it takes on a busy machine.
-	SetDefaultEventuallyTimeout(30 * time.Second)
+	SetDefaultEventuallyTimeout(time.Minute)
+	EnforceDefaultTimeoutsWhenUsingContexts()
 	RunSpecs(t, "Attacks on a cluster that does not stamp")
 }
 

@@ -26,7 +26,8 @@ func TestMain(m *testing.M) {
 
 func TestSLA(t *testing.T) {
 	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(20 * time.Second)
+	SetDefaultEventuallyTimeout(time.Minute)
+	EnforceDefaultTimeoutsWhenUsingContexts()
 	RunSpecs(t, "ServiceLevelAgreement")
 }
 
