@@ -113,6 +113,7 @@ func newWorldAt(t *testing.T, count, speed int) *world {
 	}
 	w.random = w.stream(0)
 	w.g.SetDefaultEventuallyTimeout(patience)
+	w.g.EnforceDefaultTimeoutsWhenUsingContexts()
 	w.g.SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
 	kinds := []string{configuration.KindDeployment, configuration.KindStatefulSet, configuration.KindDaemonSet}
 	for n := range count {
