@@ -13,17 +13,13 @@ import (
 	"go.uber.org/goleak"
 	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/itil-dev/itil-operator/controllers/delivery"
 	"github.com/itil-dev/itil-operator/internal/inventory"
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
+	"github.com/itil-dev/itil-operator/internal/testing/operate"
 )
-
-const operator = "system:serviceaccount:itil-system:itil-operator"
 
 var env *apiserver.Env
 
@@ -45,54 +41,35 @@ func TestDelivery(t *testing.T) {
 
 var _ = BeforeSuite(func() {
 	env = apiserver.Start(GinkgoTB())
-	root, err := apiserver.Root()
-	Expect(err).NotTo(HaveOccurred())
-	env.Apply(GinkgoTB(), filepath.Join(root, "config", "rbac", "role.yaml"))
-	env.Bind(GinkgoTB(), "", apiserver.User(operator), "itil-operator")
+	operate.GrantRole(GinkgoTB(), env)
 })
 
 // replica is one running operator, as far as delivery goes.
 type replica struct {
+	*operate.Running
+
 	inventory *inventory.Inventory
-	stop      context.CancelFunc
-	stopped   chan struct{}
 }
 
 // start a replica at a time, which stops with the spec at the latest. Follow is told what its inventory learns, and may
 // hold it up; nil: nobody is.
 func start(now time.Time, follow func(inventory.Event)) *replica {
 	GinkgoHelper()
-	mgr, err := ctrl.NewManager(env.Config(GinkgoTB(), operator), ctrl.Options{
-		Scheme: env.Scheme(),
-		Cache: cache.Options{
-			ByObject: inventory.CacheByObject(), DefaultTransform: cache.TransformStripManagedFields(), ReaderFailOnMissingInformer: true,
-		},
-		Metrics:    metricsserver.Options{BindAddress: "0"},
-		Controller: config.Controller{SkipNameValidation: new(true)},
+	r := &replica{inventory: inventory.New()}
+	r.Running = operate.Start(GinkgoTB(), func(ctx context.Context) ctrl.Manager {
+		mgr := operate.NewManager(GinkgoTB(), env)
+		if follow != nil {
+			r.inventory.Subscribe(follow)
+		}
+		Expect(r.inventory.Register(ctx, mgr.GetCache())).To(Succeed())
+		figures := &delivery.Reconciler{Client: mgr.GetClient(), Inventory: r.inventory, Clock: clocktesting.NewFakePassiveClock(now)}
+		Expect(figures.SetupWithManager(ctx, mgr)).To(Succeed())
+		return mgr
 	})
-	Expect(err).NotTo(HaveOccurred())
-	ctx, cancel := context.WithCancel(context.Background())
-	r := &replica{inventory: inventory.New(), stop: cancel, stopped: make(chan struct{})}
-	if follow != nil {
-		r.inventory.Subscribe(follow)
-	}
-	Expect(r.inventory.Register(ctx, mgr.GetCache())).To(Succeed())
-	figures := &delivery.Reconciler{Client: mgr.GetClient(), Inventory: r.inventory, Clock: clocktesting.NewFakePassiveClock(now)}
-	Expect(figures.SetupWithManager(ctx, mgr)).To(Succeed())
-	go func() {
-		defer GinkgoRecover()
-		defer close(r.stopped)
-		Expect(mgr.Start(ctx)).To(Succeed())
-	}()
-	DeferCleanup(r.end)
 	return r
 }
 
-// end stops it and waits until it has.
-func (r *replica) end() {
-	r.stop()
-	Eventually(r.stopped).Should(BeClosed())
-}
+func (r *replica) end() { r.End(GinkgoTB()) }
 
 // gathered are the values of a family of the registry by their labels, joined by slashes in the order of their names.
 func gathered(family string) map[string]float64 {

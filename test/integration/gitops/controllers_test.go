@@ -334,8 +334,6 @@ func (a *argo) prune(ctx context.Context, o *unstructured.Unstructured) error {
 	return a.Delete(ctx, o.DeepCopy(), client.PropagationPolicy(metav1.DeletePropagationForeground))
 }
 
-func itoa(n int) string { return strconv.Itoa(n) }
-
 func deployment(namespace, image string) *unstructured.Unstructured {
 	labels := map[string]any{"app": "checkout"}
 	return &unstructured.Unstructured{Object: map[string]any{

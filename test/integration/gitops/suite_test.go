@@ -5,8 +5,6 @@ package gitops
 
 import (
 	"context"
-	"net"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -18,23 +16,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
-	"github.com/itil-dev/itil-operator/controllers/detection"
-	"github.com/itil-dev/itil-operator/internal/admission"
 	"github.com/itil-dev/itil-operator/internal/kube/gateconfig"
-	"github.com/itil-dev/itil-operator/internal/kube/servingcert"
-	"github.com/itil-dev/itil-operator/internal/operator"
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
+	"github.com/itil-dev/itil-operator/internal/testing/operate"
 )
 
 const (
-	operatorName      = "system:serviceaccount:itil-system:itil-operator"
-	operatorNamespace = "itil-system"
-	certificateSecret = "itil-operator-webhook-cert"
-
 	agreedImage = "registry.shop.example/checkout:2.3"
 	nextImage   = "registry.shop.example/checkout:2.4"
 )
@@ -56,61 +46,11 @@ func TestGitOps(t *testing.T) {
 	RunSpecs(t, "GitOps")
 }
 
-var _ = BeforeSuite(func(ctx SpecContext) {
+var _ = BeforeSuite(func() {
 	env = apiserver.Start(GinkgoTB(), apiserver.WithPolicies())
 	env.Apply(GinkgoTB(), "config/rbac/user_roles.yaml")
-	env.Bind(GinkgoTB(), "", apiserver.User(operatorName), "cluster-admin")
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: operatorNamespace}}
-	Expect(env.Admin().Create(ctx, namespace)).To(Succeed())
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: certificateSecret, Namespace: operatorNamespace}}
-	Expect(env.Admin().Create(ctx, secret)).To(Succeed())
-	startOperator(ctx)
+	operate.Operator(GinkgoTB(), env, clock.RealClock{}, nil)
 })
-
-// startOperator runs the operator as its program does, on a port of this machine that the webhooks call.
-func startOperator(ctx context.Context) {
-	GinkgoHelper()
-	port := freePort()
-	installWebhooks(ctx, port)
-	running, stop := context.WithCancel(context.Background())
-	mgr, err := operator.New(running, env.Config(GinkgoTB(), operatorName), operator.Options{
-		Namespace: operatorNamespace, Version: "test", ProbeAddress: "0", MetricsAddress: "0",
-		WebhookHost: "127.0.0.1", WebhookPort: port, Certificates: servingcert.Self,
-		CertificateNames: servingcert.Names{DNS: []string{"localhost"}, IPs: []net.IP{net.IPv4(127, 0, 0, 1)}},
-		Detect:           detection.ScopeAll, Concurrency: 2,
-	}, clock.RealClock{})
-	Expect(err).NotTo(HaveOccurred())
-	done := make(chan error, 1)
-	go func(mgr ctrl.Manager) { done <- mgr.Start(running) }(mgr)
-	DeferCleanup(func() {
-		stop()
-		Eventually(done).Should(Receive(BeNil()))
-	})
-}
-
-// installWebhooks is config/webhook/gate.yaml with an address of this machine. The operator writes the rest.
-func installWebhooks(ctx context.Context, port int) {
-	GinkgoHelper()
-	root, err := apiserver.Root()
-	Expect(err).NotTo(HaveOccurred())
-	read, err := apiserver.ReadManifests(filepath.Join(root, "config", "webhook", "gate.yaml"))
-	Expect(err).NotTo(HaveOccurred())
-	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-	Expect(env.Scheme().Convert(read[0], configuration, nil)).To(Succeed())
-	address := net.JoinHostPort("127.0.0.1", itoa(port))
-	for i := range configuration.Webhooks {
-		configuration.Webhooks[i].ClientConfig = admissionregistrationv1.WebhookClientConfig{URL: new("https://" + address + admission.Path)}
-	}
-	Expect(env.Admin().Create(ctx, configuration)).To(Succeed())
-}
-
-func freePort() int {
-	GinkgoHelper()
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	Expect(err).NotTo(HaveOccurred())
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
-}
 
 // shop is a namespace under Enforce in which a GitOps controller has deployed checkout 2.3, which was agreed to.
 type shop struct {
