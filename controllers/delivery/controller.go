@@ -89,7 +89,7 @@ func deploysOtherwise() predicate.Predicate {
 			}
 			a, was := practice.Of(before, nil)
 			b, is := practice.Of(after, nil)
-			return was != is || a != b || len(before.Status.CausedIncidents) != len(after.Status.CausedIncidents)
+			return was != is || a != b || !slices.Equal(before.Status.CausedIncidents, after.Status.CausedIncidents)
 		},
 	}
 }

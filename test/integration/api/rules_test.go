@@ -231,7 +231,7 @@ spec: {window: {start: "2026-11-23T08:00:00Z", end: "2026-11-23T09:00:00Z"}, bac
 			targets(`{workload: {kind: Deployment, name: checkout}, images: {app: "registry.shop.example/checkout:2.5"}}`),
 			targets(`{workload: {kind: Deployment, name: checkout}, images: {app: "registry.shop.example/checkout:2.4"}, templateHash: "` + hashB + `"}`),
 			`spec: {window: null}`, `spec: {window: {end: "2027-11-23T09:00:00Z"}}`,
-			`spec: {backout: {automatic: true}}`, `spec: {backout: {plan: another}}`, `spec: {backout: null}`,
+			`spec: {backout: {automatic: true}}`, `spec: {backout: {plan: another}}`, `spec: {backout: {progressDeadlineSeconds: 120}}`, `spec: {backout: null}`,
 			`spec: {expectedDowntimeSeconds: 60}`, `spec: {questionnaire: {tested: Confirmed}}`,
 			`spec: {standardChange: patch-bump}`, `spec: {incidentRef: {name: a}}`, `spec: {problemRef: {name: a}}`,
 		},
