@@ -1,6 +1,7 @@
 package changes
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/cli/complete"
 	"github.com/itil-dev/itil-operator/internal/cli/exit"
 	"github.com/itil-dev/itil-operator/internal/cli/output"
+	"github.com/itil-dev/itil-operator/internal/cli/screen"
 	"github.com/itil-dev/itil-operator/internal/cli/session"
 )
 
@@ -64,8 +66,10 @@ func review(c *v1alpha1.Change, outcome, notes string) (map[string]any, error) {
 	}
 	switch c.Status.State {
 	case v1alpha1.ChangeReview, v1alpha1.ChangeClosed:
-	case v1alpha1.ChangeAssess, v1alpha1.ChangeAuthorize, v1alpha1.ChangeScheduled, v1alpha1.ChangeImplement,
-		v1alpha1.ChangeRejected, v1alpha1.ChangeCanceled, "":
+	case v1alpha1.ChangeImplement:
+		return nil, exit.New(exit.WrongState, "Change %s is in state %s: how it went is not known yet", refOf(c), stateOf(c)).
+			WithNext("%s", cmp.Or(screen.Line(c.Status.NextStep), "wait until it is in state Review: kubectl itil changes -n "+c.Namespace))
+	case v1alpha1.ChangeAssess, v1alpha1.ChangeAuthorize, v1alpha1.ChangeScheduled, v1alpha1.ChangeRejected, v1alpha1.ChangeCanceled, "":
 		return nil, exit.New(exit.WrongState, "Change %s is not implemented (state %s): there is nothing to review", refOf(c), stateOf(c)).
 			WithNext("wait until it is in state Review: kubectl itil changes -n %s", c.Namespace)
 	}
