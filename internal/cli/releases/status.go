@@ -20,6 +20,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/cli/output"
 	"github.com/itil-dev/itil-operator/internal/cli/screen"
 	"github.com/itil-dev/itil-operator/internal/cli/session"
+	"github.com/itil-dev/itil-operator/internal/practice/change"
 )
 
 type viewer struct {
@@ -176,8 +177,8 @@ func page(r *v1alpha1.Release, now time.Time, palette screen.Palette) *screen.Pa
 		p.Table(units(r))
 		p.Gap()
 	}
-	// Who has the plugin needs no manifest of a vote.
-	next, _, _ := strings.Cut(r.Status.NextStep, " Without the plugin:")
+	// Who has the plugin needs nothing for who does not.
+	next, _, _ := strings.Cut(r.Status.NextStep, change.WithoutPlugin)
 	p.Text("Next", next)
 	return p
 }

@@ -54,13 +54,16 @@ func (l *life) proposeProblem() string {
 		"Why "+l.Change.Name+" went back", l.Change.Namespace, about)
 }
 
+// WithoutPlugin begins the part of a next step, of more than one line, for who does not have the plugin.
+const WithoutPlugin = " Without the plugin:"
+
 // howToApprove is a manifest that a shell fills in with the approver's own name.
 func (l *life) howToApprove() string {
 	a := &l.candidate.Approval
 	if l.candidate.Type == v1alpha1.ChangeEmergency && len(a.Missing) > 0 && a.Granted >= a.Required {
 		return "Not approved: it lacks " + a.Missing + "."
 	}
-	intro := fmt.Sprintf("Lacks %s. Read it and vote: kubectl itil approve %s (or reject). Without the plugin:\n", a.Missing, l.ref())
+	intro := fmt.Sprintf("Lacks %s. Read it and vote: kubectl itil approve %s (or reject).%s\n", a.Missing, l.ref(), WithoutPlugin)
 	manifest := approval{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ChangeApproval"}
 	manifest.Metadata.GenerateName, manifest.Metadata.Namespace = l.Change.Name+"-", l.Change.Namespace
 	manifest.Spec.ChangeRef.Name = v1alpha1.ObjectName(l.Change.Name)

@@ -7,7 +7,10 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 )
 
@@ -82,6 +85,25 @@ func TestAUnitThatIsHeldIsNamed(t *testing.T) {
 			holds := strings.HasPrefix(s.NextStep, "Let go of what holds it back")
 			if !strings.Contains(s.Units[at].Message, c.says) || holds != (c.says != "") || holds && !strings.Contains(s.NextStep, c.says) {
 				t.Errorf("unit %q, next step %q; want %q", s.Units[at].Message, s.NextStep, c.says)
+			}
+		})
+	}
+}
+
+// A Release says what its Change waits for in one line, from which a manifest of several cannot be copied.
+func TestNextStepOfItsChange(t *testing.T) {
+	cases := map[string]struct{ next, want string }{
+		"one line": {"Wait until 10:00.", "Wait until 10:00."},
+		"a vote's manifest": {
+			"Vote: kubectl itil approve shop/a (or reject)." + change.WithoutPlugin + "\nkubectl create -f - <<EOF\n{}\nEOF",
+			"Vote: kubectl itil approve shop/a (or reject)." + change.WithoutPlugin + " kubectl get changes.itil.dev a -n shop -o jsonpath='{.status.nextStep}'",
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			chg := &v1alpha1.Change{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "a"}, Status: v1alpha1.ChangeStatus{NextStep: c.next}}
+			if got := nextStepOf(chg); got != c.want {
+				t.Errorf("%q, want %q", got, c.want)
 			}
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 )
 
@@ -161,7 +162,7 @@ func (d *decider) approved() bool {
 	if c := condition(chg.Status.Conditions, v1alpha1.ConditionApproved); c != nil {
 		why = ": " + c.Message
 	}
-	d.next = cmp.Or(chg.Status.NextStep, "Wait for Change "+chg.Name+" to be assessed.")
+	d.next = cmp.Or(nextStepOf(chg), "Wait for Change "+chg.Name+" to be assessed.")
 	state := chg.Status.State
 	if chg.Status.ObservedGeneration != chg.Generation || state == "" {
 		state = v1alpha1.ChangeAssess
@@ -181,6 +182,15 @@ func (d *decider) approved() bool {
 	return false
 }
 
+// nextStepOf is a Change's, in one line: the manifest of a vote that it may end with is where it can be copied from.
+func nextStepOf(chg *v1alpha1.Change) string {
+	next, _, has := strings.Cut(chg.Status.NextStep, change.WithoutPlugin)
+	if has {
+		next += change.WithoutPlugin + " kubectl get changes.itil.dev " + chg.Name + " -n " + chg.Namespace + " -o jsonpath='{.status.nextStep}'"
+	}
+	return next
+}
+
 // gateOpen says whether the Change lets something in now, and else what it waits for.
 func (d *decider) gateOpen() bool {
 	chg := d.chg
@@ -194,7 +204,7 @@ func (d *decider) gateOpen() bool {
 		message += ": " + open.Message
 	}
 	d.progress = progress{false, "GateClosed", message}
-	d.next = cmp.Or(chg.Status.NextStep, "Wait for the window of Change "+chg.Name+".")
+	d.next = cmp.Or(nextStepOf(chg), "Wait for the window of Change "+chg.Name+".")
 	return false
 }
 
