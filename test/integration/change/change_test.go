@@ -219,16 +219,7 @@ var _ = Describe("a Change", func() {
 		s.baseline(ctx, v24, v1alpha1.BaselineChange, "checkout-2-4", "alice")
 		s.rolledOut(ctx)
 		Expect(s.reconcile(ctx, "checkout-2-4").Status.Outcome).To(BeEmpty())
-		incident := &v1alpha1.Incident{Spec: v1alpha1.IncidentSpec{
-			Title: "checkout is down", Source: v1alpha1.IncidentSourceDetector, ServiceRef: &v1alpha1.LocalReference{Name: "checkout"},
-		}}
-		incident.Namespace, incident.Name = s.namespace, "checkout-down"
-		s.create(ctx, incident)
-		incident.Status = v1alpha1.IncidentStatus{
-			State: v1alpha1.IncidentNew, Priority: v1alpha1.PriorityP1,
-			SuspectedChange: &v1alpha1.SuspectedChange{Name: "checkout-2-4", Confidence: "High", Reason: "it went in a minute before"},
-		}
-		Expect(env.Admin().Status().Update(ctx, incident)).To(Succeed())
+		incident := s.suspects(ctx, "checkout-down", "checkout-2-4", v1alpha1.ConfidenceHigh)
 		var c *v1alpha1.Change
 		Eventually(func() v1alpha1.Outcome { c = s.reconcile(ctx, "checkout-2-4"); return c.Status.Outcome }).Should(Equal(v1alpha1.OutcomeUnsuccessful))
 		Expect(c.Status.State).To(Equal(v1alpha1.ChangeReview))
@@ -252,16 +243,7 @@ var _ = Describe("a Change", func() {
 		s.deploy(ctx, v24)
 		s.baseline(ctx, v24, v1alpha1.BaselineChange, "checkout-2-4", "alice")
 		s.rolledOut(ctx)
-		incident := &v1alpha1.Incident{Spec: v1alpha1.IncidentSpec{
-			Title: "checkout is slow", Source: v1alpha1.IncidentSourceDetector, ServiceRef: &v1alpha1.LocalReference{Name: "checkout"},
-		}}
-		incident.Namespace, incident.Name = s.namespace, "checkout-slow"
-		s.create(ctx, incident)
-		incident.Status = v1alpha1.IncidentStatus{
-			State: v1alpha1.IncidentNew, Priority: v1alpha1.PriorityP1,
-			SuspectedChange: &v1alpha1.SuspectedChange{Name: "checkout-2-4", Confidence: "Low", Reason: "it went in a minute before"},
-		}
-		Expect(env.Admin().Status().Update(ctx, incident)).To(Succeed())
+		incident := s.suspects(ctx, "checkout-slow", "checkout-2-4", v1alpha1.ConfidenceLow)
 		caused := func() []v1alpha1.NamespacedReference { return s.reconcile(ctx, "checkout-2-4").Status.CausedIncidents }
 		Eventually(caused).Should(HaveLen(1))
 		Expect(env.Admin().Delete(ctx, incident)).To(Succeed())

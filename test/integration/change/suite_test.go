@@ -115,6 +115,22 @@ func (s *shop) key() configuration.Key {
 	return configuration.Key{Group: "apps", Kind: "Deployment", Namespace: s.namespace, Name: "checkout"}
 }
 
+// suspects opens a P1 Incident of the Service that suspects a Change.
+func (s *shop) suspects(ctx SpecContext, name, change string, confidence v1alpha1.Confidence) *v1alpha1.Incident {
+	GinkgoHelper()
+	incident := &v1alpha1.Incident{Spec: v1alpha1.IncidentSpec{
+		Title: name, Source: v1alpha1.IncidentSourceDetector, ServiceRef: &v1alpha1.LocalReference{Name: "checkout"},
+	}}
+	incident.Namespace, incident.Name = s.namespace, name
+	s.create(ctx, incident)
+	incident.Status = v1alpha1.IncidentStatus{
+		State: v1alpha1.IncidentNew, Priority: v1alpha1.PriorityP1,
+		SuspectedChange: &v1alpha1.SuspectedChange{Name: change, Confidence: confidence, Reason: "it went in a minute before"},
+	}
+	Expect(env.Admin().Status().Update(ctx, incident)).To(Succeed())
+	return incident
+}
+
 func (s *shop) create(ctx SpecContext, obj client.Object) {
 	GinkgoHelper()
 	obj.SetResourceVersion("")
