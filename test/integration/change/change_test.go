@@ -213,11 +213,7 @@ var _ = Describe("a Change", func() {
 
 	It("is Unsuccessful when a grave Incident suspects it", func(ctx SpecContext) {
 		s := open(ctx)
-		s.ask(ctx, nil)
-		s.vote(ctx, "carol", "checkout-2-4", "carol", v1alpha1.DecisionApprove)
-		s.deploy(ctx, v24)
-		s.baseline(ctx, v24, v1alpha1.BaselineChange, "checkout-2-4", "alice")
-		s.rolledOut(ctx)
+		s.goesIn(ctx)
 		Expect(s.reconcile(ctx, "checkout-2-4").Status.Outcome).To(BeEmpty())
 		incident := s.suspects(ctx, "checkout-down", "checkout-2-4", v1alpha1.ConfidenceHigh)
 		var c *v1alpha1.Change
@@ -238,11 +234,7 @@ var _ = Describe("a Change", func() {
 
 	It("keeps what it caused when the Incident is deleted", func(ctx SpecContext) {
 		s := open(ctx)
-		s.ask(ctx, nil)
-		s.vote(ctx, "carol", "checkout-2-4", "carol", v1alpha1.DecisionApprove)
-		s.deploy(ctx, v24)
-		s.baseline(ctx, v24, v1alpha1.BaselineChange, "checkout-2-4", "alice")
-		s.rolledOut(ctx)
+		s.goesIn(ctx)
 		incident := s.suspects(ctx, "checkout-slow", "checkout-2-4", v1alpha1.ConfidenceLow)
 		caused := func() []v1alpha1.NamespacedReference { return s.reconcile(ctx, "checkout-2-4").Status.CausedIncidents }
 		Eventually(caused).Should(HaveLen(1))

@@ -101,11 +101,7 @@ var _ = Describe("a Change that ended", func() {
 
 	It("is kept while a baseline came in by it, and what is proven stays proven", func(ctx SpecContext) {
 		s := open(ctx)
-		s.ask(ctx, nil)
-		s.vote(ctx, "carol", "checkout-2-4", "carol", v1alpha1.DecisionApprove)
-		s.deploy(ctx, v24)
-		s.baseline(ctx, v24, v1alpha1.BaselineChange, "checkout-2-4", "alice")
-		s.rolledOut(ctx)
+		s.goesIn(ctx)
 		s.reconcile(ctx, "checkout-2-4")
 		s.later(2 * time.Hour)
 		Expect(s.reconcile(ctx, "checkout-2-4").Status.State).To(Equal(v1alpha1.ChangeClosed))

@@ -115,6 +115,16 @@ func (s *shop) key() configuration.Key {
 	return configuration.Key{Group: "apps", Kind: "Deployment", Namespace: s.namespace, Name: "checkout"}
 }
 
+// goesIn asks for Change checkout-2-4, which is approved, deployed and rolled out.
+func (s *shop) goesIn(ctx SpecContext) {
+	GinkgoHelper()
+	s.ask(ctx, nil)
+	s.vote(ctx, "carol", "checkout-2-4", "carol", v1alpha1.DecisionApprove)
+	s.deploy(ctx, v24)
+	s.baseline(ctx, v24, v1alpha1.BaselineChange, "checkout-2-4", "alice")
+	s.rolledOut(ctx)
+}
+
 // suspects opens a P1 Incident of the Service that suspects a Change.
 func (s *shop) suspects(ctx SpecContext, name, change string, confidence v1alpha1.Confidence) *v1alpha1.Incident {
 	GinkgoHelper()
