@@ -4,13 +4,11 @@ package attack
 
 import (
 	"testing"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
-	. "github.com/onsi/gomega"
-	"go.uber.org/goleak"
 
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
+	"github.com/itil-dev/itil-operator/internal/testing/suite"
 	"github.com/itil-dev/itil-operator/test/attack/who"
 )
 
@@ -19,21 +17,9 @@ var (
 	operator *replica
 )
 
-// TestMain fails where anything that the specs started still runs after the last. Ginkgo's own wait for an interrupt
-// does.
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(
-		"github.com/onsi/ginkgo/v2/internal/interrupt_handler.(*InterruptHandler).registerForInterrupts.func2",
-	))
-}
+func TestMain(m *testing.M) { suite.Main(m) }
 
-func TestAttack(t *testing.T) {
-	RegisterFailHandler(Fail)
-	// What the API server learns through watches takes as long as it takes on a busy machine.
-	SetDefaultEventuallyTimeout(time.Minute)
-	EnforceDefaultTimeoutsWhenUsingContexts()
-	RunSpecs(t, "Attacks")
-}
+func TestAttack(t *testing.T) { suite.Run(t, "Attacks") }
 
 var _ = BeforeSuite(func(ctx SpecContext) {
 	env = apiserver.Start(GinkgoTB(), apiserver.WithPolicies())

@@ -9,7 +9,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"go.uber.org/goleak"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
@@ -27,26 +26,16 @@ import (
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
 	"github.com/itil-dev/itil-operator/internal/testing/builder"
+	"github.com/itil-dev/itil-operator/internal/testing/suite"
 )
 
 // env has no admission policies: these tests are about what the operator makes of objects that were let in. Who may
 // write them is tried in test/attack.
 var env *apiserver.Env
 
-// TestMain fails where anything that the specs started still runs after the last. Ginkgo's own wait for an interrupt
-// does.
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(
-		"github.com/onsi/ginkgo/v2/internal/interrupt_handler.(*InterruptHandler).registerForInterrupts.func2",
-	))
-}
+func TestMain(m *testing.M) { suite.Main(m) }
 
-func TestChange(t *testing.T) {
-	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(time.Minute)
-	EnforceDefaultTimeoutsWhenUsingContexts()
-	RunSpecs(t, "Change")
-}
+func TestChange(t *testing.T) { suite.Run(t, "Change") }
 
 var _ = BeforeSuite(func() { env = apiserver.Start(GinkgoTB()) })
 

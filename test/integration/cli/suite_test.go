@@ -29,6 +29,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/inventory"
 	"github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
+	"github.com/itil-dev/itil-operator/internal/testing/suite"
 )
 
 const operatorName = "system:serviceaccount:itil-system:itil-operator"
@@ -43,12 +44,7 @@ var (
 	folder string
 )
 
-func TestCLI(t *testing.T) {
-	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(time.Minute)
-	EnforceDefaultTimeoutsWhenUsingContexts()
-	RunSpecs(t, "kubectl itil")
-}
+func TestCLI(t *testing.T) { suite.Run(t, "kubectl itil") }
 
 var _ = BeforeSuite(func(ctx SpecContext) {
 	env = apiserver.Start(GinkgoTB(), apiserver.WithPolicies())

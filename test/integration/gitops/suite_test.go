@@ -6,11 +6,9 @@ package gitops
 import (
 	"context"
 	"testing"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"go.uber.org/goleak"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +20,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/kube/gateconfig"
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
 	"github.com/itil-dev/itil-operator/internal/testing/operate"
+	"github.com/itil-dev/itil-operator/internal/testing/suite"
 )
 
 const (
@@ -31,20 +30,9 @@ const (
 
 var env *apiserver.Env
 
-// TestMain fails where anything that the specs started still runs after the last. Ginkgo's own wait for an interrupt
-// does.
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(
-		"github.com/onsi/ginkgo/v2/internal/interrupt_handler.(*InterruptHandler).registerForInterrupts.func2",
-	))
-}
+func TestMain(m *testing.M) { suite.Main(m) }
 
-func TestGitOps(t *testing.T) {
-	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(time.Minute)
-	EnforceDefaultTimeoutsWhenUsingContexts()
-	RunSpecs(t, "GitOps")
-}
+func TestGitOps(t *testing.T) { suite.Run(t, "GitOps") }
 
 var _ = BeforeSuite(func() {
 	env = apiserver.Start(GinkgoTB(), apiserver.WithPolicies())

@@ -27,16 +27,14 @@ import (
 	practice "github.com/itil-dev/itil-operator/internal/practice/incident"
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
 	"github.com/itil-dev/itil-operator/internal/testing/replay"
+	"github.com/itil-dev/itil-operator/internal/testing/suite"
 )
 
 var env *apiserver.Env
 
 func TestIncidents(t *testing.T) {
-	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(time.Minute)
-	EnforceDefaultTimeoutsWhenUsingContexts()
 	SetDefaultEventuallyPollingInterval(20 * time.Millisecond)
-	RunSpecs(t, "Incidents")
+	suite.Run(t, "Incidents")
 }
 
 var _ = BeforeSuite(func() { env = apiserver.Start(GinkgoTB()) })

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
 	"github.com/itil-dev/itil-operator/internal/testing/operate"
+	"github.com/itil-dev/itil-operator/internal/testing/suite"
 )
 
 const (
@@ -32,12 +32,7 @@ const (
 
 var env *apiserver.Env
 
-func TestKinds(t *testing.T) {
-	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(time.Minute)
-	EnforceDefaultTimeoutsWhenUsingContexts()
-	RunSpecs(t, "Kinds")
-}
+func TestKinds(t *testing.T) { suite.Run(t, "Kinds") }
 
 var _ = BeforeSuite(func(ctx SpecContext) {
 	env = apiserver.Start(GinkgoTB(), apiserver.WithPolicies())

@@ -9,7 +9,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"go.uber.org/goleak"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -19,24 +18,16 @@ import (
 	"github.com/itil-dev/itil-operator/internal/inventory"
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
 	"github.com/itil-dev/itil-operator/internal/testing/operate"
+	"github.com/itil-dev/itil-operator/internal/testing/suite"
 )
 
 var env *apiserver.Env
 
-// TestMain fails where anything that the specs started still runs after the last. Ginkgo's own wait for an interrupt
-// does.
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(
-		"github.com/onsi/ginkgo/v2/internal/interrupt_handler.(*InterruptHandler).registerForInterrupts.func2",
-	))
-}
+func TestMain(m *testing.M) { suite.Main(m) }
 
 func TestLinking(t *testing.T) {
-	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(time.Minute)
-	EnforceDefaultTimeoutsWhenUsingContexts()
 	SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
-	RunSpecs(t, "Linking")
+	suite.Run(t, "Linking")
 }
 
 var _ = BeforeSuite(func() {

@@ -3,21 +3,15 @@ package problem_test
 
 import (
 	"testing"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
-	. "github.com/onsi/gomega"
 
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
+	"github.com/itil-dev/itil-operator/internal/testing/suite"
 )
 
 var env *apiserver.Env
 
-func TestProblem(t *testing.T) {
-	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(time.Minute)
-	EnforceDefaultTimeoutsWhenUsingContexts()
-	RunSpecs(t, "Problem")
-}
+func TestProblem(t *testing.T) { suite.Run(t, "Problem") }
 
 var _ = BeforeSuite(func() { env = apiserver.Start(GinkgoTB()) })

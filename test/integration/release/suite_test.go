@@ -32,18 +32,14 @@ import (
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
 	"github.com/itil-dev/itil-operator/internal/testing/builder"
+	"github.com/itil-dev/itil-operator/internal/testing/suite"
 )
 
 // env has no admission policies: these tests are about what the operator makes of objects that were let in. Who may
 // write them is tried in test/attack.
 var env *apiserver.Env
 
-func TestRelease(t *testing.T) {
-	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(time.Minute)
-	EnforceDefaultTimeoutsWhenUsingContexts()
-	RunSpecs(t, "Release")
-}
+func TestRelease(t *testing.T) { suite.Run(t, "Release") }
 
 var _ = BeforeSuite(func() { env = apiserver.Start(GinkgoTB()) })
 

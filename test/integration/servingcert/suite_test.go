@@ -3,21 +3,15 @@ package servingcert_test
 
 import (
 	"testing"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
-	. "github.com/onsi/gomega"
 
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
+	"github.com/itil-dev/itil-operator/internal/testing/suite"
 )
 
 var env *apiserver.Env
 
-func TestServingCert(t *testing.T) {
-	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(time.Minute)
-	EnforceDefaultTimeoutsWhenUsingContexts()
-	RunSpecs(t, "Serving certificate")
-}
+func TestServingCert(t *testing.T) { suite.Run(t, "Serving certificate") }
 
 var _ = BeforeSuite(func() { env = apiserver.Start(GinkgoTB()) })

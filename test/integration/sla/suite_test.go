@@ -4,31 +4,18 @@ package sla_test
 
 import (
 	"testing"
-	"time"
 	_ "time/tzdata"
 
 	. "github.com/onsi/ginkgo/v2"
-	. "github.com/onsi/gomega"
-	"go.uber.org/goleak"
 
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
+	"github.com/itil-dev/itil-operator/internal/testing/suite"
 )
 
 var env *apiserver.Env
 
-// TestMain fails where anything that the specs started still runs after the last. Ginkgo's own wait for an interrupt
-// does.
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(
-		"github.com/onsi/ginkgo/v2/internal/interrupt_handler.(*InterruptHandler).registerForInterrupts.func2",
-	))
-}
+func TestMain(m *testing.M) { suite.Main(m) }
 
-func TestSLA(t *testing.T) {
-	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(time.Minute)
-	EnforceDefaultTimeoutsWhenUsingContexts()
-	RunSpecs(t, "ServiceLevelAgreement")
-}
+func TestSLA(t *testing.T) { suite.Run(t, "ServiceLevelAgreement") }
 
 var _ = BeforeSuite(func() { env = apiserver.Start(GinkgoTB()) })
