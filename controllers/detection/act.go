@@ -37,7 +37,11 @@ func (r *Reconciler) act(ctx context.Context, in *input, result incident.Result,
 				return now.Add(behindWait), err
 			}
 		}
-		return action.Next, r.update(ctx, in, result, action.Detected, now)
+		err := r.update(ctx, in, result, action.Detected, now)
+		if apierrors.IsConflict(err) {
+			return now.Add(behindWait), nil // what was written meanwhile is looked at anyway
+		}
+		return action.Next, err
 	case incident.Open:
 	}
 	switch {
@@ -275,6 +279,11 @@ func again(current *v1alpha1.Incident, d incident.Detected) bool {
 	return current.Status.State == v1alpha1.IncidentResolved && incident.Active(d.Signals)
 }
 
+// returns: all that was seen was clear, and is not any more.
+func returns(current *v1alpha1.Incident, d incident.Detected) bool {
+	return !incident.Active(current.Status.Signals) && incident.Active(d.Signals)
+}
+
 // unnamed: nothing is suspected, or something of which no record is known yet.
 func unnamed(s *v1alpha1.SuspectedChange) bool { return s == nil || s.Name == "" }
 
@@ -318,8 +327,9 @@ func (r *Reconciler) write(ctx context.Context, current *v1alpha1.Incident, d in
 	next := current.DeepCopy()
 	next.Status = d.Into(next.Status)
 	var options []patch.Option
-	if current.Status.DetectedAt == nil {
-		// The first word is one detector's: another leader's would alter when it was detected, and when it began.
+	if current.Status.DetectedAt == nil || returns(current, d) {
+		// The first word is one detector's: another leader's would alter when it was detected, and when it began. What
+		// comes back when all was clear may have been resolved meanwhile, and then it needs more to open it again.
 		options = append(options, patch.OptimisticLock)
 	}
 	_, err := patch.Status(ctx, r.Client, current, next, options...)
