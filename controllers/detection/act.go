@@ -33,7 +33,7 @@ func (r *Reconciler) act(ctx context.Context, in *input, result incident.Result,
 		return action.Next, r.suspectLater(ctx, in, result, now)
 	case incident.Update:
 		if again(in.records.Current, action.Detected) {
-			if stands, err := r.stands(ctx, in, result.Findings); err != nil || !stands {
+			if stands, err := r.stands(ctx, in, result, now); err != nil || !stands {
 				return now.Add(behindWait), err
 			}
 		}
@@ -58,7 +58,7 @@ func (r *Reconciler) act(ctx context.Context, in *input, result incident.Result,
 		return action.Next, nil
 	}
 	defer release()
-	if stands, err := r.stands(ctx, in, result.Findings); err != nil || !stands {
+	if stands, err := r.stands(ctx, in, result, now); err != nil || !stands {
 		return now.Add(behindWait), err
 	}
 	return action.Next, r.open(ctx, in, result, action.Detected, now)

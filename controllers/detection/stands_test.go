@@ -84,6 +84,35 @@ func TestAProcessThatWasStopped(t *testing.T) {
 	}
 }
 
+// TestWhatMovesOn: a pod in a crash loop is another one at every moment, and what the watch tells is never the latest.
+func TestWhatMovesOn(t *testing.T) {
+	now := metav1.NewTime(t0.Add(time.Second))
+	for name, live := range map[string]func(*corev1.ContainerStatus){
+		"it runs once more": func(c *corev1.ContainerStatus) {
+			c.RestartCount++
+			c.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}}
+		},
+		"it crashed once more": func(c *corev1.ContainerStatus) {
+			c.RestartCount++
+			c.LastTerminationState.Terminated.FinishedAt = now
+		},
+		"its back-off is over": func(c *corev1.ContainerStatus) { c.State.Waiting.Reason = "ContainerCreating" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			s.has(deployment("web", 1))
+			p := crashing("web", 0)
+			s.seePod(p)
+			live(&p.Status.ContainerStatuses[0])
+			s.exists(p)
+			s.at(time.Second)
+			if _, err := s.Reconcile(t.Context(), keyOfDeployment("web")); err != nil || len(s.list()) != 1 {
+				t.Errorf("%d Incidents at the first look, error %v", len(s.list()), err)
+			}
+		})
+	}
+}
+
 func TestAProcessThatWasStoppedAndANode(t *testing.T) {
 	s := newScene(t, node("node-1", corev1.ConditionUnknown, t0))
 	s.at(10 * time.Minute)
