@@ -283,6 +283,16 @@ type Baseline struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	By string `json:"by,omitempty"`
+	// unverifiedBy is the field manager that wrote the template last, by managedFields, where by was not recorded. It is no
+	// user: a client chooses the name that it goes by, and nobody verifies it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	UnverifiedBy string `json:"unverifiedBy,omitempty"`
+	// breakGlass is a digest of the reason for breaking the glass and of its signature, as they were last seen on the
+	// workload with this template. What is left over of them there breaks no glass for a later template.
+	// +optional
+	// +kubebuilder:validation:MaxLength=70
+	BreakGlass string `json:"breakGlass,omitempty"`
 	// from when.
 	// +required
 	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"

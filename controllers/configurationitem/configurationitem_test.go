@@ -13,6 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -43,6 +45,9 @@ type cluster struct {
 	clock  *clocktesting.FakePassiveClock
 	events *events.FakeRecorder
 	writes int
+	// live is what the API server has of the workload, and asked how often it was asked for that.
+	live  *unstructured.Unstructured
+	asked int
 }
 
 func newCluster(t *testing.T, objects ...client.Object) *cluster {
@@ -50,6 +55,18 @@ func newCluster(t *testing.T, objects ...client.Object) *cluster {
 	c := &cluster{t: t, clock: clocktesting.NewFakePassiveClock(start), events: events.NewFakeRecorder(100)}
 	kube := fake.NewClientBuilder().WithScheme(scheme.New()).WithStatusSubresource(&v1alpha1.ConfigurationItem{}).
 		WithInterceptorFuncs(interceptor.Funcs{
+			Get: func(ctx context.Context, k client.WithWatch, name client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+				u, isWorkload := o.(*unstructured.Unstructured)
+				if !isWorkload {
+					return k.Get(ctx, name, o, opts...)
+				}
+				c.asked++
+				if c.live == nil {
+					return apierrors.NewNotFound(schema.GroupResource{Group: "apps", Resource: "deployments"}, name.Name)
+				}
+				c.live.DeepCopyInto(u)
+				return nil
+			},
 			Create: func(ctx context.Context, k client.WithWatch, o client.Object, opts ...client.CreateOption) error {
 				if _, isItem := o.(*v1alpha1.ConfigurationItem); isItem {
 					c.writes++
@@ -152,6 +169,11 @@ func hash(d *builder.Deployment) string {
 
 func version(tag string, generation int64) *builder.Deployment {
 	return builder.MakeDeployment("shop", "checkout").Image("app", image+tag).Replicas(2).Generation(generation).RolledOut()
+}
+
+// forced is a version for which somebody broke the glass.
+func forced(tag string, generation int64, by, reason string) *builder.Deployment {
+	return version(tag, generation).Annotation(v1alpha1.AnnotationBreakGlass, reason).Annotation(v1alpha1.AnnotationBreakGlassBy, by)
 }
 
 func service(e v1alpha1.Enforcement) *v1alpha1.Service {
@@ -294,6 +316,65 @@ func TestBaselinesFollow(t *testing.T) {
 		"broken glass": {enforced, func(c *cluster) {
 			c.put(version("2", 2).Annotation(v1alpha1.AnnotationBreakGlass, "on fire").Annotation(v1alpha1.AnnotationBreakGlassBy, "carol").Unstructured())
 		}, "BreakGlass 2 carol, Adopted 1; None", 1},
+		"broken glass for the template before, left over": {enforced, func(c *cluster) {
+			c.put(forced("2", 2, "carol", "on fire").Unstructured()).reconcile(checkout)
+			c.after(time.Minute).put(forced("3", 3, "carol", "on fire").Unstructured()).reconcile(checkout)
+			c.after(DefaultAdmissionGrace).reconcile(checkout)
+		}, "Unauthorized 3, BreakGlass 2 carol, Adopted 1; Drifted", 2},
+		"broken glass for no template, left over": {append(enforced, change("2").Obj()), func(c *cluster) {
+			c.put(forced("1", 1, "carol", "on fire").Unstructured()).reconcile(checkout)
+			c.put(forced("2", 2, "carol", "on fire").Unstructured())
+		}, "Change 2 c, Adopted 1; None", 0},
+		"broken again, for another reason": {enforced, func(c *cluster) {
+			c.put(forced("2", 2, "carol", "on fire").Unstructured()).reconcile(checkout)
+			c.after(time.Minute).put(forced("3", 3, "carol", "still on fire").Unstructured())
+		}, "BreakGlass 3 carol, BreakGlass 2 carol, Adopted 1; None", 2},
+		"broken again by another, the reason was taken off in between": {enforced, func(c *cluster) {
+			c.put(forced("2", 2, "carol", "on fire").Unstructured()).reconcile(checkout)
+			c.after(time.Minute).put(forced("3", 3, "dave", "on fire").Unstructured())
+		}, "BreakGlass 3 dave, BreakGlass 2 carol, Adopted 1; None", 2},
+		"broken again for the same reason, which was taken off in between": {enforced, func(c *cluster) {
+			c.put(forced("2", 2, "carol", "on fire").Unstructured()).reconcile(checkout)
+			c.put(version("2", 2).Unstructured()).reconcile(checkout)
+			c.after(time.Minute).put(forced("3", 3, "carol", "on fire").Unstructured())
+		}, "BreakGlass 3 carol, BreakGlass 2 carol, Adopted 1; None", 2},
+		"made again with the same reason": {enforced, func(c *cluster) {
+			c.put(forced("2", 2, "carol", "on fire").Unstructured()).reconcile(checkout)
+			again := forced("3", 1, "carol", "on fire").Unstructured()
+			again.SetUID("another")
+			c.after(time.Minute).put(again)
+		}, "BreakGlass 3 carol, BreakGlass 2 carol, Adopted 1; None", 2},
+		"broken glass that a rollback brought back": {enforced, func(c *cluster) {
+			c.put(forced("2", 2, "carol", "on fire").Unstructured()).reconcile(checkout)
+			c.after(2 * time.Minute).reconcile(checkout)
+			c.admit(version("3", 3)).put(version("3", 3).Unstructured()).reconcile(checkout)
+			c.after(time.Minute).put(forced("2", 4, "carol", "on fire").Unstructured())
+		}, "Rollback 2 c, Change 3 alice c, BreakGlass 2 carol, Adopted 1; None", 1},
+		"broken glass that comes back with what may not": {enforced, func(c *cluster) {
+			c.put(forced("2", 2, "carol", "on fire").Status(2, 1, 1).Unstructured()).reconcile(checkout)
+			c.admit(version("3", 3)).put(version("3", 3).Unstructured()).reconcile(checkout)
+			c.after(time.Minute).put(forced("2", 4, "carol", "on fire").Unstructured())
+		}, "BreakGlass 2 carol, Change 3 alice c, BreakGlass 2 carol, Adopted 1; None", 2},
+		"rolled back to what a Change brought in that is still watched, and no record": {append(enforced, change("2").Alter(func(c *v1alpha1.Change) {
+			c.Status.Implementations = []v1alpha1.Implementation{{
+				Workload: c.Spec.Targets[0].Workload, TemplateHash: hash(version("2", 2)), By: "alice", At: metav1.NewTime(start.Add(time.Second)),
+			}}
+		}).Obj()), func(c *cluster) {
+			c.admit(version("2", 2)).put(version("2", 2).Unstructured()).reconcile(checkout)
+			c.after(2 * time.Minute).reconcile(checkout)
+			c.r.Inventory.Admitted(checkout, configuration.AdmissionRecord{
+				TemplateHash: hash(version("3", 3)), Source: v1alpha1.BaselineChange, By: "alice", Change: "d", At: c.clock.Now(),
+			})
+			c.put(version("3", 3).Unstructured()).reconcile(checkout)
+			c.after(time.Minute).put(version("2", 4).Unstructured())
+		}, "Rollback 2 d, Change 3 alice d, Change 2 alice c, Adopted 1; None", 0},
+		"a held template that runs long after it was let in": {enforced, func(c *cluster) {
+			held := version("2", 2).Status(2, 0, 2).Paused()
+			c.admit(held).put(held.Unstructured()).reconcile(checkout)
+			c.after(3 * admissionsKept).reconcile(checkout)
+			// As with updateStrategy OnDelete: who deletes its pods asks nobody.
+			c.put(version("2", 2).Paused().Unstructured())
+		}, "Change 2 alice c, Adopted 1; None", 0},
 		"rolled back": {enforced, func(c *cluster) {
 			c.admit(version("2", 2)).put(version("2", 2).Unstructured()).reconcile(checkout)
 			c.after(time.Minute).put(version("1", 3).Unstructured())
@@ -380,12 +461,37 @@ func TestCreatedUnderTheGate(t *testing.T) {
 	}
 }
 
+// A policy over all workloads says nothing of since when the gate is asked: what is there is adopted, but for what says
+// itself that it was forced in.
+func TestCreatedUnderAPolicyOverAllWorkloads(t *testing.T) {
+	policy := builder.MakeChangePolicy("production").AllWorkloads().Enforcement(v1alpha1.EnforcementEnforce).Obj()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: map[string]string{"env": "production"}}}
+	for name, test := range map[string]struct {
+		d     *builder.Deployment
+		after time.Duration
+		want  string
+	}{
+		"as it is":           {version("1", 1), 0, "Adopted 1; None"},
+		"forced in":          {forced("1", 1, "carol", "on fire"), 0, "BreakGlass 1 carol; None"},
+		"forced in long ago": {forced("1", 1, "carol", "on fire"), 30 * 24 * time.Hour, "Adopted 1; None"},
+		"signed by nobody":   {version("1", 1).Annotation(v1alpha1.AnnotationBreakGlass, "on fire"), 0, "Adopted 1; None"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, policy, namespace, gate(), test.d.Unstructured())
+			item, _ := c.after(test.after).reconcile(checkout)
+			if got := told(item); got != test.want {
+				t.Errorf("baselines are %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
 func TestProven(t *testing.T) {
 	policy := builder.MakeChangePolicy("production").Spec(func(s *v1alpha1.ChangePolicySpec) { s.ProvenSeconds = 300 }).Obj()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: map[string]string{"env": "production"}}}
 	c := newCluster(t, service(v1alpha1.EnforcementAudit), gate(), version("1", 1).Unstructured(), policy, namespace)
 	c.reconcile(checkout)
-	item, again := c.put(version("2", 2).Unstructured()).reconcile(checkout)
+	item, again := c.admit(version("2", 2)).put(version("2", 2).Unstructured()).reconcile(checkout)
 	if item.Status.Baselines[0].Proven || again != 5*time.Minute {
 		t.Fatalf("looks again after %s: %+v", again, item.Status.Baselines[0])
 	}

@@ -25,6 +25,8 @@ const (
 	// admissionsKept is how long the record of an admission waits for its template to be seen: the request may
 	// have failed after the gate.
 	admissionsKept = 10 * time.Minute
+	// glassKept is how long after its creation a workload that was made by breaking the glass is taken for one.
+	glassKept = 7 * 24 * time.Hour
 )
 
 // rules of the item's life.
@@ -150,7 +152,7 @@ func (o *outcome) baselines(s *v1alpha1.ConfigurationItemStatus, seen *observed,
 	current := len(s.Baselines) > 0 && w.Template.IsBaseline(s.Baselines[0], prefixes)
 	var refused *refusal
 	if record == nil && !current {
-		record, refused = seen.derive()
+		record, refused = seen.derive(now)
 	}
 	// After a restart it is not known which scaling bumped the generation. Under Enforce nothing came in meanwhile that
 	// no record tells of, so that fields which were only added are defaults of a newer API server.
@@ -211,31 +213,41 @@ func recordOf(seen *observed, prefixes []string) *configuration.AdmissionRecord 
 	return nil
 }
 
+// forcedIn reports whether a workload was made by breaking the glass where a policy covers all workloads, of which nothing
+// tells since when the gate is asked. What is old is not looked at: its record was reviewed and deleted.
+func (o *observed) forcedIn(now time.Time) bool {
+	return o.governedSince.IsZero() && o.covered && o.workload.BrokenGlass() != "" && now.Sub(o.workload.CreatedAt) < glassKept
+}
+
 // derive asks who let the present template in where no record tells. What ran before it was governed is adopted and
 // nobody is asked about it. Where nobody did, and the gate only watches, it is what Enforce would have said.
-func (o *observed) derive() (*configuration.AdmissionRecord, *refusal) {
+func (o *observed) derive(now time.Time) (*configuration.AdmissionRecord, *refusal) {
 	operation := change.Template
 	if o.item == nil || len(o.item.Status.Baselines) == 0 {
-		if o.governedSince.IsZero() || !o.workload.CreatedAt.After(o.governedSince) {
+		operation = change.Create
+		switch {
+		case o.forcedIn(now):
+		case o.governedSince.IsZero() || !o.workload.CreatedAt.After(o.governedSince):
 			return nil, nil
 		}
-		operation = change.Create
 	}
 	return o.derived(operation)
 }
 
 // admissions keeps the records that still wait for their template to be seen.
 func (o *outcome) admissions(s *v1alpha1.ConfigurationItemStatus, seen *observed, r rules, now time.Time) {
+	prefixes := r.baselines.IgnoredAnnotationPrefixes
+	current := len(s.Baselines) > 0 && seen.workload.Template.IsBaseline(s.Baselines[0], prefixes)
 	done := func(record configuration.AdmissionRecord) bool {
-		if now.Sub(record.At) > admissionsKept {
+		switch {
+		case !current && seen.workload.Template.Is(record.TemplateHash, prefixes):
+			return false // it is held back, for as long as somebody likes
+		case now.Sub(record.At) > admissionsKept:
 			return true
-		}
-		if len(s.Baselines) == 0 {
+		case !current:
 			return false
 		}
-		newest := s.Baselines[0]
-		of := record.TemplateHash == newest.TemplateHash || record.TemplateHash == newest.FullHash
-		return of && seen.workload.Template.IsBaseline(newest, r.baselines.IgnoredAnnotationPrefixes)
+		return record.TemplateHash == s.Baselines[0].TemplateHash || record.TemplateHash == s.Baselines[0].FullHash
 	}
 	s.Admissions = slices.DeleteFunc(s.Admissions, func(a v1alpha1.Admission) bool { return done(inventory.RecordOf(a)) })
 	if len(s.Admissions) == 0 {

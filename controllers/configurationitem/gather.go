@@ -150,25 +150,48 @@ func (r *Reconciler) governedSince(claimants []inventory.Claimant) time.Time {
 	return since
 }
 
-// derive finds out who let a template in where the gate's record of it is lost, or never was: whoever breaks the glass
-// does not pass the gate.
-func (r *Reconciler) derive(w *configuration.Workload, operation change.Operation, now time.Time) (*configuration.AdmissionRecord, *refusal) {
-	record := &configuration.AdmissionRecord{TemplateHash: w.Template.Hash, At: now}
-	if by := w.Annotations[v1alpha1.AnnotationBreakGlassBy]; by != "" && w.Annotations[v1alpha1.AnnotationBreakGlass] != "" {
-		record.Source, record.By = v1alpha1.BaselineBreakGlass, by
-		return record, nil
+// brokenGlassRecord is of who signed it, which the API server saw to.
+func brokenGlassRecord(w *configuration.Workload, now time.Time) *configuration.AdmissionRecord {
+	return &configuration.AdmissionRecord{
+		TemplateHash: w.Template.Hash, Source: v1alpha1.BaselineBreakGlass, By: w.Annotations[v1alpha1.AnnotationBreakGlassBy], At: now,
 	}
+}
+
+// implemented is what a Change tells of having brought the present template in, after the newest baseline; nil: none does.
+func (r *Reconciler) implemented(w *configuration.Workload, baselines []v1alpha1.Baseline) *configuration.AdmissionRecord {
 	for _, c := range r.Inventory.ChangesOf(w.Key) {
 		for _, im := range c.Object.Status.Implementations {
-			if im.Workload == change.ReferenceTo(w.Key) && im.TemplateHash == w.Template.Hash && im.Rollout != v1alpha1.RolloutRolledBack {
-				record.Source, record.By, record.Change, record.At = v1alpha1.BaselineChange, im.By, c.Object.Name, im.At.Time
-				return record, nil
+			if im.Workload != change.ReferenceTo(w.Key) || im.TemplateHash != w.Template.Hash || im.Rollout == v1alpha1.RolloutRolledBack ||
+				len(baselines) > 0 && im.At.Before(&baselines[0].From) {
+				continue
+			}
+			return &configuration.AdmissionRecord{
+				TemplateHash: w.Template.Hash, Source: v1alpha1.BaselineChange, By: im.By, Change: c.Object.Name, At: im.At.Time,
 			}
 		}
 	}
+	return nil
+}
+
+// derive finds out who let a template in where the gate's record of it is lost, or never was: whoever breaks the glass
+// does not pass the gate.
+func (r *Reconciler) derive(w *configuration.Workload, operation change.Operation, now time.Time) (*configuration.AdmissionRecord, *refusal) {
+	baselines := r.Inventory.Baselines(w.Key)
+	broken := w.BrokenGlass() != "" && !configuration.GlassLeftOver(w, baselines)
+	copied := broken && configuration.GlassCopied(w, baselines)
+	if broken && !copied {
+		return brokenGlassRecord(w, now), nil
+	}
+	if record := r.implemented(w, baselines); record != nil {
+		return record, nil
+	}
+	record := &configuration.AdmissionRecord{TemplateHash: w.Template.Hash, At: now}
 	request := &change.Request{Operation: operation, Key: w.Key, New: &w.Template, Change: w.Annotations[v1alpha1.AnnotationChange], DryRun: true}
 	world := r.Inventory.World(request)
 	decision := change.Decide(request, world, now)
+	if copied && decision.Verdict != change.Rollback {
+		return brokenGlassRecord(w, now), nil
+	}
 	switch decision.Verdict {
 	case change.Covered:
 		record.Source, record.Change = v1alpha1.BaselineChange, decision.Change

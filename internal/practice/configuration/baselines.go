@@ -200,9 +200,12 @@ func refreshed(
 	if len(w.Template.Fingerprint) <= maxFingerprint {
 		b.Fingerprint = base64.StdEncoding.EncodeToString([]byte(w.Template.Fingerprint))
 	}
-	b.WorkloadUID = string(w.UID)
+	b.WorkloadUID, b.BreakGlass = string(w.UID), w.BrokenGlass()
 	if admission != nil && belated(b, *admission) {
 		b.Source, b.By, b.Change = admission.Source, admission.By, admission.Change
+	}
+	if b.By != "" {
+		b.UnverifiedBy = ""
 	}
 	return b
 }
@@ -280,6 +283,6 @@ func equal(a, b v1alpha1.Baseline) bool {
 		a.WorkloadUID == b.WorkloadUID && a.Generation == b.Generation && a.Fingerprint == b.Fingerprint &&
 		maps.Equal(a.Images, b.Images) && maps.Equal(a.ImageIDs, b.ImageIDs) &&
 		maps.Equal(a.MovedImageIDs, b.MovedImageIDs) && a.RestartedAt == b.RestartedAt &&
-		a.Source == b.Source && a.By == b.By && a.Change == b.Change && a.Proven == b.Proven &&
+		a.BreakGlass == b.BreakGlass && a.UnverifiedBy == b.UnverifiedBy && a.Source == b.Source && a.By == b.By && a.Change == b.Change && a.Proven == b.Proven &&
 		a.From.Equal(&b.From) && a.Until.Equal(b.Until) && a.RolledOutSince.Equal(b.RolledOutSince)
 }
