@@ -81,6 +81,8 @@ type memory struct {
 	since       time.Time
 	// unasked templates wait for the record of their admission.
 	unasked []unasked
+	// asked: the baseline of which it was asked last who wrote its template.
+	asked string
 }
 
 // SetupWithManager registers the reconciler.
@@ -135,6 +137,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key configuration.Key) (reco
 		return reconcile.Result{}, r.remove(ctx, seen.item)
 	}
 	result := decide(seen, r.recall(key), r.rules(seen), now)
+	r.nameManager(ctx, seen, &result, now)
 	r.remember(key, result.memory)
 	r.tally(key, result.count)
 	err = r.apply(ctx, seen, &result)

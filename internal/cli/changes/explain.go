@@ -282,7 +282,7 @@ func (a *answer) writeBaselines(p *screen.Page, now time.Time) {
 			style = screen.Bad
 		}
 		t.Add(screen.Text(screen.Short(b.TemplateHash)+marked.of(b)), screen.Text(screen.Ago(now, b.From.Time)),
-			screen.Styled(style, string(b.Source)), screen.Text(b.Change), screen.Text(b.By), screen.Text(provenWord(b)), screen.Text(imagesLine(b.Images)))
+			screen.Styled(style, string(b.Source)), screen.Text(b.Change), screen.Text(byWhom(b)), screen.Text(provenWord(b)), screen.Text(imagesLine(b.Images)))
 	}
 	p.Table(t)
 }
@@ -299,6 +299,14 @@ func (m marker) of(b *v1alpha1.Baseline) string {
 		}
 	}
 	return strings.Join(marks, "")
+}
+
+// byWhom let a template in, else whoever wrote it: a field manager is no user.
+func byWhom(b *v1alpha1.Baseline) string {
+	if b.By == "" && b.UnverifiedBy != "" {
+		return b.UnverifiedBy + " (unverified)"
+	}
+	return b.By
 }
 
 func provenWord(b *v1alpha1.Baseline) string {
