@@ -18,10 +18,12 @@ const (
 	// AnnotationReleaseUID on a Change is the UID of the Release that raised it.
 	AnnotationReleaseUID = "itil.dev/release-uid"
 
-	// LabelIncidents on a namespace or workload with the value "disabled" switches detection off there.
+	// LabelIncidents on a namespace or workload with the value "disabled" switches detection off there; on kube-system or
+	// the operator's own namespace, where it is off, the value "enabled" switches it on.
 	LabelIncidents = "itil.dev/incidents"
-	// LabelIncidentsDisabled is that value.
+	// LabelIncidentsDisabled and LabelIncidentsEnabled are these values.
 	LabelIncidentsDisabled = "disabled"
+	LabelIncidentsEnabled  = "enabled"
 	// LabelWorkloadKind on what the operator creates is the kind of the workload that it is about.
 	LabelWorkloadKind = "itil.dev/workload-kind"
 	// LabelWorkload on what the operator creates is a hash of the workload's name, which may be too long for

@@ -41,7 +41,7 @@ import (
 type Scope string
 
 const (
-	// ScopeAll is all namespaces but kube-system and the operator's own.
+	// ScopeAll is all namespaces but kube-system and the operator's own, unless their labels ask for it.
 	ScopeAll Scope = "All"
 	// ScopeServices is the workloads that a Service claims.
 	ScopeServices Scope = "Services"
@@ -75,6 +75,8 @@ type Reconciler struct {
 	InstalledAt time.Time
 	// Logs opens logs; nil: none are shown.
 	Logs LogReader
+	// LogTimeout is how long a kubelet may take to send one; 0 is the default.
+	LogTimeout time.Duration
 	// NamespaceCap and ClusterCap bound how many of the detector's Incidents are open; 0 is the default.
 	NamespaceCap, ClusterCap int
 	// Concurrency is how many workloads are looked at once; 0 is the default.
@@ -243,7 +245,7 @@ func (r *Reconciler) removeNode(node *corev1.Node) {
 
 // putNamespace looks again at a namespace in which detection was switched on or off.
 func (r *Reconciler) putNamespace(old, namespace *corev1.Namespace) {
-	if old == nil || muted(old.Labels) == muted(namespace.Labels) {
+	if old == nil || old.Labels[v1alpha1.LabelIncidents] == namespace.Labels[v1alpha1.LabelIncidents] {
 		return
 	}
 	for _, key := range r.pods.in(namespace.Name) {

@@ -500,16 +500,17 @@ func TestFailsAgain(t *testing.T) {
 	}
 }
 
-func TestOwners(t *testing.T) {
-	set := func(name, uid string, owner *metav1.OwnerReference) *appsv1.ReplicaSet {
-		rs := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, UID: types.UID(uid)}}
-		if owner != nil {
-			yes := true
-			owner.Controller = &yes
-			rs.OwnerReferences = []metav1.OwnerReference{*owner}
-		}
-		return rs
+func replicaSet(name, uid string, owner *metav1.OwnerReference) *appsv1.ReplicaSet {
+	rs := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, UID: types.UID(uid)}}
+	if owner != nil {
+		yes := true
+		owner.Controller = &yes
+		rs.OwnerReferences = []metav1.OwnerReference{*owner}
 	}
+	return rs
+}
+
+func TestOwners(t *testing.T) {
 	ownedBy := func(version, kind, name string) func(*corev1.Pod) {
 		return func(p *corev1.Pod) {
 			p.OwnerReferences[0].APIVersion, p.OwnerReferences[0].Kind, p.OwnerReferences[0].Name = version, kind, name
@@ -523,22 +524,26 @@ func TestOwners(t *testing.T) {
 	}{
 		"a Deployment, by the hash in the name": {has: true, want: keyOfDeployment("web")},
 		"a Deployment that does not select it": {
-			has: true, alter: func(p *corev1.Pod) { p.Labels["app"] = "other" }, objects: []client.Object{set("web-5d4f", "uid-set-web", nil)},
+			has: true, alter: func(p *corev1.Pod) { p.Labels["app"] = "other" }, objects: []client.Object{replicaSet("web-5d4f", "uid-set-web", nil)},
 			want: configuration.Key{Group: "apps", Kind: "ReplicaSet", Namespace: "shop", Name: "web-5d4f"},
 		},
 		"a naked ReplicaSet": {
-			objects: []client.Object{set("web-5d4f", "uid-set-web", nil)},
+			objects: []client.Object{replicaSet("web-5d4f", "uid-set-web", nil)},
 			want:    configuration.Key{Group: "apps", Kind: "ReplicaSet", Namespace: "shop", Name: "web-5d4f"},
 		},
 		"a Rollout": {
-			objects: []client.Object{set("web-5d4f", "uid-set-web", &metav1.OwnerReference{APIVersion: "argoproj.io/v1alpha1", Kind: "Rollout", Name: "web"})},
+			objects: []client.Object{replicaSet("web-5d4f", "uid-set-web", &metav1.OwnerReference{APIVersion: "argoproj.io/v1alpha1", Kind: "Rollout", Name: "web"})},
 			want:    configuration.Key{Group: "argoproj.io", Kind: "Rollout", Namespace: "shop", Name: "web"},
 		},
 		"a Deployment that the inventory does not know yet": {
-			objects: []client.Object{set("web-5d4f", "uid-set-web", &metav1.OwnerReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "web"})},
+			objects: []client.Object{replicaSet("web-5d4f", "uid-set-web", &metav1.OwnerReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "web"})},
 			want:    keyOfDeployment("web"),
 		},
 		"a StatefulSet": {alter: ownedBy("apps/v1", "StatefulSet", "db"), want: configuration.Key{Group: "apps", Kind: "StatefulSet", Namespace: "shop", Name: "db"}},
+		"a DaemonSet":   {alter: ownedBy("apps/v1", "DaemonSet", "agent"), want: configuration.Key{Group: "apps", Kind: "DaemonSet", Namespace: "shop", Name: "agent"}},
+		"a ReplicationController": {
+			alter: ownedBy("v1", "ReplicationController", "old"), want: configuration.Key{Kind: "ReplicationController", Namespace: "shop", Name: "old"},
+		},
 		"what nobody knows": {
 			alter: ownedBy("tekton.dev/v1", "TaskRun", "build"), want: configuration.Key{Group: "tekton.dev", Kind: "TaskRun", Namespace: "shop", Name: "build"},
 		},

@@ -105,8 +105,9 @@ func (r *Reconciler) gatherWorkload(in *input) bool {
 	return exists || len(in.Pods) > 0
 }
 
-// isGone: of what the inventory watches, it knows. Of anything else, and of pods that are their own workload, that no
-// pods are left tells.
+// isGone: of what the inventory watches, it knows. Of pods that are their own workload, that there is none tells; and so it
+// does of a controller of any other kind, which nobody may read: as long as it makes no pods, nothing of it fails, and
+// nothing else would ever end its Incident.
 func (r *Reconciler) isGone(in *input) bool {
 	if configuration.Claimable(in.Key.Kind) {
 		group, _ := configuration.GroupOf(in.Key.Kind)
@@ -143,11 +144,13 @@ func (r *Reconciler) gatherService(in *input) {
 	}
 }
 
+// leftOut are the namespaces in which nothing is detected unless their label asks for it.
+func (r *Reconciler) leftOut(namespace string) bool {
+	return namespace == namespaceSystem || namespace == r.Namespace
+}
+
 // gatherScope leaves out what is none of our business; alive is false where nothing can be written any more.
 func (r *Reconciler) gatherScope(ctx context.Context, in *input) (alive bool, err error) {
-	if in.Key.Namespace == namespaceSystem || in.Key.Namespace == r.Namespace {
-		in.mayOpen = false
-	}
 	namespace := &corev1.Namespace{}
 	err = r.Client.Get(ctx, client.ObjectKey{Name: in.Key.Namespace}, namespace)
 	switch {
@@ -155,6 +158,9 @@ func (r *Reconciler) gatherScope(ctx context.Context, in *input) (alive bool, er
 		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("read namespace %s: %w", in.Key.Namespace, err)
+	}
+	if r.leftOut(in.Key.Namespace) && namespace.Labels[v1alpha1.LabelIncidents] != v1alpha1.LabelIncidentsEnabled {
+		in.mayOpen = false
 	}
 	in.subject.SwitchedOff = in.subject.SwitchedOff || muted(namespace.Labels)
 	return namespace.DeletionTimestamp == nil && namespace.Status.Phase != corev1.NamespaceTerminating, nil

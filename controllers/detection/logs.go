@@ -1,6 +1,7 @@
 package detection
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,8 @@ type LogReader func(ctx context.Context, namespace, pod string, options *corev1.
 const (
 	// maxLogsWanted bounds how many logs wait to be read; of what does not fit, there is none.
 	maxLogsWanted = 100
-	logTimeout    = 5 * time.Second
+	// DefaultLogTimeout is how long a kubelet may take to send the end of a log.
+	DefaultLogTimeout = 5 * time.Second
 	// logReaders read at once: a node that does not answer keeps only one of them waiting per log.
 	logReaders = 4
 )
@@ -102,21 +104,21 @@ func (r *Reconciler) readLogs(ctx context.Context) error {
 }
 
 func (r *Reconciler) readLog(ctx context.Context, w wantedLog) *v1alpha1.LogTail {
-	ctx, cancel := context.WithTimeout(ctx, logTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.logTimeout())
 	defer cancel()
 	lines, bytes := int64(incident.MaxLogLines), int64(incident.MaxLogBytes)
 	stream, err := r.Logs(ctx, w.key.Namespace, w.source.Pod, &corev1.PodLogOptions{
 		Container: w.source.Container, Previous: w.source.Previous, TailLines: &lines, LimitBytes: &bytes,
 	})
 	if err != nil {
-		return incident.NoTail(w.source, logProblem(ctx, w.key.Namespace, err), r.Clock.Now())
+		return incident.NoTail(w.source, r.logProblem(ctx, w.key.Namespace, err), r.Clock.Now())
 	}
 	defer func() { _ = stream.Close() }()
 	text, err := io.ReadAll(io.LimitReader(stream, bytes))
 	switch {
 	case len(text) > 0:
 	case err != nil:
-		return incident.NoTail(w.source, logProblem(ctx, w.key.Namespace, err), r.Clock.Now())
+		return incident.NoTail(w.source, r.logProblem(ctx, w.key.Namespace, err), r.Clock.Now())
 	default:
 		return incident.NoTail(w.source, "the log is empty", r.Clock.Now())
 	}
@@ -126,11 +128,13 @@ func (r *Reconciler) readLog(ctx context.Context, w wantedLog) *v1alpha1.LogTail
 // kindOfKubelet is what a refusal is about that the API server hands on from a kubelet; its own are about pods.
 const kindOfKubelet = "pods/log"
 
-func logProblem(ctx context.Context, namespace string, err error) string {
+func (r *Reconciler) logTimeout() time.Duration { return cmp.Or(r.LogTimeout, DefaultLogTimeout) }
+
+func (r *Reconciler) logProblem(ctx context.Context, namespace string, err error) string {
 	status := apierrors.APIStatus(nil)
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fmt.Sprintf("the log could not be read: the kubelet of the pod's node did not send it within %s", logTimeout)
+		return fmt.Sprintf("the log could not be read: the kubelet of the pod's node did not send it within %s", r.logTimeout())
 	case !apierrors.IsForbidden(err):
 	case errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Kind == kindOfKubelet:
 		return "the log could not be read: the kubelet of the pod's node refused it to the API server: " + err.Error()

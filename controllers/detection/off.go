@@ -30,7 +30,8 @@ func (r *Reconciler) Off(ctx context.Context, key configuration.Key) (why string
 	case in.subject.SwitchedOff:
 		return "the label " + v1alpha1.LabelIncidents + " of namespace " + key.Namespace + " switches detection off", nil
 	case !in.mayOpen:
-		return "nothing is detected in namespace " + key.Namespace, nil
+		return "nothing is detected in namespace " + key.Namespace + " unless it is labelled " +
+			v1alpha1.LabelIncidents + "=" + v1alpha1.LabelIncidentsEnabled, nil
 	case !alive:
 		return "namespace " + key.Namespace + " is being deleted", nil
 	}

@@ -36,7 +36,10 @@ func TestOff(t *testing.T) {
 		"by label":                          {label: disabled, want: "its label itil.dev/incidents"},
 		"by the label of its namespace":     {ofNamespace: disabled, want: "of namespace shop"},
 		"in kube-system":                    {namespace: "kube-system", want: "nothing is detected in namespace kube-system"},
-		"in the operator's namespace":       {namespace: "itil-system", want: "nothing is detected in namespace itil-system"},
+		"in the operator's namespace":       {namespace: "itil-system", want: "in namespace itil-system unless it is labelled itil.dev/incidents=enabled"},
+		"on, in kube-system as its label asks": {
+			namespace: "kube-system", ofNamespace: map[string]string{v1alpha1.LabelIncidents: v1alpha1.LabelIncidentsEnabled},
+		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -15,8 +15,6 @@ const (
 	// minRecoveryHold and maxRecoveryHold bound how long a workload must be well to be believed.
 	minRecoveryHold = 2 * time.Minute
 	maxRecoveryHold = 10 * time.Minute
-	// maxSlowHold is more than a loop of five crashes a day pauses.
-	maxSlowHold = 6 * time.Hour
 	// minWell is how long it must be well before its signals are marked clear.
 	minWell = 30 * time.Second
 
@@ -106,6 +104,16 @@ func Correlate(before Detected, r Result, s Subject, now time.Time) (Detected, t
 	}
 	c := &correlation{Detected: before, result: r, subject: s, now: now, next: r.NextLook}
 	c.Signals = slices.Clone(before.Signals)
+	if !c.relapsed() {
+		c.match()
+	}
+	c.conclude()
+	c.adopt()
+	return c.Detected, c.next
+}
+
+// match brings the signals up to date with what was found.
+func (c *correlation) match() {
 	for i := range c.Signals {
 		if f := c.findingOf(c.Signals[i]); f != nil {
 			c.renew(&c.Signals[i], *f)
@@ -113,15 +121,12 @@ func Correlate(before Detected, r Result, s Subject, now time.Time) (Detected, t
 			c.clear(&c.Signals[i])
 		}
 	}
-	for _, f := range r.Findings {
+	for _, f := range c.result.Findings {
 		if !slices.ContainsFunc(c.Signals, func(s v1alpha1.Signal) bool { return sameSignal(s, f) }) {
-			c.Signals = append(c.Signals, signalOf(f, now))
+			c.Signals = append(c.Signals, signalOf(f, c.now))
 		}
 	}
 	c.Signals = boundedSignals(c.Signals)
-	c.conclude()
-	c.adopt()
-	return c.Detected, c.next
 }
 
 // newCrashes are the findings without crashes from before a recovery that was believed. Who remembers nothing, as after a
@@ -344,23 +349,6 @@ func (c *correlation) conclude() {
 	c.Fingerprint = Fingerprint(c.subject.Key, c.Reason)
 }
 
-// holdAfter is how long it must be well after a finding. A slow loop that was believed to be over is held twice as long
-// each time: it would be resolved and opened again at every crash.
-func (c *correlation) holdAfter(f Finding) time.Duration {
-	hold := min(f.Hold, maxRecoveryHold)
-	if !f.Slow {
-		return hold
-	}
-	times := c.subject.Reopened
-	if c.subject.Resolved {
-		times++ // now
-	}
-	for ; times > 0 && hold > 0 && hold < maxSlowHold; times-- {
-		hold *= 2
-	}
-	return min(hold, maxSlowHold)
-}
-
 // past is a time that a record tells, not later than now: the clock may have been set back since.
 func (c *correlation) past(t time.Time) time.Time {
 	if t.After(c.now) {
@@ -420,7 +408,7 @@ func (c *correlation) sayWhyOver() {
 	case c.subject.SwitchedOff:
 		e.Reason, e.Message = EvidenceSwitched, "detection was switched off for it ("+v1alpha1.LabelIncidents+")"
 	case c.result.Gone:
-		e.Reason, e.Message = EvidenceGone, "it was deleted"
+		e.Reason, e.Message = EvidenceGone, goneText(c.subject.Key)
 		c.RecoveredTemplateHash = ""
 	case c.returned():
 		e.Reason, e.Message = EvidenceReturned, "the template that it had before the failure is back"
@@ -428,6 +416,27 @@ func (c *correlation) sayWhyOver() {
 		return
 	}
 	c.Evidence = AddEvidence(c.Evidence, []v1alpha1.Evidence{e})
+}
+
+// goneText says what is known of what is gone. Of a kind that nobody watches, that is its pods.
+func goneText(key configuration.Key) string {
+	if watched(key) {
+		return "it was deleted"
+	}
+	return "none of its pods is left; whether it was deleted is not known, since its kind is not watched"
+}
+
+// watched reports whether it is known of a workload itself whether it exists, and not only of its pods.
+func watched(key configuration.Key) bool {
+	switch key.Kind {
+	case KindPod, KindNode:
+		return key.Group == ""
+	case KindService:
+		return key.Group == GroupDetection
+	default:
+		group, known := configuration.GroupOf(key.Kind)
+		return known && group == key.Group && configuration.Claimable(key.Kind)
+	}
 }
 
 // AddEvidence adds to what is known; of more than is kept, the first is dropped.

@@ -204,7 +204,7 @@ func checkDetected(t *testing.T, d incident.Detected, now time.Time) {
 		t.Error("it recovered and fails")
 	case d.RecoveredAt != nil && d.RecoveredAt.Before(d.DetectedAt):
 		t.Errorf("well since %s, seen to fail at %s", d.RecoveredAt, d.DetectedAt)
-	case d.RecoveryHoldSeconds < 120 || d.RecoveryHoldSeconds > 6*3600:
+	case d.RecoveryHoldSeconds < 120 || d.RecoveryHoldSeconds > 24*3600:
 		t.Errorf("a hold of %d s", d.RecoveryHoldSeconds)
 	}
 }

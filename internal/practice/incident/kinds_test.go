@@ -1,6 +1,7 @@
 package incident_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -29,20 +30,26 @@ func TestEachKindAndContainer(t *testing.T) {
 			return fail(aPod("a").phase(corev1.PodPending, "").init("migrate", false).waiting("app", "PodInitializing"), "migrate")
 		},
 	}
-	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Pod", "Rollout"} {
+	kinds := []string{"ReplicaSet", "ReplicationController", "Pod", "Rollout"}
+	for _, kind := range configuration.ClaimableKinds() {
+		kinds = append(kinds, kind.Name())
+	}
+	for _, kind := range kinds {
 		for container, of := range containers {
 			for what, fail := range map[string]func(*podBuilder, string) *podBuilder{"CrashLooping": crashes, "ImagePullFailed": stuck} {
 				t.Run(kind+"/"+container+"/"+what, func(t *testing.T) {
 					pod := of(fail)
-					o := incident.Observation{Key: configuration.Key{Group: "argoproj.io", Kind: kind, Namespace: "shop", Name: "web"}}
-					switch kind {
-					case "Rollout": // not watched: its pods are all that is known
-					case "Pod":
+					o := incident.Observation{Key: configuration.Key{Kind: kind, Namespace: "shop", Name: "web"}}
+					switch {
+					case kind == "Pod":
 						pod.bare()
-						o.Key.Group = ""
-					default:
+					case configuration.Claimable(kind):
 						o.Workload = aWorkload(kind, 1).counts(1, 1, 0).obj()
 						o.Key = o.Workload.Key
+					case kind == "Rollout":
+						o.Key.Group = "argoproj.io"
+					default: // not watched: its pods are all that is known
+						o.Key.Group, _ = configuration.GroupOf(kind)
 					}
 					retried := kind == "Job" || kind == "CronJob"
 					if retried {
@@ -63,5 +70,35 @@ func TestEachKindAndContainer(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TestEachKindOfNode: one that does not answer, and one that says that it is not ready, is lost, whatever it runs; one that
+// is well, has never been, or is taken away by somebody is not.
+func TestEachKindOfNode(t *testing.T) {
+	for name, c := range map[string]struct {
+		node *corev1.Node
+		want []string
+	}{
+		"silent":           {aNode("node1", corev1.ConditionUnknown, 0, false), []string{"NodeLost"}},
+		"not ready":        {aNode("node1", corev1.ConditionFalse, 0, false), []string{"NodeLost"}},
+		"well":             {aNode("node1", corev1.ConditionTrue, 0, false), nil},
+		"silent, cordoned": {aNode("node1", corev1.ConditionUnknown, 0, true), nil},
+		"not yet joined":   {&corev1.Node{}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			node := incident.NodeFrom(c.node)
+			o := incident.Observation{Key: configuration.Key{Kind: "Node", Name: "node1"}, Node: &node}
+			for n := range 3 {
+				o.Pods = append(o.Pods, aPod(fmt.Sprint("a", n)).obj())
+			}
+			r := incident.Observe(o, incident.DefaultSettings(), incident.History{}, at(minute))
+			if diff := cmp.Diff(c.want, reasons(r)); diff != "" {
+				t.Error(diff)
+			}
+			if len(c.want) > 0 && r.Findings[0].AffectedPods != 3 {
+				t.Errorf("%d pods ran there", r.Findings[0].AffectedPods)
+			}
+		})
 	}
 }

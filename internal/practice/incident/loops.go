@@ -269,7 +269,19 @@ func (l *look) crashes(p *loop, looping bool) {
 	if len(restarts) > 0 {
 		f.LastAt = restarts[len(restarts)-1].At.Time()
 	}
+	if f.Slow {
+		f.Pause = lastPause(restarts)
+	}
 	l.addLoop(p, f, v1alpha1.SignalCrashLooping)
+}
+
+// lastPause is the time between the last restart and the one before; 0 where there are no two.
+func lastPause(restarts []Restart) time.Duration {
+	n := len(restarts)
+	if n < 2 {
+		return 0
+	}
+	return time.Duration(min(restarts[n-1].At-restarts[n-2].At, longestRun)) * time.Second
 }
 
 // spells counts restarts as a slow loop does: a quick loop, which was told as such, counts once. That the container
@@ -426,13 +438,14 @@ func (l *look) memory(p *loop, looping bool) bool {
 	})
 	killed := func(i instance) bool { return i.container.LatestRun().Reason == reasonOOMKilled }
 	loops := looping && slices.ContainsFunc(p.instances, killed)
-	if len(kills) < 2 && !down && !loops || p.settled(l, p.settle()) {
-		return false
-	}
-	n := len(kills)
+	n, settle := len(kills), p.settle()
 	f := Finding{Since: kills[0].At.Time(), LastAt: kills[n-1].At.Time(), Count: p.state.KillCount, Hold: p.hold()}
-	if f.Slow = !looping && n > 1 && kills[n-1].At-kills[n-2].At > Second(longRun/time.Second); f.Slow {
-		f.Hold = maxRecoveryHold
+	if pause := lastPause(kills); !looping && pause > longRun {
+		f.Slow, f.Pause = true, pause
+		settle, f.Hold = maxRecoveryHold, maxRecoveryHold
+	}
+	if n < 2 && !down && !loops || p.settled(l, settle) {
+		return false
 	}
 	l.addLoop(p, f, v1alpha1.SignalOOMKilled)
 	return true

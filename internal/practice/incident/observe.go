@@ -70,8 +70,9 @@ type Finding struct {
 	Workloads int32
 	// Hold is how long the workload must be well before it is believed; 0 is the default.
 	Hold time.Duration
-	// Slow: it is a loop that may pause for hours.
-	Slow bool
+	// Slow: it is a loop that may pause for hours, as it did for Pause before its last crash.
+	Slow  bool
+	Pause time.Duration
 }
 
 // Wellness is evidence that a workload is well. Its absence is no evidence of the contrary.
@@ -99,7 +100,10 @@ type Result struct {
 	// Findings, the most telling first; at most one for each reason and container.
 	Findings []Finding
 	Well     Wellness
-	Cures    []Cure
+	// Running is what would be evidence that it is well if it were not for slow loops, which are all that was found: they
+	// run between their crashes.
+	Running Wellness
+	Cures   []Cure
 	// RollingOut: not all pods are of the newest template.
 	RollingOut bool
 	// Gone: the workload does not exist any more, and has not for the time in which it could have been
@@ -273,7 +277,7 @@ func (f *Finding) join(other Finding) {
 	f.Count += other.Count
 	f.AffectedPods += other.AffectedPods
 	f.CurrentOnly, f.OldOnly = f.CurrentOnly && other.CurrentOnly, f.OldOnly && other.OldOnly
-	f.Hold, f.Slow = max(f.Hold, other.Hold), f.Slow || other.Slow
+	f.Hold, f.Slow, f.Pause = max(f.Hold, other.Hold), f.Slow || other.Slow, max(f.Pause, other.Pause)
 	for _, pod := range other.Pods {
 		f.Pods = firstNames(f.Pods, pod)
 	}
@@ -325,12 +329,16 @@ func (l *look) result() Result {
 		}
 	}
 	// That an alert fires does not make what was seen to be well unwell.
+	var running Wellness
 	if slices.ContainsFunc(l.findings, func(f Finding) bool { return f.Reason != v1alpha1.SignalAlertFiring }) {
+		if !slices.ContainsFunc(l.findings, func(f Finding) bool { return !f.Slow }) {
+			running = l.well
+		}
 		l.well = Wellness{}
 	}
 	slices.Sort(l.wantWarnings)
 	return Result{
-		Findings: l.findings, Well: l.well, Cures: l.cures, Gone: l.isGone, NextLook: l.next,
+		Findings: l.findings, Well: l.well, Running: running, Cures: l.cures, Gone: l.isGone, NextLook: l.next,
 		RollingOut:   l.rollout.inProgress,
 		WantWarnings: l.wantWarnings[:min(len(l.wantWarnings), maxWantWarnings)], History: l.history,
 	}

@@ -122,6 +122,9 @@ func text(lines ...string) http.HandlerFunc {
 	}
 }
 
+// forEver is longer than a test takes.
+const forEver = 24 * time.Hour
+
 // fails makes a Deployment of a Service whose only pod crashes.
 func (s *shop) fails(ctx context.Context, name string, captureLogs bool) {
 	GinkgoHelper()
@@ -167,13 +170,14 @@ var _ = Describe("The end of a log", func() {
 		node = newKubelet(ctx, s.namespace)
 	})
 
-	// run starts an operator that may do what its roles say, and no more.
-	run := func() {
+	// run starts an operator that may do what its roles say, and no more, and waits for logs for so long.
+	run := func(timeout time.Duration) *operator {
 		GinkgoHelper()
 		config := env.Config(GinkgoTB(), operatorName, "system:serviceaccounts", "system:serviceaccounts:"+operatorNamespace)
 		clients, err := kubernetes.NewForConfig(config)
 		Expect(err).NotTo(HaveOccurred())
-		startAs(config, s.namespace, s.clock, func(r *detection.Reconciler) {
+		return startAs(config, s.namespace, s.clock, func(r *detection.Reconciler) {
+			r.LogTimeout = timeout
 			r.Logs = func(ctx context.Context, namespace, pod string, options *corev1.PodLogOptions) (io.ReadCloser, error) {
 				return clients.CoreV1().Pods(namespace).GetLogs(pod, options).Stream(ctx)
 			}
@@ -185,7 +189,7 @@ var _ = Describe("The end of a log", func() {
 
 	It("is on the Incident where the Service and the namespace allow it, and not read where the Service does not", func(ctx SpecContext) {
 		consents(ctx, s.namespace)
-		run()
+		run(forEver)
 
 		By("a Service that did not ask for it")
 		s.fails(ctx, "silent", false)
@@ -211,7 +215,7 @@ var _ = Describe("The end of a log", func() {
 	}, SpecTimeout(3*time.Minute))
 
 	It("is not read without the consent of the namespace, and the Incident says how to give it", func(ctx SpecContext) {
-		run()
+		run(forEver)
 		s.fails(ctx, "web", true)
 		s.becomes(ctx, "web", state(v1alpha1.IncidentNew), log(
 			HaveField("Lines", BeEmpty()), HaveField("Problem", Equal("the operator may not read logs in namespace "+s.namespace+
@@ -221,7 +225,7 @@ var _ = Describe("The end of a log", func() {
 
 	It("is not waited for, and what a kubelet did instead is said", func(ctx SpecContext) {
 		consents(ctx, s.namespace)
-		run()
+		o := run(forEver)
 		node.says("hangs", node.hang(""))
 		node.says("stalls", node.hang("listening\npanic: no database\n"))
 		node.says("errs", func(w http.ResponseWriter, _ *http.Request) {
@@ -254,13 +258,22 @@ var _ = Describe("The end of a log", func() {
 		}
 		Expect(node.left).NotTo(Receive(), "the others waited for a kubelet that is silent")
 
-		By("giving up in the end")
-		for _, name := range []string{"hangs", "stalls"} {
-			s.becomes(ctx, name, log(HaveField("Lines", BeEmpty()),
-				HaveField("Problem", "the log could not be read: the kubelet of the pod's node did not send it within 5s")))
-		}
+		By("leaving the kubelet alone when it is stopped")
+		o.stop()
 		for range 2 {
 			Eventually(node.left).Should(Receive())
+		}
+	}, SpecTimeout(3*time.Minute))
+
+	It("is given up in the end, and that is said", func(ctx SpecContext) {
+		consents(ctx, s.namespace)
+		run(time.Second)
+		node.says("hangs", node.hang(""))
+		node.says("stalls", node.hang("listening\npanic: no database\n"))
+		for _, name := range []string{"hangs", "stalls"} {
+			s.fails(ctx, name, true)
+			s.becomes(ctx, name, state(v1alpha1.IncidentNew), log(HaveField("Lines", BeEmpty()),
+				HaveField("Problem", "the log could not be read: the kubelet of the pod's node did not send it within 1s")))
 		}
 	}, SpecTimeout(3*time.Minute))
 })
