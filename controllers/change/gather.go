@@ -83,7 +83,7 @@ func (r *Reconciler) workload(key configuration.Key, world *practice.World) prac
 	}
 	w, exists := r.Inventory.Workload(key)
 	if exists {
-		fact.Workload = w
+		fact.Workload, fact.Runs = w, r.Inventory.Runs(key)
 		return fact
 	}
 	if fact.Risk.Tier == 0 {

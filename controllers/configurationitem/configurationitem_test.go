@@ -500,6 +500,43 @@ func TestProven(t *testing.T) {
 	}
 }
 
+// A CronJob's template is proven by a run of its own, not by that of the template before which ends later.
+func TestProvenByItsOwnRun(t *testing.T) {
+	tidy := configuration.Key{Group: "batch", Kind: "CronJob", Namespace: "shop", Name: "tidy"}
+	template := func(spec *corev1.PodTemplateSpec, tag string) { spec.Spec.Containers[0].Image = image + tag }
+	cron := func(tag string, scheduled, succeeded time.Duration) client.Object {
+		o := builder.CronJob("shop", "tidy")
+		o.UID = "tidy"
+		template(&o.Spec.JobTemplate.Spec.Template, tag)
+		o.Status.LastScheduleTime, o.Status.LastSuccessfulTime = new(metav1.NewTime(start.Add(scheduled))), new(metav1.NewTime(start.Add(succeeded)))
+		return builder.Unstructured(o, builder.GroupVersionKind("CronJob"))
+	}
+	run := func(name, tag string, completed time.Duration) client.Object {
+		o := builder.Job("shop", "tidy")
+		o.Name = name
+		template(&o.Spec.Template, tag)
+		o.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "CronJob", Name: "tidy", UID: "tidy", Controller: new(true)}}
+		o.Status.CompletionTime = new(metav1.NewTime(start.Add(completed)))
+		o.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue, LastTransitionTime: *o.Status.CompletionTime}}
+		return builder.Unstructured(o, builder.GroupVersionKind("Job"))
+	}
+	c := newCluster(t, builder.MakeService("shop", "s").Claim("CronJob", "tidy").Enforcement(v1alpha1.EnforcementAudit).Obj(), gate(),
+		cron("1", -2*time.Minute, -time.Hour))
+	c.reconcile(tidy)
+	item, _ := c.after(time.Minute).put(cron("2", -2*time.Minute, -time.Hour)).reconcile(tidy)
+	if told(item) != "Audited 2, Adopted 1; None" {
+		t.Fatal(told(item))
+	}
+	// Its first run is due, and then the one from before ends.
+	c.after(5*time.Minute).put(run("before", "1", 5*time.Minute), cron("2", 3*time.Minute, 5*time.Minute))
+	if item, _ = c.reconcile(tidy); item.Status.Baselines[0].Proven {
+		t.Error("proven by the run of the template before")
+	}
+	if item, _ = c.put(run("after", "2", 4*time.Minute)).reconcile(tidy); !item.Status.Baselines[0].Proven {
+		t.Error("not proven by its own run")
+	}
+}
+
 // A later API server writes out a field that it did not, of a workload that was scaled since.
 func TestChangeOfDefaultsAfterScaling(t *testing.T) {
 	c := newCluster(t, service(v1alpha1.EnforcementEnforce), gate(), version("1", 1).Unstructured())

@@ -45,6 +45,8 @@ type observed struct {
 	// derived is what the gate would say of the present template now, and what Changes and annotations tell of it:
 	// asked for only where no record tells of it.
 	derived func(operation change.Operation) (*configuration.AdmissionRecord, *refusal)
+	// runs of a CronJob that are there.
+	runs []*configuration.Workload
 	// imageIDs that its ready pods run, where it is rolled out; nil where they are not known.
 	imageIDs map[string]string
 	// showsImages: somebody tells what pods run.
@@ -71,7 +73,7 @@ func (o *observed) expired(retention time.Duration, now time.Time) bool {
 func (o *observed) baselineRules() configuration.BaselineRules {
 	// Which rollbacks are allowed the gate's own decision says, see derived.
 	b := configuration.BaselineRules{Enforced: o.enforced, GovernedSince: o.governedSince, RollbackRevisions: -1}
-	b.ImageIDs = o.imageIDs
+	b.ImageIDs, b.Runs = o.imageIDs, o.runs
 	if o.rules != nil {
 		b.IgnoredAnnotationPrefixes = o.rules.IgnoredAnnotationPrefixes
 		b.ProvenSeconds = int32(min(o.rules.Proven/time.Second, 1<<30)) //nolint:gosec // bounded in the same line
@@ -90,7 +92,7 @@ func (r *Reconciler) gather(ctx context.Context, key configuration.Key, now time
 	if !exists {
 		return o, nil
 	}
-	o.workload, o.claimants = w, inv.Claimants(key)
+	o.workload, o.claimants, o.runs = w, inv.Claimants(key), inv.Runs(key)
 	o.covered = o.rules != nil && o.rules.AllWorkloads
 	enforcement := change.EnforcementFor(claims(o.claimants), o.rules)
 	listed, err := r.listed(ctx, key.Namespace)

@@ -58,6 +58,7 @@ type Inventory struct {
 type writersOnly struct {
 	workloads  map[string]*postings                                // by namespace
 	members    groups[servicelevel.ServiceName, configuration.Key] // by the Service that claims them
+	runs       groups[configuration.Key, configuration.Key]        // Jobs, by the CronJob that they are runs of
 	services   groups[string, servicelevel.ServiceName]            // by namespace
 	claims     map[servicelevel.ServiceName][]*claim
 	policies   map[string]*v1alpha1.ChangePolicy
@@ -82,6 +83,7 @@ func New() *Inventory {
 		written: writersOnly{
 			workloads:  map[string]*postings{},
 			members:    groups[servicelevel.ServiceName, configuration.Key]{},
+			runs:       groups[configuration.Key, configuration.Key]{},
 			services:   groups[string, servicelevel.ServiceName]{},
 			claims:     map[servicelevel.ServiceName][]*claim{},
 			policies:   map[string]*v1alpha1.ChangePolicy{},

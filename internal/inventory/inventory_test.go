@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,6 +44,51 @@ func shop(labels map[string]string) *corev1.Namespace {
 
 func deployment(name string) client.Object {
 	return builder.MakeDeployment("shop", name).Unstructured()
+}
+
+// TestRunsOfACronJob: they are found by it, and its followers hear when one has ended or is gone.
+func TestRunsOfACronJob(t *testing.T) {
+	job := func(name, of string, ended bool) client.Object {
+		j := builder.Job("shop", name)
+		j.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "CronJob", Name: of, UID: "1", Controller: new(true)}}
+		if ended {
+			j.Status.CompletionTime = new(metav1.NewTime(builder.Epoch))
+			j.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(builder.Epoch)}}
+		}
+		return builder.Unstructured(j, builder.GroupVersionKind("Job"))
+	}
+	i := with(builder.Unstructured(builder.CronJob("shop", "tidy"), builder.GroupVersionKind("CronJob")))
+	heard := 0
+	cancel := i.Subscribe(func(e inventory.Event) {
+		if e.Workload == key("CronJob", "tidy") {
+			heard++
+		}
+	})
+	defer cancel()
+	for step, do := range []struct {
+		what func()
+		runs []string
+		news int
+	}{
+		{func() { i.Put(job("a", "tidy", false)) }, []string{"a"}, 0},
+		{func() { i.Put(job("b", "tidy", true)) }, []string{"a", "b"}, 1},
+		{func() { i.Put(job("b", "tidy", true)) }, []string{"a", "b"}, 0},
+		{func() { i.Put(job("a", "tidy", true)) }, []string{"a", "b"}, 1},
+		{func() { i.Put(job("c", "other", true)) }, []string{"a", "b"}, 0},
+		{func() { i.Remove(job("a", "tidy", true)) }, []string{"b"}, 1},
+		{func() { i.Put(job("b", "other", true)) }, nil, 1},
+	} {
+		heard = 0
+		do.what()
+		var got []string
+		for _, w := range i.Runs(key("CronJob", "tidy")) {
+			got = append(got, w.Key.Name)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, do.runs) || heard != do.news {
+			t.Errorf("step %d: runs %v, want %v; heard %d times, want %d", step, got, do.runs, heard, do.news)
+		}
+	}
 }
 
 func TestGovernance(t *testing.T) {

@@ -88,7 +88,7 @@ func (i *Inventory) ClaimantsOf(key configuration.Key, templateLabels map[string
 
 // claimantsOf a workload that exists. The Jobs of a CronJob are runs of it, and nobody's in themselves.
 func (i *Inventory) claimantsOf(w *configuration.Workload) []Claimant {
-	if w.Key.Kind == configuration.KindJob && w.Owner != nil && w.Owner.Key.Kind == configuration.KindCronJob {
+	if _, isRun := cronJobOf(w); isRun {
 		return nil
 	}
 	return i.ClaimantsOf(w.Key, w.Template.Labels)
@@ -103,9 +103,11 @@ func (i *Inventory) putWorkload(w *configuration.Workload, n *news) {
 	}
 	i.roll(w.Key, w.RollingOut())
 	var before []Claimant
+	var was *configuration.Workload
 	if existed {
-		before = old.claimants
+		before, was = old.claimants, old.Workload
 	}
+	i.run(was, w, n)
 	i.reclaim(w.Key, before, next.claimants, n)
 	n.workload(w.Key)
 }
@@ -131,9 +133,55 @@ func (i *Inventory) removeWorkload(key configuration.Key, n *news) {
 		delete(i.written.workloads, key.Namespace)
 	}
 	i.selecting.remove(key)
+	i.run(old.Workload, nil, n)
 	i.roll(key, false)
 	i.reclaim(key, old.claimants, nil, n)
 	n.workload(key)
+}
+
+// cronJobOf is the CronJob that a Job says it is a run of.
+func cronJobOf(w *configuration.Workload) (cronJob configuration.Key, isRun bool) {
+	if w == nil || w.Key.Kind != configuration.KindJob || w.Owner == nil || w.Owner.Key.Kind != configuration.KindCronJob {
+		return configuration.Key{}, false
+	}
+	return w.Owner.Key, true
+}
+
+// Runs are the Jobs of a CronJob that there are, in no order. It waits for writers.
+func (i *Inventory) Runs(cronJob configuration.Key) []*configuration.Workload {
+	if cronJob.Kind != configuration.KindCronJob {
+		return nil
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	var out []*configuration.Workload
+	for key := range i.written.runs[cronJob] {
+		if w, exists := i.workloads.get(key); exists {
+			out = append(out, w.Workload)
+		}
+	}
+	return out
+}
+
+// run follows a Job from one version to the next; nil: there is none. That it ended, or is gone, is news of its CronJob.
+func (i *Inventory) run(old, next *configuration.Workload, n *news) {
+	was, wasRun := cronJobOf(old)
+	is, isRun := cronJobOf(next)
+	if wasRun && was != is {
+		i.written.runs.remove(was, old.Key)
+		n.workload(was)
+	}
+	if !isRun {
+		return
+	}
+	i.written.runs.add(is, next.Key)
+	if ended(next) && (was != is || !ended(old)) {
+		n.workload(is)
+	}
+}
+
+func ended(job *configuration.Workload) bool {
+	return !job.CompletedAt.IsZero() || !job.FailedAt.IsZero()
 }
 
 // reclaim follows from other claims on a workload, and tells all who have or had one.

@@ -123,13 +123,13 @@ func (l *life) rollout(im *v1alpha1.Implementation, fact *WorkloadFact, at int) 
 		return orComplete(im.Rollout)
 	case fact.Workload == nil:
 		return im.Rollout
-	case rolledOut(fact.Workload, b):
+	case rolledOut(fact, at):
 		return v1alpha1.RolloutComplete
 	case im.Rollout == v1alpha1.RolloutComplete:
 		return v1alpha1.RolloutComplete
 	case im.Rollout == v1alpha1.RolloutFailed && fact.Workload.Key.Kind == configuration.KindCronJob:
 		return v1alpha1.RolloutFailed // until a run succeeds: that the next one has begun says nothing yet
-	case failedToRollOut(fact.Workload, b), l.stalled(im, fact.Workload):
+	case failedToRollOut(fact, at), l.stalled(im, fact.Workload):
 		return v1alpha1.RolloutFailed
 	}
 	return v1alpha1.RolloutInProgress
@@ -142,25 +142,34 @@ func orComplete(s v1alpha1.RolloutState) v1alpha1.RolloutState {
 	return s
 }
 
-func rolledOut(w *configuration.Workload, b *v1alpha1.Baseline) bool {
-	if !w.Template.IsBaseline(*b, nil) {
+func rolledOut(fact *WorkloadFact, at int) bool {
+	w := fact.Workload
+	if !w.Template.IsBaseline(fact.Baselines[at], nil) {
 		return false
 	}
 	if w.Key.Kind == configuration.KindCronJob {
-		return w.LastSuccessful.After(b.From.Time)
+		succeeded, _ := fact.runs(at)
+		return !succeeded.IsZero()
 	}
 	return w.RolledOut()
 }
 
+// runs says how the runs of a CronJob went that had the template of a baseline.
+func (f *WorkloadFact) runs(at int) (succeeded, failed time.Time) {
+	return configuration.Runs(f.Workload, f.Runs, &f.Baselines[at], f.Baselines[at+1:])
+}
+
 // failedToRollOut says whether a workload says itself that the template of a baseline does not come up. A CronJob's does
-// not where its last run failed that was due after the template was in; a later run that succeeds makes up for it.
-func failedToRollOut(w *configuration.Workload, b *v1alpha1.Baseline) bool {
+// not where a run failed that had the template; a later run that succeeds makes up for it.
+func failedToRollOut(fact *WorkloadFact, at int) bool {
+	w := fact.Workload
 	switch w.Key.Kind {
 	case configuration.KindDeployment:
 		c := w.Conditions["Progressing"]
 		return c.Status == "False" && c.Reason == "ProgressDeadlineExceeded"
 	case configuration.KindCronJob:
-		return w.Ready == 0 && w.LastScheduled.After(b.From.Time) && w.Template.IsBaseline(*b, nil)
+		_, failed := fact.runs(at)
+		return !failed.IsZero() && w.Template.IsBaseline(fact.Baselines[at], nil)
 	}
 	return !w.FailedAt.IsZero()
 }

@@ -65,6 +65,7 @@ func TestRunsOfACronJobTellOfAChange(t *testing.T) {
 		"one fails, the next one succeeds": {[]*configuration.Workload{cron(v24, 5, -20, 0), cron(v24, 10, 11, 0)}, []v1alpha1.RolloutState{failed, complete}},
 		"one succeeds, the next one fails": {[]*configuration.Workload{cron(v24, 5, 6, 0), cron(v24, 10, 6, 0)}, []v1alpha1.RolloutState{complete, complete}},
 		"it is suspended":                  {[]*configuration.Workload{suspended}, []v1alpha1.RolloutState{going}},
+		"the one before it succeeds late":  {[]*configuration.Workload{cron(v24, -30, -20, 1), cron(v24, -30, 6, 0), cron(v24, 10, 11, 0)}, []v1alpha1.RolloutState{going, going, complete}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, key := kindly(t, v1alpha1.WorkloadCronJob, cron(v23, -30, -20, 0), false)
@@ -75,6 +76,64 @@ func TestRunsOfACronJobTellOfAChange(t *testing.T) {
 				if got := s.last.Status.Implementations[0].Rollout; got != test.want[i] {
 					t.Fatalf("step %d: %s, want %s", i, got, test.want[i])
 				}
+			}
+		})
+	}
+}
+
+// TestAnEarlierTemplatesRunTellsNothingOfAChange: the Jobs say which template each run was made from, also where several go on
+// at once, and whichever ends last.
+func TestAnEarlierTemplatesRunTellsNothingOfAChange(t *testing.T) {
+	const going, failed, complete = v1alpha1.RolloutInProgress, v1alpha1.RolloutFailed, v1alpha1.RolloutComplete
+	run := func(template *configuration.Template, created int, alter ...func(*configuration.Workload)) *configuration.Workload {
+		job := running(template)
+		job.Owner = &configuration.Owner{UID: job.UID}
+		job.CreatedAt = hour(2).Add(time.Duration(created) * time.Minute)
+		for _, a := range alter {
+			a(job)
+		}
+		return job
+	}
+	well := func(minute int) func(*configuration.Workload) {
+		return func(j *configuration.Workload) { j.CompletedAt = hour(2).Add(time.Duration(minute) * time.Minute) }
+	}
+	badly := func(minute int) func(*configuration.Workload) {
+		return func(j *configuration.Workload) { j.FailedAt = hour(2).Add(time.Duration(minute) * time.Minute) }
+	}
+	anothers := func(j *configuration.Workload) { j.Owner = &configuration.Owner{UID: "another"} }
+	altered := *v24
+	altered.Hash = "v1:with a sidecar"
+	jobs := func(list ...*configuration.Workload) []*configuration.Workload { return list }
+	for name, test := range map[string]struct {
+		shows *configuration.Workload
+		jobs  []*configuration.Workload
+		want  v1alpha1.RolloutState
+	}{
+		"the earlier one succeeds, the new one goes on":       {cron(v24, 5, 6, 1), jobs(run(v23, -30, well(6)), run(v24, 5)), going},
+		"the earlier one succeeds, the new one failed before": {cron(v24, 5, 6, 0), jobs(run(v23, -30, well(6)), run(v24, 5, badly(5))), failed},
+		"the earlier one goes on, the new one failed":         {cron(v24, 5, -20, 1), jobs(run(v23, -30), run(v24, 5, badly(6))), failed},
+		"the earlier one fails, the new one succeeded":        {cron(v24, 5, 6, 0), jobs(run(v23, -30, badly(7)), run(v24, 5, well(6))), complete},
+		"the earlier one succeeds, the new one is gone":       {cron(v24, 5, 6, 0), jobs(run(v23, -30, well(6))), going},
+		"the new one succeeds and is gone":                    {cron(v24, 5, 6, 0), jobs(run(v23, -30, well(-20))), complete},
+		"the new one fails and is gone":                       {cron(v24, 5, -20, 0), jobs(run(v23, -30, well(-20))), failed},
+		"made with the earlier template, after the write":     {cron(v24, 1, 2, 0), jobs(run(v23, 1, well(2))), going},
+		"made by hand, out of turn":                           {cron(v24, -30, 6, 0), jobs(run(v24, 5, well(6))), complete},
+		"altered on its way, and made after the write":        {cron(v24, 5, 6, 0), jobs(run(&altered, 5, well(6))), complete},
+		"altered on its way, and made before the write":       {cron(v24, -30, 6, 0), jobs(run(&altered, -30, well(6))), going},
+		"ended, which the CronJob does not say yet":           {cron(v24, 5, -20, 1), jobs(run(v24, 5, well(6))), complete},
+		"ended, which its Job does not say yet":               {cron(v24, 5, 6, 0), jobs(run(v24, 5)), going},
+		"of a CronJob of the same name before":                {cron(v24, -30, -20, 0), jobs(run(v24, 5, anothers, well(6))), going},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, key := kindly(t, v1alpha1.WorkloadCronJob, cron(v23, -30, -20, 0), false)
+			s.subject.Change.Spec.Backout.Automatic = false
+			s.subject.Change.Status.Digest = Digest(&s.subject.Change.Spec)
+			fact := s.subject.Workloads[key]
+			fact.Runs = test.jobs
+			s.subject.Workloads = map[configuration.Key]WorkloadFact{key: fact}
+			s.showsOf(key, test.shows).settles(600)
+			if got := s.last.Status.Implementations[0].Rollout; got != test.want {
+				t.Errorf("%s, want %s", got, test.want)
 			}
 		})
 	}

@@ -37,6 +37,8 @@ type WorkloadFact struct {
 	// Workload as it is; nil where it does not exist. Unmade: nor did it ever.
 	Workload *configuration.Workload
 	Unmade   bool
+	// Runs of a CronJob: its Jobs that are there.
+	Runs []*configuration.Workload
 	// Baselines of it, the newest first.
 	Baselines []v1alpha1.Baseline
 	// FailedChanges are the names, of those in Baselines, that ended Unsuccessful or RolledBack.

@@ -59,6 +59,8 @@ type BaselineRules struct {
 	// SeenGeneration is the newest generation at which the workload was seen with the template of its newest
 	// baseline, where that is newer than the baseline's own; scaling counts generations up without a write.
 	SeenGeneration int64
+	// Runs are the Jobs of a CronJob that are there.
+	Runs []*Workload
 	// ImageIDs that most ready pods run now, by container, as ImageDigest gives them; nil where they are not known.
 	// They are looked at only once the template is completely rolled out.
 	ImageIDs map[string]string
@@ -86,7 +88,7 @@ func NextBaselines(
 		current = began(current, w, admission, rules, now)
 	}
 	newest := refreshed(current[0], w, admission, rules)
-	newest, wake = proven(newest, w, rules, now)
+	newest, wake = proven(newest, current[1:], w, rules, now)
 	if equal(newest, current[0]) {
 		return current, wake
 	}
@@ -227,7 +229,9 @@ func belated(b v1alpha1.Baseline, a AdmissionRecord) bool {
 }
 
 // proven follows the rollout of the newest baseline until it is proven. Jobs are proven by a success.
-func proven(b v1alpha1.Baseline, w *Workload, rules BaselineRules, now time.Time) (v1alpha1.Baseline, time.Time) {
+func proven(
+	b v1alpha1.Baseline, earlier []v1alpha1.Baseline, w *Workload, rules BaselineRules, now time.Time,
+) (v1alpha1.Baseline, time.Time) {
 	if b.Proven || b.Source == v1alpha1.BaselineUnauthorized {
 		b.RolledOutSince = nil
 		return b, time.Time{}
@@ -241,7 +245,8 @@ func proven(b v1alpha1.Baseline, w *Workload, rules BaselineRules, now time.Time
 		b.Proven = true
 		return b, time.Time{}
 	case KindCronJob:
-		b.Proven = w.LastSuccessful.After(b.From.Time)
+		succeeded, _ := Runs(w, rules.Runs, &b, earlier)
+		b.Proven = !succeeded.IsZero()
 		return b, time.Time{}
 	default:
 	}

@@ -365,6 +365,7 @@ func TestBaselinesOfJobs(t *testing.T) {
 		"failed before":                  {[]configuration.Workload{cron("1", -time.Minute, -time.Hour, false)}, "Adopted 1"},
 		"new, its run is of the old one": {[]configuration.Workload{cron("1", -time.Hour, -time.Minute, false), cron("2", -time.Hour, -time.Minute, false)}, "Audited 2, Adopted 1 proven"},
 		"new and ran":                    {[]configuration.Workload{cron("1", -time.Hour, -time.Minute, false), cron("2", -time.Hour, -time.Minute, false), cron("2", 2*time.Minute, 3*time.Minute, false)}, "Audited 2 proven, Adopted 1 proven"},
+		"new, and an old run ends well":  {[]configuration.Workload{cron("1", -time.Hour, -time.Minute, false), cron("2", -time.Hour, 3*time.Minute, false)}, "Audited 2, Adopted 1 proven"},
 		"new and suspended":              {[]configuration.Workload{cron("1", -time.Hour, -time.Minute, false), cron("2", -time.Hour, -time.Minute, true)}, "Adopted 1 proven"},
 		"new, suspended and resumed":     {[]configuration.Workload{cron("1", -time.Hour, -time.Minute, false), cron("2", -time.Hour, -time.Minute, true), cron("2", -time.Hour, -time.Minute, false)}, "Audited 2, Adopted 1 proven"},
 	}
@@ -379,6 +380,22 @@ func TestBaselinesOfJobs(t *testing.T) {
 			}
 		})
 	}
+	t.Run("new, and the Jobs tell whose run ended well", func(t *testing.T) {
+		run := func(of configuration.Workload, ended time.Duration) *configuration.Workload {
+			of.Owner, of.CompletedAt = &configuration.Owner{UID: of.UID}, now.Add(ended)
+			return &of
+		}
+		before, after := cron("1", -time.Hour, -time.Minute, false), cron("2", 2*time.Minute, 3*time.Minute, false)
+		h := play(t, configuration.BaselineRules{}).see(before, nil)
+		h.rules.Runs = []*configuration.Workload{run(before, 3*time.Minute)}
+		if got := h.see(after, nil).told(); got != "Audited 2, Adopted 1 proven" {
+			t.Errorf("an earlier template's run makes of it %q", got)
+		}
+		h.rules.Runs = append(h.rules.Runs, run(after, 3*time.Minute))
+		if got := h.see(after, nil).told(); got != "Audited 2 proven, Adopted 1 proven" {
+			t.Errorf("its own run makes of it %q", got)
+		}
+	})
 	pod := workload(t, builder.MakePod("shop", "checkout").Obj())
 	if got, _ := configuration.NextBaselines(nil, &pod, nil, configuration.BaselineRules{}, now); got != nil {
 		t.Errorf("a Pod has baselines: %v", got)
