@@ -45,6 +45,12 @@ type DeliveryFigures struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	LastDeployedAt *metav1.Time `json:"lastDeployedAt,omitempty"`
+	// incompleteBefore is set where deployments of the window are missing from the sample, or may be: as many Changes of a
+	// workload are kept as may be (--changes-per-workload), and what went in before this time may be among those that
+	// had to go.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	IncompleteBefore *metav1.Time `json:"incompleteBefore,omitempty"`
 }
 
 // DeliveryResult says how a deployment went.

@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -38,6 +39,8 @@ type Reconciler struct {
 	Client    client.Client
 	Inventory *inventory.Inventory
 	Clock     clock.PassiveClock
+	// ChangesPerWorkload is how many Changes that ended are kept of one workload; 0 is all.
+	ChangesPerWorkload int
 }
 
 // SetupWithManager registers the indexes, the reconcilers of Services and of Releases, and the metrics.
@@ -188,7 +191,41 @@ func (r *Reconciler) figures(ctx context.Context, s *v1alpha1.Service, now time.
 	if figures.Deployments == 0 && s.Status.Delivery == nil {
 		return nil, time.Time{}, nil
 	}
+	incomplete, err := r.incompleteBefore(ctx, servicelevel.ServiceName(client.ObjectKeyFromObject(s)), now)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	if !incomplete.IsZero() {
+		before := metav1.NewTime(incomplete)
+		figures.IncompleteBefore = &before
+		if leaves := incomplete.Add(practice.Window); next.IsZero() || leaves.Before(next) {
+			next = leaves
+		}
+	}
 	return &figures, next, nil
+}
+
+// incompleteBefore is the latest of the times before which deployments of one of its workloads may be missing.
+func (r *Reconciler) incompleteBefore(ctx context.Context, name servicelevel.ServiceName, now time.Time) (time.Time, error) {
+	var latest time.Time
+	if r.ChangesPerWorkload <= 0 {
+		return latest, nil
+	}
+	for _, key := range r.Inventory.Members(name) {
+		list := &v1alpha1.ChangeList{}
+		err := r.Client.List(ctx, list, client.InNamespace(key.Namespace), client.MatchingFields{changeEnded: key.Kind + "/" + key.Name}, client.UnsafeDisableDeepCopy)
+		if err != nil {
+			return latest, fmt.Errorf("listing the Changes of %s that ended: %w", key, err)
+		}
+		var ended []time.Time
+		for i := range list.Items {
+			ended = append(ended, change.EndedAt(&list.Items[i]))
+		}
+		if before := practice.IncompleteBefore(ended, r.ChangesPerWorkload, now); before.After(latest) {
+			latest = before
+		}
+	}
+	return latest, nil
 }
 
 // deployments of the workloads that a Service claims, each once.

@@ -196,6 +196,46 @@ func TestWhoIsAskedAbout(t *testing.T) {
 	}
 }
 
+// Where as many Changes are kept as may be, the figures say from when on they are whole, until that is out of the window.
+func TestASampleThatWasCut(t *testing.T) {
+	for name, c := range map[string]struct {
+		limit int
+		at    time.Duration
+		want  *metav1.Time
+	}{
+		"all are kept":        {limit: 0},
+		"fewer than are kept": {limit: 3},
+		"as many as are kept": {limit: 2, want: at(-80 * day)},
+		"more than are kept":  {limit: 1, want: at(-2 * day)},
+		"long enough ago":     {limit: 2, at: 10 * day},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			s.ChangesPerWorkload = c.limit
+			s.clock.SetTime(t0.Add(c.at))
+			for name, ended := range map[string]time.Duration{"shop-2-4": -80 * day, "shop-2-5": -2 * day} {
+				chg := &v1alpha1.Change{}
+				if err := s.Client.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: name}, chg); err != nil {
+					t.Fatal(err)
+				}
+				chg.Spec.Targets = []v1alpha1.ChangeTarget{{Workload: v1alpha1.WorkloadReference{Kind: v1alpha1.WorkloadDeployment, Name: "checkout"}}}
+				chg.Status.State, chg.Status.ClosedAt = v1alpha1.ChangeClosed, at(ended)
+				if err := s.Client.Update(t.Context(), chg); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.measure(checkout, s.Reconciler)
+			service := &v1alpha1.Service{}
+			if err := s.Client.Get(t.Context(), checkout.NamespacedName, service); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, service.Status.Delivery.IncompleteBefore); diff != "" {
+				t.Errorf("incomplete before (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	s := newScene(t)
 	s.measure(checkout, s.Reconciler)

@@ -10,11 +10,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/change"
 )
 
 // Indexes of the cache that this package's lists go by.
 const (
 	changeWorkload = "delivery/change.workload"
+	changeEnded    = "delivery/change.ended"
 	changeIncident = "delivery/change.status.causedIncidents"
 	releaseChange  = "delivery/release.status.changeRef"
 	releaseService = "delivery/release.spec.serviceRefs"
@@ -35,6 +37,7 @@ func index(ctx context.Context, indexer client.FieldIndexer) error {
 			}
 			return out
 		}},
+		{&v1alpha1.Change{}, changeEnded, endedOf},
 		{&v1alpha1.Change{}, changeIncident, func(o client.Object) []string {
 			var out []string
 			if c, ok := o.(*v1alpha1.Change); ok {
@@ -65,6 +68,20 @@ func index(ctx context.Context, indexer client.FieldIndexer) error {
 		}
 	}
 	return nil
+}
+
+// endedOf are the workloads of a Change that ended, as those are counted that are kept (--changes-per-workload).
+func endedOf(o client.Object) []string {
+	c, ok := o.(*v1alpha1.Change)
+	if !ok || change.EndedAt(c).IsZero() {
+		return nil
+	}
+	var out []string
+	for i := range c.Spec.Targets {
+		w := &c.Spec.Targets[i].Workload
+		out = append(out, string(w.Kind)+"/"+string(w.Name))
+	}
+	return out
 }
 
 // workloadsOf are those that something of a Change went into.

@@ -107,7 +107,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o Options, with *shar
 		{"wouldDeny", tally.SetupWithManager},
 		{"detection", detector.SetupWithManager},
 		{"incident", withContext(incidents.SetupWithManager)},
-		{"delivery", withContext((&delivery.Reconciler{Client: c, Inventory: inv, Clock: clk}).SetupWithManager)},
+		{"delivery", withContext((&delivery.Reconciler{Client: c, Inventory: inv, Clock: clk, ChangesPerWorkload: o.ChangeRetention.PerWorkload}).SetupWithManager)},
 		{"problem", withContext(problems.SetupWithManager)},
 		{"release", withContext(releases.SetupWithManager)},
 		{"sla", withContext((&sla.Reconciler{Client: c, Clock: clk, Services: services}).SetupWithManager)},

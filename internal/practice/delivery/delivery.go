@@ -164,6 +164,20 @@ func Measure(deployments []Deployment, now time.Time) (figures v1alpha1.Delivery
 	return f, next
 }
 
+// IncompleteBefore is the time before which deployments of a workload may be missing: of the Changes of it that ended, no
+// more than limit are kept, the newest; 0 is all. Zero: none of the window is missing.
+func IncompleteBefore(ended []time.Time, limit int, now time.Time) time.Time {
+	if limit <= 0 || len(ended) < limit {
+		return time.Time{}
+	}
+	sorted := slices.SortedFunc(slices.Values(ended), time.Time.Compare)
+	oldest := sorted[len(sorted)-limit]
+	if !oldest.After(now.Add(-Window)) {
+		return time.Time{}
+	}
+	return oldest
+}
+
 // recovered is when a failed deployment was recovered from.
 func recovered(d Deployment, after []Deployment) time.Time {
 	if d.Broken || !d.RecoveredAt.IsZero() {
