@@ -137,7 +137,7 @@ func (g *Gate) remember(outcome []judged, now time.Time) {
 		if f := j.decision.File; f != nil && (allowed || !j.decision.Allowed) {
 			g.Filer.File(*f)
 		}
-		source, letIn := sourceOf(j.decision.Verdict)
+		source, letIn := sourceOf(&j)
 		if !allowed || !letIn || j.request.New == nil || !configuration.Claimable(j.request.Key.Kind) {
 			continue
 		}
@@ -158,8 +158,10 @@ func (g *Gate) audit(worst *judged, now time.Time) {
 }
 
 // sourceOf is how a baseline names the verdict that let its template in; false where there is nothing to remember.
-func sourceOf(v change.Verdict) (v1alpha1.BaselineSource, bool) {
-	switch v {
+func sourceOf(j *judged) (v1alpha1.BaselineSource, bool) {
+	switch j.decision.Verdict {
+	case change.Unchanged:
+		return v1alpha1.BaselineRollback, change.Restores(j.request, j.world)
 	case change.Rollback:
 		return v1alpha1.BaselineRollback, true
 	case change.Covered:
@@ -170,7 +172,7 @@ func sourceOf(v change.Verdict) (v1alpha1.BaselineSource, bool) {
 		return v1alpha1.BaselineBreakGlass, true
 	case change.Warned, change.Audited:
 		return v1alpha1.BaselineAudited, true
-	case change.NotGoverned, change.Unchanged, change.Denied:
+	case change.NotGoverned, change.Denied:
 	}
 	return "", false
 }

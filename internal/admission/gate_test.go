@@ -318,3 +318,34 @@ func FuzzHandle(f *testing.F) {
 		}
 	})
 }
+
+// What is agreed takes the place of what came in past the gate: nobody is asked, and it is remembered who did it.
+func TestBackToWhatIsAgreedIsRemembered(t *testing.T) {
+	agreed, evil := workload("Deployment"), workload("Deployment", image("registry.evil.example/miner:1"))
+	for name, test := range map[string]struct {
+		before, after map[string]any
+		past          bool
+		want          v1alpha1.BaselineSource
+	}{
+		"from what came in past the gate": {evil, agreed, true, v1alpha1.BaselineRollback},
+		"from what is held back":          {evil, agreed, false, ""},
+		"nothing else":                    {evil, evil, true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := &known{world: enforced(t, v1alpha1.EnforcementEnforce)}
+			if test.past {
+				k.world.Baselines = append([]v1alpha1.Baseline{{TemplateHash: "v1:evil", Source: v1alpha1.BaselineUnauthorized}}, k.world.Baselines...)
+			}
+			response := gate(k).Handle(t.Context(), admission.Request{AdmissionRequest: *review(t, admissionv1.Update, test.before, test.after)})
+			if got := response.AuditAnnotations["verdict"]; !response.Allowed || got != string(change.Unchanged) {
+				t.Fatalf("allowed %t as %s", response.Allowed, got)
+			}
+			switch {
+			case test.want == "" && len(k.admitted) > 0:
+				t.Errorf("recorded %+v", k.admitted)
+			case test.want != "" && (len(k.admitted) != 1 || k.admitted[0].Source != test.want || k.admitted[0].By != "alice"):
+				t.Errorf("recorded %+v, want %s by alice", k.admitted, test.want)
+			}
+		})
+	}
+}

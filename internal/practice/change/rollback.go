@@ -28,6 +28,21 @@ func rollback(r *Request, w *World, rules *Rules, rep *report) int {
 	return -1
 }
 
+// Restores says whether a request that is let in as Unchanged puts what is agreed back in the place of what came in past the
+// gate. Nobody must agree to that, and it is remembered as the rollback that it is: else it would count as having come in
+// past the gate itself.
+func Restores(r *Request, w *World) bool {
+	rules := w.Rules
+	if rules == nil {
+		rules = defaultRules
+	}
+	base := agreed(w.Baselines)
+	if r.Operation != Template && r.Operation != Release || r.New == nil || base == nil || base == &w.Baselines[0] {
+		return false
+	}
+	return isAgreed(r, base, rules)
+}
+
 // NoReturn says why a template that a workload runs could not come back without a Change, once another one has taken its
 // place; empty: it could.
 func NoReturn(t *configuration.Template, w *World) string {
