@@ -308,6 +308,12 @@ func TestBaselinesFollow(t *testing.T) {
 			c.put(version("2", 2).Unstructured()).reconcile(checkout)
 			c.after(DefaultAdmissionGrace)
 		}, "Unauthorized 2, Adopted 1; Drifted", 1},
+		"nobody let it in, and what was agreed comes back": {enforced, func(c *cluster) {
+			c.put(version("2", 2).Unstructured()).reconcile(checkout)
+			c.after(DefaultAdmissionGrace).reconcile(checkout)
+			c.after(time.Minute).put(version("1", 3).Unstructured()).reconcile(checkout)
+			c.after(DefaultAdmissionGrace)
+		}, "Rollback 1, Unauthorized 2, Adopted 1; None", 1},
 		"nobody let it in, just now": {enforced, func(c *cluster) { c.put(version("2", 2).Unstructured()) }, "Adopted 1; None", 0},
 		"a record within the grace time": {enforced, func(c *cluster) {
 			c.put(version("2", 2).Unstructured()).reconcile(checkout)

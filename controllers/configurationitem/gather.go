@@ -206,7 +206,12 @@ func (r *Reconciler) derive(w *configuration.Workload, operation change.Operatio
 			return nil, nil
 		}
 		return nil, &refusal{policies: world.Rules.Policies, reasons: decision.Reasons}
-	case change.NotGoverned, change.Unchanged, change.BreakGlass, change.Denied:
+	case change.Unchanged:
+		if !change.Restores(request, world) {
+			return nil, nil
+		}
+		record.Source = v1alpha1.BaselineRollback
+	case change.NotGoverned, change.BreakGlass, change.Denied:
 		return nil, nil
 	}
 	return record, nil
