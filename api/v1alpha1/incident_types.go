@@ -180,6 +180,10 @@ type Hold struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	Comment string `json:"comment,omitempty"`
+	// by is the authenticated user who put it on hold; nobody can write another's name. Omitted: the timeline names the
+	// assignee.
+	// +optional
+	By UserName `json:"by,omitempty"`
 }
 
 // ResolutionCode says how an incident ended.
@@ -229,7 +233,7 @@ type IncidentState string
 const (
 	// IncidentNew: nobody works on it yet.
 	IncidentNew IncidentState = "New"
-	// IncidentInProgress: somebody does.
+	// IncidentInProgress: somebody does, or it was opened again.
 	IncidentInProgress IncidentState = "InProgress"
 	// IncidentOnHold: it waits for something.
 	IncidentOnHold IncidentState = "OnHold"

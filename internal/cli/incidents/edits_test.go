@@ -1,6 +1,7 @@
 package incidents
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -108,10 +109,14 @@ func TestStillFails(t *testing.T) {
 		"a workaround":               {&v1alpha1.Resolution{Code: v1alpha1.ResolutionWorkaround, Notes: "restarted hourly"}, false},
 		"a workaround without notes": {&v1alpha1.Resolution{Code: v1alpha1.ResolutionWorkaround}, true},
 		"a duplicate":                {&v1alpha1.Resolution{Code: v1alpha1.ResolutionDuplicate}, false},
+		"fixed, of a failed Job":     {&v1alpha1.Resolution{Code: v1alpha1.ResolutionFixedByChange}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			i := incident("a", signals)
 			i.Spec.Resolution = test.resolution
+			if strings.HasSuffix(name, "of a failed Job") {
+				i.Spec.WorkloadRef.Kind, i.Status.Signals = "Job", []v1alpha1.Signal{{Reason: v1alpha1.SignalJobFailed}}
+			}
 			if got := stillFails(i); (got != "") != test.told {
 				t.Errorf("told %q, want something: %t", got, test.told)
 			}

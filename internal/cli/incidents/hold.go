@@ -57,8 +57,8 @@ Reasons: ` + strings.Join(holdReasons, ", ") + ".",
 		}
 	}
 	e.links = func() links { return links{change: change, problem: problem} }
-	e.edit = func(i *v1alpha1.Incident, _ session.Identity) (patch, error) {
-		return hold(i, v1alpha1.Hold{Reason: v1alpha1.HoldReason(reason), Comment: comment}, change, problem)
+	e.edit = func(i *v1alpha1.Incident, me session.Identity) (patch, error) {
+		return hold(i, v1alpha1.Hold{Reason: v1alpha1.HoldReason(reason), Comment: comment, By: v1alpha1.UserName(me.Name)}, change, problem)
 	}
 	return cmd
 }
@@ -77,12 +77,15 @@ func hold(i *v1alpha1.Incident, wanted v1alpha1.Hold, change, problem string) (p
 	case isOver(i):
 		return nil, exit.New(exit.WrongState, "Incident %s is resolved", refOf(i)).WithNext("reopen it first: kubectl itil incident reopen %s", refOf(i))
 	}
-	if i.Spec.Hold != nil && *i.Spec.Hold == wanted {
+	if h := i.Spec.Hold; h != nil && h.Reason == wanted.Reason && h.Comment == wanted.Comment {
 		return merged(linked), nil
 	}
 	fields := map[string]any{"reason": string(wanted.Reason), "comment": wanted.Comment}
 	if wanted.Comment == "" {
 		fields["comment"] = nil // an earlier hold's comment goes with it
+	}
+	if wanted.By != "" {
+		fields["by"] = string(wanted.By)
 	}
 	return merged(linked, patch{"hold": fields}), nil
 }

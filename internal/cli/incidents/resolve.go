@@ -11,6 +11,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/cli/exit"
 	"github.com/itil-dev/itil-operator/internal/cli/screen"
 	"github.com/itil-dev/itil-operator/internal/cli/session"
+	practice "github.com/itil-dev/itil-operator/internal/practice/incident"
 )
 
 var codes = []string{
@@ -98,7 +99,7 @@ func stillFails(i *v1alpha1.Incident) string {
 	}
 	var showing []string
 	for _, s := range i.Status.Signals {
-		if s.ClearedAt == nil && !slices.Contains(showing, string(s.Reason)) {
+		if s.ClearedAt == nil && !practice.EndsByHand(i, s.Reason) && !slices.Contains(showing, string(s.Reason)) {
 			showing = append(showing, string(s.Reason))
 		}
 	}

@@ -20,6 +20,8 @@ const (
 	// shownEvidence and shownTimeline are how many of the newest events and entries a page has.
 	shownEvidence = 5
 	shownTimeline = 10
+	// shownSignals is how many of the most telling signals a page has.
+	shownSignals = 10
 	// lineWidth is where a line of an event or a log is cut.
 	lineWidth = 160
 )
@@ -59,18 +61,27 @@ For programs, and for all of it, there is kubectl get incident NAME -o yaml.`,
 // describe is the page of an Incident.
 func describe(i *v1alpha1.Incident, now time.Time, palette screen.Palette) *screen.Page {
 	p := &screen.Page{Palette: palette}
-	state := strings.TrimSpace(majorMark(i) + " " + string(stateOf(i)))
+	state := strings.TrimSpace(majorMark(i) + " " + stateText(i))
 	p.Title("Incident "+refOf(i), palette.Paint(priorityStyle(i), state))
 	p.Text("Title", i.Spec.Title)
+	if i.Status.Summary != i.Spec.Title {
+		// The title is what was seen first.
+		p.Text("Summary", i.Status.Summary)
+	}
 	p.Text("Description", i.Spec.Description)
 	p.Field("Service", screen.Line(serviceOf(i)))
 	p.Field("Workload", screen.Line(workloadOf(i)))
+	p.Field("Affects", screen.Line(affected(i)))
 	p.Field("Reason", string(i.Status.Reason))
+	signals(p, i)
 	if began := i.Status.StartedAt; began != nil {
 		p.Field("Began", screen.Moment(began.Time)+" ("+screen.Ago(now, began.Time)+")")
 	}
 	if over := i.Status.ResolvedAt; over != nil {
-		p.Field("Resolved", screen.Moment(over.Time)+" ("+screen.Ago(now, over.Time)+")")
+		p.Text("Resolved", screen.Moment(over.Time)+" ("+screen.Ago(now, over.Time)+")"+endOf(i))
+	}
+	if h := i.Spec.Hold; h != nil && i.Status.State == v1alpha1.IncidentOnHold {
+		p.Text("Waits", string(h.Reason)+strings.TrimSuffix(": "+h.Comment, ": "))
 	}
 	p.Field("Reporter", screen.Line(string(i.Spec.Reporter)))
 	p.Field("Assignee", screen.Line(cmp.Or(string(i.Spec.Assignee), "nobody")))
@@ -80,10 +91,67 @@ func describe(i *v1alpha1.Incident, now time.Time, palette screen.Palette) *scre
 	if parent := cmp.Or(i.Spec.ParentRef, i.Status.ParentRef); parent != nil {
 		p.Field("Part of", "Incident "+screen.Line(joined(*parent)))
 	}
+	if n := i.Status.Children; n > 0 {
+		p.Field("Explains", screen.Plural(n, "Incident"))
+	}
 	causes(p, i)
 	seen(p, i, now)
 	p.Text("Next", i.Status.NextStep)
 	return p
+}
+
+// affected are the Services that suffer, where they are more than the one that it names.
+func affected(i *v1alpha1.Incident) string {
+	var names []string
+	for _, a := range i.Status.AffectedServices {
+		names = append(names, joined(a))
+	}
+	if len(names) < 2 {
+		return ""
+	}
+	return screen.And(names)
+}
+
+// endOf says how it was resolved.
+func endOf(i *v1alpha1.Incident) string {
+	r := i.Status.Resolution
+	if r == nil {
+		return ""
+	}
+	return ", " + string(r.Code) + strings.TrimSuffix(": "+r.Notes, ": ")
+}
+
+// signals are the ways in which it fails, or did, the most telling first.
+func signals(p *screen.Page, i *v1alpha1.Incident) {
+	all := i.Status.Signals
+	for n := range all[:min(len(all), shownSignals)] {
+		line := screen.Cut(screen.Line(signalText(&all[n])), lineWidth)
+		if n == 0 {
+			p.Field("Signals", screen.Plural(len(all), "signal"))
+		}
+		p.Item(line)
+	}
+}
+
+func signalText(s *v1alpha1.Signal) string {
+	text := string(s.Reason)
+	if s.Container != "" {
+		text += " of container " + s.Container
+	}
+	if s.Alert != "" {
+		text += " " + s.Alert
+	}
+	text += " since " + screen.Moment(s.Since.Time)
+	switch {
+	case s.AffectedPods > 1:
+		text += " on " + screen.Plural(s.AffectedPods, "pod")
+	case len(s.Pods) == 1:
+		text += " on " + s.Pods[0]
+	}
+	if s.ClearedAt != nil {
+		text += ", gone since " + screen.Moment(s.ClearedAt.Time)
+	}
+	return text + strings.TrimSuffix(": "+s.Message, ": ")
 }
 
 // causes are what is suspected, and what is known to help.

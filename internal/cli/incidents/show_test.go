@@ -16,6 +16,13 @@ func TestPageOfAnIncident(t *testing.T) {
 	failing := incident("checkout-7f3a9", clocks(clock(v1alpha1.ClockRunning, 10*time.Minute), clock(v1alpha1.ClockRunning, 4*time.Hour)), func(i *v1alpha1.Incident) {
 		i.Spec.Description = "since the sale began\nfor all customers"
 		i.Status.StartedAt = at(-2*time.Hour - 3*time.Minute)
+		i.Status.Summary = "checkout: container cache is OOMKilled, on 3 pods"
+		i.Status.AffectedServices = []v1alpha1.NamespacedReference{{Namespace: "shop", Name: "checkout"}, {Namespace: "shop", Name: "storefront"}}
+		i.Status.Signals = []v1alpha1.Signal{
+			{Reason: v1alpha1.SignalOOMKilled, Container: "cache", Since: *at(-time.Hour), Pods: []string{"checkout-1", "checkout-2", "checkout-3"}, AffectedPods: 3},
+			{Reason: v1alpha1.SignalCrashLooping, Container: "app", Since: *at(-2 * time.Hour), ClearedAt: at(-time.Hour), Message: "exited with code 3 after 1s: no\x1b[2J orders", Pods: []string{"checkout-1"}, AffectedPods: 1},
+		}
+		i.Status.Children, i.Status.Reopened = 2, 1
 		i.Status.SuspectedChange = &v1alpha1.SuspectedChange{Name: "checkout-2-4", Confidence: v1alpha1.ConfidenceHigh, Reason: "it went in 3 minutes before"}
 		i.Status.KnownError = &v1alpha1.KnownError{Problem: "checkout-oomkilled", Workaround: "restart it"}
 		i.Status.ParentRef = &v1alpha1.NamespacedReference{Namespace: "finance", Name: "ledger-1b2c3"}
@@ -31,9 +38,13 @@ func TestPageOfAnIncident(t *testing.T) {
 	})
 	unread := incident("worker-2c4d6", state(v1alpha1.IncidentResolved), func(i *v1alpha1.Incident) {
 		i.Spec.Assignee, i.Spec.Reporter, i.Status.ResolvedAt = "alice", "bob", at(-time.Hour)
+		i.Status.Resolution = &v1alpha1.Resolution{Code: v1alpha1.ResolutionSelfRecovered, Notes: "it recovered with the same template"}
 		i.Status.Log = &v1alpha1.LogTail{At: *at(-time.Minute), Pod: "worker-1", Container: "app", Problem: "the operator may not read logs in namespace shop"}
 	})
-	for name, i := range map[string]*v1alpha1.Incident{"failing": failing, "unread": unread, "new": {ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "new"}}} {
+	held := incident("held", state(v1alpha1.IncidentOnHold), func(i *v1alpha1.Incident) {
+		i.Spec.Hold = &v1alpha1.Hold{Reason: v1alpha1.HoldAwaitingVendor, Comment: "ticket 7"}
+	})
+	for name, i := range map[string]*v1alpha1.Incident{"held": held, "failing": failing, "unread": unread, "new": {ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "new"}}} {
 		t.Run(name, func(t *testing.T) {
 			page := describe(i, now, screen.Palette{}).String()
 			if strings.Contains(page, "\x1b") {

@@ -87,6 +87,14 @@ func stateOf(i *v1alpha1.Incident) v1alpha1.IncidentState {
 	return cmp.Or(i.Status.State, v1alpha1.IncidentNew)
 }
 
+// stateText tells also of one that was opened again: it is in progress though nobody may work on it yet.
+func stateText(i *v1alpha1.Incident) string {
+	if i.Status.Reopened > 0 && !isOver(i) {
+		return string(stateOf(i)) + " reopened"
+	}
+	return string(stateOf(i))
+}
+
 func newTable(namespaces, wide bool) *screen.Table {
 	t := &screen.Table{Header: []string{"NAME", "PRIORITY", "STATE", "SERVICE", "WORKLOAD", "REASON", "ASSIGNEE", "DUE", "AGE"}}
 	if namespaces {
@@ -103,7 +111,7 @@ func row(i *v1alpha1.Incident, now time.Time, namespaces, wide bool, elapsed fun
 	cells := []screen.Cell{
 		screen.Text(i.Name),
 		screen.Styled(priorityStyle(i), majorMark(i)),
-		screen.Styled(stateStyle(i), string(stateOf(i))),
+		screen.Styled(stateStyle(i), stateText(i)),
 		screen.Text(serviceOf(i)),
 		screen.Text(workloadOf(i)),
 		screen.Text(string(i.Status.Reason)),

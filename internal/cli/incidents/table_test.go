@@ -67,7 +67,7 @@ func ordered() []v1alpha1.Incident {
 		*incident("pressing", priority(v1alpha1.PriorityP1)),
 		*incident("asked", acknowledged, state(v1alpha1.IncidentOnHold), clocks(nil, &v1alpha1.Clock{State: v1alpha1.ClockPaused})),
 		*incident("older", priority(v1alpha1.PriorityP3), func(i *v1alpha1.Incident) {
-			i.CreationTimestamp = *at(-50 * time.Hour)
+			i.CreationTimestamp, i.Status.Reopened = *at(-50 * time.Hour), 1
 			i.Status.SuspectedChange = &v1alpha1.SuspectedChange{Name: "checkout-2-4", Confidence: v1alpha1.ConfidenceHigh}
 			i.Status.KnownError = &v1alpha1.KnownError{Problem: "leak"}
 		}),

@@ -222,6 +222,8 @@ func serviceOf(p *v1alpha1.Problem) string {
 
 func knownErrorOf(p *v1alpha1.Problem) string {
 	switch {
+	case p.Spec.Workaround != "" && p.Spec.RootCause != "":
+		return "cause, workaround"
 	case p.Spec.Workaround != "":
 		return "workaround"
 	case p.Spec.RootCause != "":

@@ -116,7 +116,7 @@ func TestTable(t *testing.T) {
 	}
 	items := []v1alpha1.Problem{
 		*problem("checkout-oomkilled-7f3a9", owned, counting(5400, 3, 1), state(v1alpha1.ProblemFixInProgress), condition(v1alpha1.ConditionRecurring), func(p *v1alpha1.Problem) {
-			p.Spec.Workaround = "restart it;\nlimit the import to 1 GB"
+			p.Spec.RootCause, p.Spec.Workaround = "a cache without a bound", "restart it;\nlimit the import to 1 GB"
 			p.Status.Changes = []v1alpha1.ProblemChange{{Name: "checkout-2-6", State: v1alpha1.ProblemChangeOpen}}
 			p.Status.NextStep = "the fix did not hold; name another"
 		}),

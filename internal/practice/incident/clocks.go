@@ -43,7 +43,7 @@ func (e *evaluation) clocks() {
 		})
 	}
 	e.Status.Clocks = after
-	e.Status.DueAt = dueText(after)
+	e.Status.DueAt = e.dueText(after)
 }
 
 // response is the clock that runs until somebody takes notice. Of what another incident explains it stands still: one
@@ -231,18 +231,22 @@ func firstTime(times ...*metav1.Time) *metav1.Time {
 	return first
 }
 
-// dueText is what is due next, for a column.
-func dueText(c *v1alpha1.IncidentClocks) string {
+// dueText is what is due next, for a column. A clock that was stopped too late stays breached, and nothing is due by it.
+func (e *evaluation) dueText(c *v1alpha1.IncidentClocks) string {
+	var next *metav1.Time
 	for _, clock := range []*v1alpha1.Clock{c.Response, c.Resolution} {
-		if clock == nil || clock.DueAt == nil {
+		if clock == nil || clock.DueAt == nil || e.Status.ResolvedAt != nil || clock == c.Response && e.Status.AcknowledgedAt != nil {
 			continue
 		}
 		switch clock.State {
 		case v1alpha1.ClockRunning, v1alpha1.ClockWarning, v1alpha1.ClockBreached:
-			return stamp(clock.DueAt.Time)
+			next = firstTime(next, clock.DueAt)
 		case v1alpha1.ClockPaused, v1alpha1.ClockMet:
 		default:
 		}
 	}
-	return ""
+	if next == nil {
+		return ""
+	}
+	return stamp(next.Time)
 }

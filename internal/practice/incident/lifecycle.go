@@ -1,8 +1,10 @@
 package incident
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -190,9 +192,17 @@ func (e *evaluation) grade() {
 	}
 	before := e.Status.Priority
 	e.Status.Priority = PriorityOf(impact, urgency)
-	if before != "" && before != e.Status.Priority {
+	if before != "" && before != e.Status.Priority && (because != "" || !e.settles()) {
 		e.tell(fmt.Sprintf("priority %s, was %s (impact %s, urgency %s%s)", e.Status.Priority, before, impact, urgency, because), operator)
 	}
+}
+
+// settles reports whether it was opened just now, and nothing happened since: the health of its service, by which it is
+// graded, is written moments after what fails is seen. The first priority that a reader knows is then the first one.
+func (e *evaluation) settles() bool {
+	const settling = 10 * time.Second
+	declared := e.incident.Spec.Impact != "" || e.incident.Spec.Urgency != ""
+	return !declared && len(e.Status.Timeline) == 1 && e.now.Sub(e.Status.Timeline[0].At.Time) < settling
 }
 
 // countChildren writes a number that alone changed only now and then: a node may take hundreds with it.
@@ -389,7 +399,7 @@ func disprovedText(declared *v1alpha1.Resolution) string {
 // (Workaround), be another's (Duplicate), or be a failure that lies in the past and cannot be taken back.
 func (e *evaluation) refusal(declared *v1alpha1.Resolution) string {
 	for _, s := range e.Status.Signals {
-		if s.ClearedAt != nil || e.endsByHand(s.Reason) {
+		if s.ClearedAt != nil || EndsByHand(e.incident, s.Reason) {
 			continue
 		}
 		switch declared.Code {
@@ -408,9 +418,10 @@ func (e *evaluation) refusal(declared *v1alpha1.Resolution) string {
 	return ""
 }
 
-// endsByHand reports whether a signal is of a failure that lies in the past.
-func (e *evaluation) endsByHand(reason v1alpha1.SignalReason) bool {
-	key, ok := KeyOf(e.incident)
+// EndsByHand reports whether a signal is of a failure that lies in the past, so that a person may say how it ended while
+// it shows.
+func EndsByHand(i *v1alpha1.Incident, reason v1alpha1.SignalReason) bool {
+	key, ok := KeyOf(i)
 	if !ok {
 		return false
 	}
@@ -498,13 +509,21 @@ func (e *evaluation) reopen(failed bool) {
 	s.ReopenedAt, s.ResolvedAt = e.at(e.now), nil
 	what, by := "reopened by a person", ""
 	if failed {
-		what, by = "reopened, it fails again: "+e.summary(), operator
+		what, by = "reopened, it fails again: "+clip(e.summary(), maxTimelineText/2)+knownText(e.facts.KnownError), operator
 	}
 	e.tell(what, by)
 	e.event(Event{Warning: true, Reason: EventReopened, Action: "Reopen", Note: what})
 	if e.incident.Spec.Hold != nil && !e.facts.HoldOver {
 		s.State = v1alpha1.IncidentOnHold
 	}
+}
+
+// knownText names the Problem of which a failure is known, and what helps.
+func knownText(k *v1alpha1.KnownError) string {
+	if k == nil {
+		return ""
+	}
+	return "; known error " + string(k.Problem) + strings.TrimSuffix(", workaround: "+k.Workaround, ", workaround: ")
 }
 
 func (e *evaluation) resolve(before v1alpha1.IncidentState, r v1alpha1.Resolution, at time.Time, by string) {
@@ -542,19 +561,41 @@ func (e *evaluation) work(before v1alpha1.IncidentState) {
 	switch {
 	case hold != nil && !e.facts.HoldOver:
 		if before != v1alpha1.IncidentOnHold {
-			e.tell("on hold: "+string(hold.Reason), string(e.incident.Spec.Assignee))
-			e.event(Event{Reason: EventOnHold, Action: "Hold", Note: string(hold.Reason) + " " + hold.Comment})
+			text := holdText(&e.incident.Spec)
+			e.tell("on hold: "+text, string(cmp.Or(hold.By, e.incident.Spec.Assignee)))
+			e.event(Event{Reason: EventOnHold, Action: "Hold", Note: text})
 		}
 		s.State = v1alpha1.IncidentOnHold
 	case before == v1alpha1.IncidentOnHold:
 		s.State = v1alpha1.IncidentInProgress
-		e.tell("taken up again", string(e.incident.Spec.Assignee))
+		if hold != nil {
+			e.tell("taken up again: what it waited for is done", operator)
+		} else {
+			e.tell("taken up again", string(e.incident.Spec.Assignee))
+		}
 		e.event(Event{Reason: EventResumed, Action: "Resume", Note: "no longer on hold"})
 	case before == v1alpha1.IncidentInProgress, s.AcknowledgedAt != nil, hold != nil:
 		s.State = v1alpha1.IncidentInProgress
 	default:
 		s.State = v1alpha1.IncidentNew
 	}
+}
+
+// holdText says what is waited for, as far as that is said.
+func holdText(spec *v1alpha1.IncidentSpec) string {
+	text := []string{string(spec.Hold.Reason)}
+	switch spec.Hold.Reason {
+	case v1alpha1.HoldAwaitingChange:
+		for _, ref := range spec.ChangeRefs {
+			text = append(text, string(ref.Name))
+		}
+	case v1alpha1.HoldAwaitingProblem:
+		if spec.ProblemRef != nil {
+			text = append(text, string(spec.ProblemRef.Name))
+		}
+	case v1alpha1.HoldAwaitingCaller, v1alpha1.HoldAwaitingVendor:
+	}
+	return strings.Join(text, " ") + strings.TrimSuffix(": "+spec.Hold.Comment, ": ")
 }
 
 // started is when the operator, or the person, reported the incident.

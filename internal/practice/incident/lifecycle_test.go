@@ -607,6 +607,83 @@ func TestTimelineIsBounded(t *testing.T) {
 	}
 }
 
+// last is the newest entry of the timeline, with who it is by.
+func (k *ticket) last() string {
+	e := k.i.Status.Timeline[len(k.i.Status.Timeline)-1]
+	return e.What + " (" + e.By + ")"
+}
+
+func TestTimelineTellsWhoAndWhy(t *testing.T) {
+	k := aTicket(t).pass(minute).do(assign)
+	k.do(func(s *v1alpha1.IncidentSpec) {
+		s.Hold = &v1alpha1.Hold{Reason: v1alpha1.HoldAwaitingChange, Comment: "limit", By: "bob"}
+		s.ChangeRefs = []v1alpha1.LocalReference{{Name: "web-2"}}
+	})
+	if got, want := k.last(), "on hold: AwaitingChange web-2: limit (bob)"; got != want {
+		t.Errorf("told %q, want %q", got, want)
+	}
+	k.facts.HoldOver = true
+	k.evaluate()
+	if got, want := k.last(), "taken up again: what it waited for is done (itil-operator)"; got != want {
+		t.Errorf("told %q, want %q", got, want)
+	}
+	k.facts.HoldOver = false
+	k.do(resume).do(hold(v1alpha1.HoldAwaitingVendor))
+	if got, want := k.last(), "on hold: AwaitingVendor: which basket? (alice)"; got != want {
+		t.Errorf("told %q, want %q", got, want)
+	}
+	k.do(resume).seeWell().pass(2 * minute).is("Resolved")
+	k.facts.KnownError = &v1alpha1.KnownError{Problem: "leak", Workaround: "restart it"}
+	k.pass(minute).fail()
+	if got, want := k.last(), "; known error leak, workaround: restart it (itil-operator)"; !strings.HasPrefix(got, "reopened, it fails again: web: ") || !strings.HasSuffix(got, want) {
+		t.Errorf("told %q, want it to end with %q", got, want)
+	}
+}
+
+// TestFirstPriority: the health of its service is written moments after what fails is seen; that is no second fact.
+func TestFirstPriority(t *testing.T) {
+	worse := func(k *ticket) {
+		k.facts.Service = &incident.ServiceFacts{Name: "shop", Tier: 1, Health: v1alpha1.HealthOutage}
+		k.evaluate()
+	}
+	k := aTicket(t)
+	worse(k.pass(second))
+	if k.i.Status.Priority != v1alpha1.PriorityP1 || len(k.i.Status.Timeline) != 1 {
+		t.Errorf("priority %s, told %q", k.i.Status.Priority, k.last())
+	}
+	k = aTicket(t)
+	worse(k.pass(minute))
+	if want := "priority P1, was P5 (impact High, urgency High) (itil-operator)"; k.last() != want {
+		t.Errorf("a minute later told %q, want %q", k.last(), want)
+	}
+	k = aTicket(t)
+	k.pass(second).do(func(s *v1alpha1.IncidentSpec) { s.Impact, s.Urgency = v1alpha1.LevelHigh, v1alpha1.LevelHigh })
+	if want := "priority P1, was P5 (impact High, urgency High) (itil-operator)"; k.last() != want {
+		t.Errorf("what a person declares is told as %q, want %q", k.last(), want)
+	}
+}
+
+// TestDueText: nothing is due by a clock that was stopped, were it too late.
+func TestDueText(t *testing.T) {
+	k := clocked(t, businessHours(t, "08:00", "18:00"))
+	response, resolution := k.i.Status.Clocks.Response.DueAt, k.i.Status.Clocks.Resolution.DueAt
+	if got, want := k.i.Status.DueAt, response.UTC().Format(time.RFC3339); got != want {
+		t.Errorf("due %q, want the response %q", got, want)
+	}
+	k.pass(response.Sub(k.now) + minute).do(assign)
+	if got, want := k.i.Status.DueAt, resolution.UTC().Format(time.RFC3339); got != want {
+		t.Errorf("acknowledged too late: due %q, want the resolution %q", got, want)
+	}
+	k.pass(resolution.Sub(k.now) + minute)
+	if got, want := k.i.Status.DueAt, resolution.UTC().Format(time.RFC3339); got != want {
+		t.Errorf("overdue: due %q, want %q", got, want)
+	}
+	k.seeWell().pass(2 * minute).is("Resolved")
+	if k.i.Status.DueAt != "" {
+		t.Errorf("resolved, and due %q", k.i.Status.DueAt)
+	}
+}
+
 func TestNextStep(t *testing.T) {
 	k := aTicket(t)
 	k.i.Status.Signals[0].Pods = []string{"web-1-abcde"}

@@ -148,9 +148,23 @@ var what = map[v1alpha1.SignalReason]string{
 	v1alpha1.SignalAlertFiring:       "an alert fires",
 }
 
+// whatOfPod is the same of a Pod that is its own workload.
+var whatOfPod = map[v1alpha1.SignalReason]string{
+	v1alpha1.SignalUnschedulable:    "no node takes it",
+	v1alpha1.SignalSandboxFailed:    "it waits for its volumes or network",
+	v1alpha1.SignalPodRejected:      "the kubelet rejects it",
+	v1alpha1.SignalPodFailed:        "it failed",
+	v1alpha1.SignalNotReady:         "it runs and is not ready",
+	v1alpha1.SignalEvicted:          "it was evicted from its node",
+	v1alpha1.SignalStuckTerminating: "it does not terminate",
+}
+
 // Title says in one line what fails.
 func Title(key configuration.Key, f Finding) string {
 	text := what[f.Reason]
+	if key.Kind == KindPod {
+		text = cmp.Or(whatOfPod[f.Reason], text)
+	}
 	if strings.Contains(text, "%s") {
 		text = fmt.Sprintf(text, f.Container)
 	}

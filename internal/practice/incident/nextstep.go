@@ -15,8 +15,7 @@ func (e *evaluation) nextStep() string {
 	s := &e.Status
 	var steps []string
 	if ref := e.parent(); ref != nil && s.State != v1alpha1.IncidentClosed && s.State != v1alpha1.IncidentResolved {
-		in, name, _ := strings.Cut(refText(*ref, e.incident.Namespace), "/")
-		steps = append(steps, "look at the Incident that explains it: kubectl -n "+in+" get incident "+name+" -o yaml")
+		steps = append(steps, "look at the Incident that explains it: kubectl itil incident show "+refText(*ref, e.incident.Namespace))
 	}
 	switch s.State {
 	case v1alpha1.IncidentNew:
@@ -64,12 +63,13 @@ func (e *evaluation) plugin(verb, rest string) string {
 func (e *evaluation) look() []string {
 	var steps []string
 	if c := e.Status.SuspectedChange; c != nil && c.Name != "" {
-		steps = append(steps, fmt.Sprintf("suspected is Change %s: kubectl -n %s get change %s -o yaml", c.Name, c.Namespace, c.Name))
+		steps = append(steps, fmt.Sprintf("suspected is Change %s: kubectl itil change show %s/%s", c.Name, c.Namespace, c.Name))
 	}
 	if s := firstActive(e.Status.Signals); s != nil {
 		if command := e.command(*s); command != "" {
 			steps = append(steps, "look: "+command)
 		}
+		steps = append(steps, e.ends(*s)...)
 	}
 	if e.Status.KnownError != nil && e.Status.KnownError.Workaround != "" {
 		steps = append(steps, "workaround of "+string(e.Status.KnownError.Problem)+": "+e.Status.KnownError.Workaround)
@@ -78,6 +78,25 @@ func (e *evaluation) look() []string {
 		steps = append(steps, "runbook: "+e.facts.Service.Runbook)
 	}
 	return steps
+}
+
+// ends says what ends a failure that lies in the past: that nothing fails now does not.
+func (e *evaluation) ends(s v1alpha1.Signal) []string {
+	key, ok := KeyOf(e.incident)
+	if !ok || !EndsByHand(e.incident, s.Reason) {
+		return nil
+	}
+	byHand := "say how it ended: " + e.plugin("resolve", ` --code <CODE> -m "<what was done>"`)
+	switch {
+	case key.Kind == configuration.KindCronJob:
+		return []string{"it ends with the next run that succeeds, or " + byHand}
+	case key.Kind == configuration.KindJob:
+		return []string{"it ends when a Job of that name completes, or " + byHand}
+	case key.Kind == KindPod:
+		return []string{"it ends when the Pod is deleted, or runs again under that name; or " + byHand}
+	default:
+		return nil
+	}
 }
 
 func firstActive(signals []v1alpha1.Signal) *v1alpha1.Signal {

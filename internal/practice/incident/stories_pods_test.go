@@ -152,7 +152,7 @@ func podStories() map[string]story {
 				p.at(0, aPod("once").bare().full())
 				p.at(minute, aPod("once").bare().phase(corev1.PodFailed, "").ended("app", "Error", 7, 2*second, minute).unready(minute).full())
 			},
-			want: []string{"once: pods fail (exit code 7) | New PodFailed"},
+			want: []string{"once: it failed (exit code 7) | New PodFailed"},
 		},
 		"a pod does not go away, and does at last": {
 			tell: func(p *tape) {

@@ -32,7 +32,9 @@ func Summary(key configuration.Key, s v1alpha1.Signal) string {
 	if n := s.AffectedPods; n > 1 {
 		text += fmt.Sprintf(", on %d pods", n)
 	}
-	if why := why(s.Reason, s.Message); why != "" {
+	// A Job need not be named twice.
+	message := strings.TrimPrefix(s.Message, key.Kind+" "+key.Name+" failed: ")
+	if why := why(s.Reason, message); why != "" {
 		text += ": " + why
 	}
 	return clip(text, maxSummary)
@@ -59,10 +61,12 @@ func why(reason v1alpha1.SignalReason, message string) string {
 		if _, after, forbidden := strings.Cut(message, " is forbidden: "); forbidden {
 			message, _, _ = strings.Cut(after, ", requested")
 		}
+	case v1alpha1.SignalEvicted:
+		message = strings.TrimPrefix(message, "Evicted: ")
 	case v1alpha1.SignalNotReady, v1alpha1.SignalNoReplicas:
 		return ""
 	case v1alpha1.SignalVolumeUnavailable, v1alpha1.SignalSandboxFailed, v1alpha1.SignalPodRejected, v1alpha1.SignalPodFailed,
-		v1alpha1.SignalEvicted, v1alpha1.SignalJobFailed, v1alpha1.SignalScheduleMissed, v1alpha1.SignalJobOverdue,
+		v1alpha1.SignalJobFailed, v1alpha1.SignalScheduleMissed, v1alpha1.SignalJobOverdue,
 		v1alpha1.SignalStuckTerminating, v1alpha1.SignalRolloutStuck, v1alpha1.SignalNodeLost, v1alpha1.SignalAlertFiring:
 	}
 	return message

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 	"github.com/itil-dev/itil-operator/internal/practice/incident"
 )
 
@@ -49,6 +50,10 @@ func TestSummary(t *testing.T) {
 			v1alpha1.Signal{Reason: v1alpha1.SignalJobFailed, Message: "Job web-1 failed:\n\tDeadlineExceeded"},
 			"web: the Job failed: Job web-1 failed: DeadlineExceeded",
 		},
+		"eviction": {
+			v1alpha1.Signal{Reason: v1alpha1.SignalEvicted, AffectedPods: 1, Message: "Evicted: The node was low on resource: memory. (node node-1)"},
+			"web: pods were evicted from their node: The node was low on resource: memory. (node node-1)",
+		},
 		"node": {v1alpha1.Signal{Reason: v1alpha1.SignalNodeLost, Message: "Ready is Unknown"}, "web: the node does not answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -56,5 +61,14 @@ func TestSummary(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, test.want)
 			}
 		})
+	}
+	job := configuration.Key{Group: "batch", Kind: configuration.KindJob, Namespace: "shop", Name: "migrate"}
+	failed := v1alpha1.Signal{Reason: v1alpha1.SignalJobFailed, ExitCode: new(int32(4)), Message: "Job migrate failed: BackoffLimitExceeded: Job has reached the specified backoff limit; container app exited with code 4 after 1s"}
+	if got, want := incident.Summary(job, failed), "migrate: the Job failed (exit code 4): BackoffLimitExceeded: Job has reached the specified backoff limit; container app exited with code 4 after 1s"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	pod := configuration.Key{Kind: incident.KindPod, Namespace: "shop", Name: "lonely"}
+	if got, want := incident.Summary(pod, v1alpha1.Signal{Reason: v1alpha1.SignalNotReady, AffectedPods: 1}), "lonely: it runs and is not ready"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

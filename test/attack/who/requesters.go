@@ -142,6 +142,17 @@ func reportInAnothersName(c Cluster, namespace *string) {
 		Expect(get(detected, "spec", "reporter")).To(BeEmpty())
 		Expect(patch(ctx, c.as("alice"), detected, `{"spec":{"assignee":"alice"}}`)).To(Succeed())
 	})
+	It("lets nobody put an Incident on hold in another's name", func(ctx SpecContext) {
+		held := incident(*namespace, "held", "source: Detector")
+		Expect(c.as(Operator).Create(ctx, held)).To(Succeed())
+		expectRefused(patch(ctx, c.as("alice"), held, `{"spec":{"hold":{"reason":"AwaitingVendor","by":"bob"}}}`), requesting, "spec.hold.by is who")
+		Expect(patch(ctx, c.as("alice"), held, `{"spec":{"hold":{"reason":"AwaitingVendor","by":"alice"}}}`)).To(Succeed())
+		Expect(patch(ctx, c.as("bob"), held, `{"spec":{"hold":{"comment":"ticket 7"}}}`)).To(Succeed())
+		expectRefused(patch(ctx, c.as("bob"), held, `{"spec":{"hold":{"by":"carol"}}}`), requesting, "spec.hold.by is who")
+		Expect(patch(ctx, c.as("bob"), held, `{"spec":{"hold":null}}`)).To(Succeed())
+		Expect(patch(ctx, c.as("bob"), held, `{"spec":{"hold":{"reason":"AwaitingVendor"}}}`)).To(Succeed())
+		expectRefused(c.as("alice").Create(ctx, incident(*namespace, "forged", "reporter: alice, hold: {reason: AwaitingVendor, by: bob}")), requesting, "spec.hold.by is who")
+	})
 }
 
 func askInNonsense(c Cluster, namespace *string) {

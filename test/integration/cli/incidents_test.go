@@ -110,10 +110,10 @@ var _ = Describe("Incidents", func() {
 		record(ctx, leak)
 		sam.runs(ctx, namespace, "incident", "hold", "oom", "--change", "checkout-2-5", "-m", "limit").expect(exit.OK, "on hold")
 		held := get(ctx, "oom").Spec
-		Expect(held.Hold).To(Equal(&v1alpha1.Hold{Reason: v1alpha1.HoldAwaitingChange, Comment: "limit"}))
+		Expect(held.Hold).To(Equal(&v1alpha1.Hold{Reason: v1alpha1.HoldAwaitingChange, Comment: "limit", By: "sam"}))
 		Expect(held.ChangeRefs).To(Equal([]v1alpha1.LocalReference{{Name: "checkout-2-5"}}))
 		sam.runs(ctx, namespace, "incident", "hold", "oom", "--reason", "AwaitingVendor").expect(exit.OK)
-		Expect(get(ctx, "oom").Spec.Hold).To(Equal(&v1alpha1.Hold{Reason: v1alpha1.HoldAwaitingVendor}))
+		Expect(get(ctx, "oom").Spec.Hold).To(Equal(&v1alpha1.Hold{Reason: v1alpha1.HoldAwaitingVendor, By: "sam"}))
 		sam.runs(ctx, namespace, "incident", "resume", "oom").expect(exit.OK, "resumed")
 		Expect(get(ctx, "oom").Spec.Hold).To(BeNil())
 
