@@ -492,6 +492,47 @@ func TestCreatedUnderAPolicyOverAllWorkloads(t *testing.T) {
 	}
 }
 
+// What nobody claims is governed with the workload for whose pods its own would pass, and needs no item: the gate refuses it. But
+// who breaks the glass for it owes a record of that like for any other.
+func TestATwinThatWasForcedIn(t *testing.T) {
+	twin := configuration.Key{Group: "apps", Kind: "Deployment", Namespace: "shop", Name: "twin"}
+	made := func(app string, annotations map[string]string) client.Object {
+		d := builder.MakeDeployment("shop", "twin").Image("app", image+"evil").TemplateLabel("app", app).RolledOut()
+		for k, v := range annotations {
+			d.Annotation(k, v)
+		}
+		return d.Unstructured()
+	}
+	glass := map[string]string{v1alpha1.AnnotationBreakGlass: "on fire", v1alpha1.AnnotationBreakGlassBy: "carol"}
+	for name, test := range map[string]struct {
+		twin        client.Object
+		enforcement v1alpha1.Enforcement
+		want        string
+	}{
+		"as it is":                {made("checkout", nil), v1alpha1.EnforcementEnforce, "no item"},
+		"forced in":               {made("checkout", glass), v1alpha1.EnforcementEnforce, "BreakGlass evil carol; None"},
+		"forced in, of no-one's":  {made("free", glass), v1alpha1.EnforcementEnforce, "no item"},
+		"forced in under Audit":   {made("checkout", glass), v1alpha1.EnforcementAudit, "BreakGlass evil carol; None"},
+		"forced in, not governed": {made("checkout", glass), v1alpha1.EnforcementDisabled, "no item"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, service(test.enforcement), gate(), version("1", 1).Unstructured(), test.twin)
+			c.reconcile(checkout)
+			item, _ := c.reconcile(twin)
+			if got := told(item); got != test.want {
+				t.Fatalf("baselines are %q, want %q", got, test.want)
+			}
+			if item == nil {
+				return
+			}
+			writes := c.writes
+			if c.reconcile(twin); c.writes != writes {
+				t.Error("nothing changed, and it was written again")
+			}
+		})
+	}
+}
+
 func TestProven(t *testing.T) {
 	policy := builder.MakeChangePolicy("production").Spec(func(s *v1alpha1.ChangePolicySpec) { s.ProvenSeconds = 300 }).Obj()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: map[string]string{"env": "production"}}}

@@ -64,7 +64,7 @@ func decide(seen *observed, m memory, r rules, now time.Time) outcome {
 	s.TemplateHash = w.Template.Ignoring(r.baselines.IgnoredAnnotationPrefixes).Hash
 	s.WorkloadUID = string(w.UID)
 
-	out := outcome{memory: m}
+	out, fresh := outcome{memory: m}, m.uid == ""
 	if !out.baselines(&s, seen, r, now) {
 		out.status = before
 		return out
@@ -75,6 +75,7 @@ func decide(seen *observed, m memory, r rules, now time.Time) outcome {
 	out.settle(seen, now)
 	out.unrecorded(&s, seen, now)
 	out.admissions(&s, seen, r, now)
+	out.earlierRuns(&s, seen, fresh, now)
 	setDrift(&s, seen, r.baselines.IgnoredAnnotationPrefixes, now)
 	out.status = s
 	return out
@@ -213,10 +214,11 @@ func recordOf(seen *observed, prefixes []string) *configuration.AdmissionRecord 
 	return nil
 }
 
-// forcedIn reports whether a workload was made by breaking the glass where a policy covers all workloads, of which nothing
-// tells since when the gate is asked. What is old is not looked at: its record was reviewed and deleted.
+// forcedIn reports whether a workload was made by breaking the glass, and nothing tells since when the gate is asked about it:
+// where a policy covers all workloads, and of what nobody claims. What is old is not looked at: its record was reviewed and
+// deleted.
 func (o *observed) forcedIn(now time.Time) bool {
-	return o.governedSince.IsZero() && o.covered && o.workload.BrokenGlass() != "" && now.Sub(o.workload.CreatedAt) < glassKept
+	return o.governedSince.IsZero() && (o.covered || o.twin) && o.workload.BrokenGlass() != "" && now.Sub(o.workload.CreatedAt) < glassKept
 }
 
 // derive asks who let the present template in where no record tells. What ran before it was governed is adopted and
@@ -266,6 +268,7 @@ const (
 	reasonHeld         = "Held"
 	reasonUnauthorized = "Unauthorized"
 	reasonNoBaseline   = "NoBaseline"
+	reasonEarlier      = "EarlierTemplate"
 )
 
 // setDrift says whether what runs is what was agreed.
@@ -283,6 +286,9 @@ func setDrift(s *v1alpha1.ConfigurationItemStatus, seen *observed, prefixes []st
 	case len(s.Baselines) == 0:
 		set(v1alpha1.DriftUnknown, metav1.ConditionUnknown, reasonNoBaseline, "its template is held back and none that runs is known")
 		s.NextStep = "let the held template go by an approved Change, or bring back the one that runs"
+	case len(seen.earlier) > 0:
+		set(v1alpha1.DriftDrifted, metav1.ConditionTrue, reasonEarlier, "ReplicaSet "+seen.earlier[0].set+": "+seen.earlier[0].detail)
+		s.NextStep = fmt.Sprintf("find out who paused it; to bring back what was agreed: kubectl rollout resume -n %s %s", seen.key.Namespace, name)
 	case !seen.workload.Template.IsBaseline(s.Baselines[0], prefixes):
 		set(v1alpha1.DriftNone, metav1.ConditionFalse, reasonHeld, "what was agreed runs; a newer template is held back")
 	case s.Baselines[0].Source == v1alpha1.BaselineUnauthorized:

@@ -30,6 +30,8 @@ type observed struct {
 	claimants []inventory.Claimant
 	// covered by a policy with scope AllWorkloads.
 	covered bool
+	// twin that the glass was broken for: nobody claims it, and its pods would pass for those of a governed workload.
+	twin bool
 	// claimedByName by a Service, whether it exists or not.
 	claimedByName bool
 
@@ -49,13 +51,15 @@ type observed struct {
 	runs []*configuration.Workload
 	// imageIDs that its ready pods run, where it is rolled out; nil where they are not known.
 	imageIDs map[string]string
+	// earlier templates that its pods run, where they run none that is agreed.
+	earlier []earlier
 	// showsImages: somebody tells what pods run.
 	showsImages bool
 }
 
 // wanted reports whether the workload is to have an item.
 func (o *observed) wanted() bool {
-	return o.workload != nil && (len(o.claimants) > 0 || o.covered && !o.run())
+	return o.workload != nil && (len(o.claimants) > 0 || (o.covered || o.twin) && !o.run())
 }
 
 // run reports whether it is but a run of a CronJob.
@@ -95,6 +99,10 @@ func (r *Reconciler) gather(ctx context.Context, key configuration.Key, now time
 	o.workload, o.claimants, o.runs = w, inv.Claimants(key), inv.Runs(key)
 	o.covered = o.rules != nil && o.rules.AllWorkloads
 	enforcement := change.EnforcementFor(claims(o.claimants), o.rules)
+	if len(o.claimants) == 0 && !o.covered && w.BrokenGlass() != "" {
+		g := inv.Governance(key, w.Template.Labels)
+		o.twin, enforcement = g.Governed(), g.Enforcement
+	}
 	listed, err := r.listed(ctx, key.Namespace)
 	if err != nil {
 		return nil, err
@@ -105,6 +113,9 @@ func (r *Reconciler) gather(ctx context.Context, key configuration.Key, now time
 	o.showsImages = r.Images != nil
 	if o.showsImages && w.RolledOut() {
 		o.imageIDs = r.Images.ImageIDs(key)
+	}
+	if o.earlier, err = r.runningEarlier(ctx, o); err != nil {
+		return nil, err
 	}
 	o.derived = func(operation change.Operation) (*configuration.AdmissionRecord, *refusal) {
 		return r.derive(w, operation, now)
