@@ -58,6 +58,9 @@ type Reconciler struct {
 	// NamespaceCap and ClusterCap are the detector's; what its summary says of them. 0 is not known.
 	NamespaceCap, ClusterCap int
 
+	// StillWell is asked before a recovery is believed: whether what it rests on is so still. nil: it is believed.
+	StillWell func(context.Context, *v1alpha1.Incident) (bool, error)
+
 	calendars calendars
 	counted   counted
 }
@@ -149,6 +152,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	decision := practice.Evaluate(i, facts, now)
 	if decision.Expired {
 		return reconcile.Result{}, r.expire(ctx, i)
+	}
+	if decision.Recovered && r.StillWell != nil {
+		well, err := r.StillWell(ctx, i)
+		if err != nil {
+			return reconcile.Result{}, err
+		}
+		if !well {
+			return reconcile.Result{RequeueAfter: patch.StaleRetry}, nil // what is not well is about to be written
+		}
 	}
 	if decision.Status.Children != i.Status.Children {
 		r.counted.written(i, now)

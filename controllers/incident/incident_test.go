@@ -20,6 +20,7 @@ import (
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/kube/patch"
 	"github.com/itil-dev/itil-operator/internal/kube/scheme"
 	practice "github.com/itil-dev/itil-operator/internal/practice/incident"
 	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
@@ -413,4 +414,43 @@ func TestInvalidCalendarRunsAroundTheClock(t *testing.T) {
 		t.Errorf("an hour counts %s", got)
 	}
 	var _ practice.BusinessTime = servicelevel.Calendar{}
+}
+
+// TestARecoveryIsBelievedWhenItIsSo: a hold-down that is over is not enough where the workload fails by now.
+func TestARecoveryIsBelievedWhenItIsSo(t *testing.T) {
+	s := newScene(t)
+	s.reconcile()
+	s.edit(func(i *v1alpha1.Incident) {
+		at := metav1.NewTime(t0.Add(time.Minute))
+		i.Status.Signals[0].ClearedAt, i.Status.RecoveredAt, i.Status.RecoveryHoldSeconds = &at, &at, 120
+	})
+	well, away, asked := false, errors.New("the API server is away"), 0
+	var err error
+	s.StillWell = func(context.Context, *v1alpha1.Incident) (bool, error) {
+		asked++
+		return well, err
+	}
+	s.clock.SetTime(t0.Add(2 * time.Minute))
+	s.reconcile()
+	if asked > 0 {
+		t.Error("asked before the hold-down is over")
+	}
+	s.clock.SetTime(t0.Add(3 * time.Minute))
+	if again := s.reconcile(); again.RequeueAfter != patch.StaleRetry || s.live().Status.State == v1alpha1.IncidentResolved {
+		t.Errorf("it fails, and is %s; the next look is in %s", s.live().Status.State, again.RequeueAfter)
+	}
+	err = away
+	if _, got := s.Reconcile(t.Context(), request); !errors.Is(got, away) || s.live().Status.State == v1alpha1.IncidentResolved {
+		t.Errorf("it is not known, and is %s; error %v", s.live().Status.State, got)
+	}
+	well, err = true, nil
+	s.reconcile()
+	if got := s.live().Status; got.State != v1alpha1.IncidentResolved || !got.ResolvedAt.Time.Equal(t0.Add(time.Minute)) {
+		t.Errorf("it is well, and %s since %v", got.State, got.ResolvedAt)
+	}
+	asked = 0
+	s.reconcile()
+	if asked > 0 {
+		t.Error("asked again of what is resolved")
+	}
 }

@@ -71,7 +71,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o Options, with *shar
 	incidents := &incident.Reconciler{
 		Client: c, Inventory: inv, Clock: clk, Recorder: recorder,
 		Rules: incidentpractice.DefaultRules(), Concurrency: o.Concurrency,
-		NamespaceCap: detector.NamespaceCap, ClusterCap: detector.ClusterCap,
+		NamespaceCap: detector.NamespaceCap, ClusterCap: detector.ClusterCap, StillWell: detector.StillWell,
 	}
 	doors := configurationitem.NewSideDoorKeeper(c, inv, recorder)
 	if err := mgr.Add(doors); err != nil {

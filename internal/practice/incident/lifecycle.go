@@ -106,6 +106,9 @@ type Decision struct {
 	Next time.Time
 	// ClosedNow: the record is closed by this decision, and is to be logged.
 	ClosedNow bool
+	// Recovered: it is resolved by this decision, since it has been well for long enough. Whether it is so still, as of now
+	// and by what others than this record tell, is to be asked before that is written.
+	Recovered bool
 	// Expired: the record was kept long enough.
 	Expired bool
 }
@@ -145,6 +148,8 @@ type evaluation struct {
 	now      time.Time
 	// refused says why a person's resolution is not one.
 	refused string
+	// outlasted: what resolves it is that it has been well for long enough.
+	outlasted bool
 }
 
 func (e *evaluation) wake(t time.Time) {
@@ -288,6 +293,7 @@ func (e *evaluation) resolution() (resolution *v1alpha1.Resolution, at time.Time
 			e.wake(end)
 			return nil, time.Time{}, ""
 		}
+		e.outlasted = true
 		if declared != nil {
 			return declared, recovered.Time, operator
 		}
@@ -535,6 +541,7 @@ func (e *evaluation) resolve(before v1alpha1.IncidentState, r v1alpha1.Resolutio
 	}
 	if before != v1alpha1.IncidentResolved {
 		s.State, s.ResolvedAt = v1alpha1.IncidentResolved, e.at(at)
+		e.Recovered = e.outlasted
 		e.tell(fmt.Sprintf("resolved: %s. %s", r.Code, r.Notes), by)
 		e.event(Event{Reason: EventResolved, Action: "Resolve", Note: fmt.Sprintf("%s: %s", r.Code, r.Notes)})
 	}
