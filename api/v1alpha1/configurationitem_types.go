@@ -166,9 +166,9 @@ type ConfigurationItemStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// SideDoorKind says how a running pod was changed.
+// SideDoorKind says how what runs was changed.
 //
-// +kubebuilder:validation:Enum=EphemeralContainer;Resize;Relabel
+// +kubebuilder:validation:Enum=EphemeralContainer;Resize;Relabel;EarlierTemplate
 type SideDoorKind string
 
 const (
@@ -178,14 +178,17 @@ const (
 	SideDoorResize SideDoorKind = "Resize"
 	// SideDoorRelabel: a running pod of other images was given labels that make it pass for one of this workload's.
 	SideDoorRelabel SideDoorKind = "Relabel"
+	// SideDoorEarlierTemplate: the pods of a paused Deployment are of a ReplicaSet with an earlier template, which its
+	// controller scaled up since that of the present one was not there.
+	SideDoorEarlierTemplate SideDoorKind = "EarlierTemplate"
 )
 
-// SideDoor is a change of a running pod past its template.
+// SideDoor is a change of what runs past the workload's template.
 type SideDoor struct {
 	// what was done.
 	// +required
 	What SideDoorKind `json:"what"`
-	// pod that it was done to.
+	// pod that it was done to; of EarlierTemplate the ReplicaSet.
 	// +required
 	// +kubebuilder:validation:MaxLength=253
 	Pod string `json:"pod"`
@@ -193,7 +196,7 @@ type SideDoor struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Detail string `json:"detail,omitempty"`
-	// by whom, as the API server authenticated.
+	// by whom, as the API server authenticated; unknown of EarlierTemplate, which is seen afterwards.
 	// +required
 	// +kubebuilder:validation:MaxLength=512
 	By string `json:"by"`

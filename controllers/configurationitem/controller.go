@@ -53,6 +53,8 @@ type Reconciler struct {
 	AdmissionGrace time.Duration
 	// Images tells what pods run; nil: nobody does.
 	Images ImageSource
+	// Revisions tell what a paused Deployment runs; nil: nobody does.
+	Revisions RevisionSource
 	// Audits count what went in while the gate, which only watches, did not answer; nil: nobody does.
 	Audits Audits
 
@@ -79,6 +81,8 @@ type memory struct {
 	// unexplained template that nobody is known to have let in, and since when.
 	unexplained string
 	since       time.Time
+	// earlier templates that were found to run, in words.
+	earlier []string
 	// unasked templates wait for the record of their admission.
 	unasked []unasked
 	// asked: the baseline of which it was asked last who wrote its template.

@@ -22,6 +22,7 @@ func (r *Reconciler) announce(before, after *v1alpha1.ConfigurationItem) {
 	if r.Recorder == nil || len(after.Status.Baselines) == 0 {
 		return
 	}
+	r.announceEarlier(before, after)
 	newest := after.Status.Baselines[0]
 	r.announceMoved(before, after)
 	if len(before.Status.Baselines) > 0 {

@@ -98,7 +98,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o Options, with *shar
 	}{
 		{"gatescope", (&gatescope.Reconciler{Client: c, OwnNamespace: o.Namespace}).SetupWithManager},
 		{"service", withContext(services.SetupWithManager)},
-		{"configurationitem", (&configurationitem.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder, Images: detector, Audits: tally}).SetupWithManager},
+		{"configurationitem", (&configurationitem.Reconciler{Client: c, Inventory: inv, Clock: clk, Recorder: recorder, Images: detector, Audits: tally, Revisions: changes.Restorer}).SetupWithManager},
 		{"admissions", (&configurationitem.AdmissionWriter{Client: c, Inventory: inv, Clock: clk}).SetupWithManager},
 		{"change", withContext(changes.SetupWithManager)},
 		{"changeretention", withContext((&change.Retirer{Client: c, Inventory: inv, Clock: clk, Retention: o.ChangeRetention}).SetupWithManager)},

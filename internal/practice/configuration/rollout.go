@@ -42,6 +42,12 @@ func (w *Workload) runs() bool {
 	}
 }
 
+// RunsAnother reports whether a Deployment is paused and none of its pods is of its template: of the one before, which was
+// agreed, or of whichever its controller found.
+func (w *Workload) RunsAnother() bool {
+	return w.Key.Kind == KindDeployment && w.Hold.Paused && w.ObservedGeneration >= w.Generation && w.Current > 0 && w.Updated == 0
+}
+
 // readySince is the latest time that its own status gives for its being ready; zero where it gives none. A time
 // that we recorded before a gap in watching may be too early.
 func (w *Workload) readySince() time.Time {
