@@ -279,9 +279,10 @@ func again(current *v1alpha1.Incident, d incident.Detected) bool {
 	return current.Status.State == v1alpha1.IncidentResolved && incident.Active(d.Signals)
 }
 
-// returns: all that was seen was clear, and is not any more.
+// returns: all that was seen was clear, and is not any more, or was not for a moment.
 func returns(current *v1alpha1.Incident, d incident.Detected) bool {
-	return !incident.Active(current.Status.Signals) && incident.Active(d.Signals)
+	was := current.Status.RecoveredAt
+	return !incident.Active(current.Status.Signals) && incident.Active(d.Signals) || was != nil && !was.Equal(d.RecoveredAt)
 }
 
 // unnamed: nothing is suspected, or something of which no record is known yet.

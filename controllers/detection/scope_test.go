@@ -173,7 +173,12 @@ func TestAControllerThatNobodyReads(t *testing.T) {
 	if e := i.Status.Evidence[0]; e.Reason != incident.EvidenceGone || !strings.Contains(e.Message, "not watched") {
 		t.Errorf("it says %q", e.Message)
 	}
-	s.seePod(fails)
+	again := fails.DeepCopy()
+	end := metav1.NewTime(t0.Add(recreated + 50*time.Second))
+	again.UID, again.CreationTimestamp, again.Status.StartTime = "uid-again", end, &end
+	again.Status.ContainerStatuses[0].LastTerminationState.Terminated.StartedAt = end
+	again.Status.ContainerStatuses[0].LastTerminationState.Terminated.FinishedAt = end
+	s.seePod(again)
 	if i := look(recreated + time.Minute); !incident.Active(i.Status.Signals) {
 		t.Error("it fails, and nothing tells")
 	}

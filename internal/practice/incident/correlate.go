@@ -344,6 +344,9 @@ func (c *correlation) conclude() {
 		}
 		c.RecoveredAt, c.RecoveredTemplateHash = seconds(c.past(recovered)), c.subject.TemplateHash
 		c.sayWhyOver()
+	} else if c.repaired() {
+		c.RecoveredAt, c.RecoveredTemplateHash = seconds(c.past(later(c.RecoveredAt.Time, c.result.Well.Since))), c.subject.TemplateHash
+		c.sayWhyOver()
 	}
 	c.holdDown()
 	c.Fingerprint = Fingerprint(c.subject.Key, c.Reason)

@@ -92,3 +92,10 @@ func (c *correlation) runsSince(since time.Time) {
 	}
 	c.RecoveredAt = &at
 }
+
+// repaired reports whether a slow loop that seemed to be over got another template since, by which it is well: that has not
+// failed, and need not run for as long to be believed.
+func (c *correlation) repaired() bool {
+	return !c.subject.Resolved && c.RecoveryHoldSeconds > int32(maxRecoveryHold/time.Second) && c.result.Well.Evident &&
+		c.subject.TemplateHash != "" && c.subject.TemplateHash != c.RecoveredTemplateHash
+}

@@ -106,12 +106,14 @@ func TestASlowLoopIsOneIncident(t *testing.T) {
 	// Two kills a day are a signal, whatever is between them; five restarts are, unless a Service sets another number.
 	slower := append(slices.Clone(slow), 7*hour, 13*hour, 21*hour)
 	for name, c := range map[string]struct {
-		gaps     []time.Duration
-		killed   bool
-		repaired bool
+		gaps   []time.Duration
+		killed bool
+		// repaired at once, or while it seems to be well.
+		repaired, late bool
 	}{
-		"": {gaps: slow}, "repaired": {gaps: slow, repaired: true},
+		"": {gaps: slow}, "repaired": {gaps: slow, repaired: true}, "repaired later": {gaps: slow, repaired: true, late: true},
 		"killed": {gaps: slower, killed: true}, "killed, repaired": {gaps: slower, killed: true, repaired: true},
+		"killed, repaired later": {gaps: slower, killed: true, repaired: true, late: true},
 	} {
 		for _, gap := range c.gaps {
 			t.Run(strings.TrimSpace(fmt.Sprint(gap, " ", name)), func(t *testing.T) {
@@ -137,24 +139,31 @@ func TestASlowLoopIsOneIncident(t *testing.T) {
 				within := min(max(20*minute, gap*3/2), 24*hour) + minute
 				if c.repaired {
 					within = 10*minute + minute
-					k.repair()
+					after := minute
+					if c.late {
+						after = gap / 2
+					}
+					k.repair(after)
 				}
 				w.pass(at(k.now + within))
 				if len(w.open()) > 0 {
-					t.Errorf("%s after its last crash it is %v", within, w.summary())
+					t.Errorf("%s after its last crash, or its repair, it is %v", within, w.summary())
+				} else if code := i.Status.Resolution.Code; (code == v1alpha1.ResolutionFixedByChange) != c.repaired {
+					t.Errorf("repaired %t, and it is resolved with code %s", c.repaired, code)
 				}
 			})
 		}
 	}
 }
 
-// repair gives the workload another template.
-func (k *kubelet) repair() {
-	k.now += minute
-	k.w.play(k.now, watch.Modified, webDeployment("2", 1, 1, 1, 1))
+// repair gives the workload another template after a time.
+func (k *kubelet) repair(after time.Duration) {
+	k.now += after
+	k.w.play(k.now, watch.Modified, webDeployment("2", 1, 0, 1, 1))
 	k.w.play(k.now, watch.Deleted, k.pod().running("app", k.restarts, k.now).full())
 	k.w.play(k.now, watch.Added, aPod("web-2-a").created(k.now).revision("2").ownedBy("apps/v1", "ReplicaSet", "web-2").
 		running("app", 0, k.now).condition(corev1.PodReady, corev1.ConditionTrue, "", k.now).full())
+	k.w.play(k.now, watch.Modified, webDeployment("2", 1, 1, 1, 1))
 }
 
 // TestASlowLoopThatDoesNotComeBack: the container of a slow loop that stays down after a crash fails, and is told as such
