@@ -130,6 +130,10 @@ type ConfigurationItemStatus struct {
 	// workloadGeneration of the newest baseline.
 	// +optional
 	WorkloadGeneration int64 `json:"workloadGeneration,omitempty"`
+	// enforcement is Enforce while the gate is to refuse what nobody agreed to, and did when last seen: what comes in while
+	// its configuration is gone came in past it. Else it is empty.
+	// +optional
+	Enforcement Enforcement `json:"enforcement,omitempty"`
 	// baselines are the agreed templates, the newest first; the last 10.
 	// +optional
 	// +listType=atomic

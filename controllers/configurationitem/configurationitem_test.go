@@ -16,10 +16,12 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/inventory"
@@ -219,7 +221,7 @@ func TestItemOfAClaimedWorkload(t *testing.T) {
 	want := v1alpha1.ConfigurationItemStatus{
 		State: v1alpha1.ConfigurationItemInUse, Services: []v1alpha1.LocalReference{{Name: "checkout"}, {Name: "second"}},
 		Owner: "payments", Tier: 1, Images: map[string]string{"app": image + "1"}, TemplateHash: w.Template.Hash,
-		WorkloadUID: string(w.UID), WorkloadGeneration: 1, Drift: v1alpha1.DriftNone,
+		WorkloadUID: string(w.UID), WorkloadGeneration: 1, Enforcement: v1alpha1.EnforcementEnforce, Drift: v1alpha1.DriftNone,
 		Baselines: []v1alpha1.Baseline{{
 			TemplateHash: w.Template.Hash, ImagelessHash: w.Template.ImagelessHash, Fingerprint: item.Status.Baselines[0].Fingerprint,
 			WorkloadUID: string(w.UID), Generation: 1, Images: map[string]string{"app": image + "1"},
@@ -403,6 +405,41 @@ func TestBaselinesFollow(t *testing.T) {
 		}, "Audited 2, Adopted 1; None", 0},
 		"the gate is not asked about the namespace": {[]client.Object{service(v1alpha1.EnforcementEnforce)}, func(c *cluster) {
 			c.put(version("2", 2).Unstructured())
+		}, "Audited 2, Adopted 1; None", 0},
+		"the gate's configuration is taken away": {enforced, func(c *cluster) {
+			if err := c.r.Client.Delete(c.t.Context(), gate()); err != nil {
+				c.t.Fatal(err)
+			}
+			c.put(version("2", 2).Unstructured()).reconcile(checkout)
+			c.after(DefaultAdmissionGrace)
+		}, "Unauthorized 2, Adopted 1; Drifted", 1},
+		"its namespaces are reset, for a moment": {enforced, func(c *cluster) {
+			reset := gate().(*admissionregistrationv1.ValidatingWebhookConfiguration)
+			if err := c.r.Client.Get(c.t.Context(), client.ObjectKeyFromObject(reset), reset); err != nil {
+				c.t.Fatal(err)
+			}
+			gateconfig.Write(reset, gateconfig.Namespaces{})
+			if err := c.r.Client.Update(c.t.Context(), reset); err != nil {
+				c.t.Fatal(err)
+			}
+			c.put(version("2", 2).Unstructured()).reconcile(checkout)
+			c.after(DefaultAdmissionGrace)
+		}, "Unauthorized 2, Adopted 1; Drifted", 1},
+		"the configuration is gone, and Enforce is no longer asked for": {enforced, func(c *cluster) {
+			if err := c.r.Client.Delete(c.t.Context(), gate()); err != nil {
+				c.t.Fatal(err)
+			}
+			watching := service(v1alpha1.EnforcementAudit)
+			watching.SetGeneration(2)
+			c.put(watching).reconcile(checkout)
+			c.put(version("2", 2).Unstructured())
+		}, "Audited 2, Adopted 1; None", 0},
+		"claimed again, with what came in while it was nobody's": {enforced, func(c *cluster) {
+			c.r.Inventory.Remove(service(v1alpha1.EnforcementEnforce))
+			c.reconcile(checkout)
+			c.put(version("2", 2).Unstructured()).reconcile(checkout)
+			c.after(time.Hour).put(service(v1alpha1.EnforcementEnforce)).reconcile(checkout)
+			c.after(DefaultAdmissionGrace)
 		}, "Audited 2, Adopted 1; None", 0},
 		"a held template": {enforced, func(c *cluster) {
 			c.put(version("2", 2).Status(2, 0, 2).Paused().Unstructured())
@@ -636,6 +673,40 @@ func TestRetention(t *testing.T) {
 				t.Errorf("claimed again: %+v", item.Status)
 			}
 		})
+	}
+}
+
+// Items learn that the gate is in force when it is, not with the next template: it might come after the gate was taken away.
+func TestANamespaceThatIsListedAnew(t *testing.T) {
+	c := newCluster(t, service(v1alpha1.EnforcementEnforce), version("1", 1).Unstructured())
+	listed := gate().(*admissionregistrationv1.ValidatingWebhookConfiguration)
+	before, other := listed.DeepCopy(), listed.DeepCopy()
+	gateconfig.Write(before, gateconfig.Namespaces{Audit: []string{"shop"}})
+	other.Name = "another"
+	for name, test := range map[string]struct {
+		before, after *admissionregistrationv1.ValidatingWebhookConfiguration
+		want          int
+	}{
+		"under Enforce from now on": {before, listed, 1},
+		"as it was":                 {listed, listed, 0},
+		"no longer":                 {listed, before, 0},
+		"somebody else's":           {before, other, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[configuration.Key]())
+			defer queue.ShutDown()
+			c.r.listedAnew(t.Context(), event.UpdateEvent{ObjectOld: test.before, ObjectNew: test.after}, queue)
+			if n := queue.Len(); n != test.want {
+				t.Errorf("%d workloads are looked at, want %d", n, test.want)
+			}
+		})
+	}
+	item, _ := c.reconcile(checkout)
+	if item.Status.Enforcement != "" {
+		t.Error("enforced, and no gate is there")
+	}
+	if item, _ = c.put(listed).reconcile(checkout); item.Status.Enforcement != v1alpha1.EnforcementEnforce {
+		t.Error("not enforced, and the gate is there")
 	}
 }
 

@@ -13,15 +13,18 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/kube/gateconfig"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
 	"github.com/itil-dev/itil-operator/internal/kube/push"
 	"github.com/itil-dev/itil-operator/internal/practice/change"
@@ -91,12 +94,30 @@ type memory struct {
 
 // SetupWithManager registers the reconciler.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	nobody := handler.TypedEnqueueRequestsFromMapFunc(func(context.Context, client.Object) []configuration.Key { return nil })
 	return builder.TypedControllerManagedBy[configuration.Key](mgr).Named("configurationitem").
 		WatchesRawSource(push.Source(r.follow, r.Inventory.WaitForSync)).
-		// Read by Reconcile, so that the cache must have it; what follows from it is not urgent.
-		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, nobody).
+		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, handler.TypedFuncs[client.Object, configuration.Key]{UpdateFunc: r.listedAnew}).
 		Complete(r)
+}
+
+// listedAnew asks for the workloads of namespaces that the gate is asked about under Enforce from now on.
+func (r *Reconciler) listedAnew(
+	_ context.Context, e event.UpdateEvent, queue workqueue.TypedRateLimitingInterface[configuration.Key],
+) {
+	before, isBefore := e.ObjectOld.(*admissionregistrationv1.ValidatingWebhookConfiguration)
+	after, isAfter := e.ObjectNew.(*admissionregistrationv1.ValidatingWebhookConfiguration)
+	if !isBefore || !isAfter || after.Name != gateconfig.Name {
+		return
+	}
+	listed := gateconfig.Read(before)
+	for _, namespace := range gateconfig.Read(after).Enforce {
+		if listed.Of(namespace) == gateconfig.ListedEnforce {
+			continue
+		}
+		for _, key := range r.Inventory.WorkloadsIn(namespace) {
+			queue.Add(key)
+		}
+	}
 }
 
 // follow turns news of the inventory into requests, after all workloads and items that there are.

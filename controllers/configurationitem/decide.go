@@ -60,6 +60,10 @@ func decide(seen *observed, m memory, r rules, now time.Time) outcome {
 	s.ObservedGeneration = itemGeneration(seen)
 	s.State, s.UnclaimedSince = v1alpha1.ConfigurationItemInUse, nil
 	setClaims(&s, seen.claimants)
+	s.Enforcement = ""
+	if seen.inForce {
+		s.Enforcement = v1alpha1.EnforcementEnforce
+	}
 	s.Images = firstImages(w.Template.Images)
 	s.TemplateHash = w.Template.Ignoring(r.baselines.IgnoredAnnotationPrefixes).Hash
 	s.WorkloadUID = string(w.UID)
@@ -97,7 +101,7 @@ func unclaimed(seen *observed, s v1alpha1.ConfigurationItemStatus, r rules, now 
 	} else {
 		setClaims(&s, nil)
 	}
-	s.Admissions = nil
+	s.Admissions, s.Enforcement = nil, ""
 	s.NextStep = ""
 	out := outcome{consumed: seen.here}
 	if seen.claimedByName && seen.workload == nil {

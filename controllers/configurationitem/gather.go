@@ -36,7 +36,9 @@ type observed struct {
 	claimedByName bool
 
 	rules *change.Rules
-	// enforced: the gate refuses what nobody agreed to, and the API server asks it.
+	// inForce: the gate is to refuse what nobody agreed to, and the API server asks it, or did when last seen.
+	inForce bool
+	// enforced: a template that no record tells of came in past it. What came in while nobody claimed the workload did not.
 	enforced bool
 	// watched: the gate is asked, refuses nothing, and what comes while it does not answer goes in.
 	watched bool
@@ -107,7 +109,8 @@ func (r *Reconciler) gather(ctx context.Context, key configuration.Key, now time
 	if err != nil {
 		return nil, err
 	}
-	o.enforced = enforcement == v1alpha1.EnforcementEnforce && listed == gateconfig.ListedEnforce
+	o.inForce = enforcement == v1alpha1.EnforcementEnforce && (listed == gateconfig.ListedEnforce || o.item != nil && o.item.Status.Enforcement == enforcement)
+	o.enforced = o.inForce && (o.item == nil || o.item.Status.State != v1alpha1.ConfigurationItemUnclaimed)
 	o.watched = (enforcement == v1alpha1.EnforcementAudit || enforcement == v1alpha1.EnforcementWarn) && listed == gateconfig.ListedAudit
 	o.governedSince = r.governedSince(o.claimants)
 	o.showsImages = r.Images != nil
