@@ -114,7 +114,7 @@ func operationThatWent(t *v1alpha1.ChangeTarget, baselines, at int) v1alpha1.Ope
 func (l *life) rollout(im *v1alpha1.Implementation, fact *WorkloadFact, at int) v1alpha1.RolloutState {
 	b := &fact.Baselines[at]
 	switch {
-	case undoneAt(at, fact.Baselines):
+	case configuration.Undone(fact.Baselines, at):
 		return v1alpha1.RolloutRolledBack
 	case at > 0 && im.Rollout == v1alpha1.RolloutInProgress && !b.Proven:
 		// Another template went in before this one was rolled out: it will not be any more.

@@ -86,32 +86,17 @@ func mayReturn(i int, b *v1alpha1.Baseline, w *World, rules *Rules, rep *report)
 	switch {
 	case b.Change != "" && b.Source != v1alpha1.BaselineRollback && slices.Contains(w.FailedChanges, b.Change):
 		no("Change " + b.Change + ", which brought it, failed or was rolled back; going forward again needs a Change")
-	case undoneAt(i, w.Baselines):
+	case configuration.Undone(w.Baselines, i):
 		no("it was rolled back; going forward again needs a Change")
 	}
 	return ok
-}
-
-// undoneAt says whether a later rollback went back beyond a baseline: to a template that was in before it.
-func undoneAt(i int, baselines []v1alpha1.Baseline) bool {
-	for j := range i {
-		restored := baselines[j].TemplateHash
-		if baselines[j].Source != v1alpha1.BaselineRollback || restored == baselines[i].TemplateHash {
-			continue
-		}
-		between := slices.ContainsFunc(baselines[j+1:i], func(b v1alpha1.Baseline) bool { return b.TemplateHash == restored })
-		if !between {
-			return true
-		}
-	}
-	return false
 }
 
 // undone says whether what a Change let in last was rolled back.
 func undone(change string, baselines []v1alpha1.Baseline) bool {
 	for i := range baselines {
 		if baselines[i].Change == change && baselines[i].Source != v1alpha1.BaselineRollback {
-			return undoneAt(i, baselines)
+			return configuration.Undone(baselines, i)
 		}
 	}
 	return false

@@ -148,10 +148,7 @@ func began(
 // bounded drops repetitions before it drops what is known of no other baseline.
 func bounded(baselines []v1alpha1.Baseline) []v1alpha1.Baseline {
 	for i := len(baselines) - 1; i > 0 && len(baselines) > MaxBaselines; i-- {
-		repeated := slices.ContainsFunc(baselines[:i], func(b v1alpha1.Baseline) bool {
-			return b.TemplateHash == baselines[i].TemplateHash && (b.Proven || !baselines[i].Proven)
-		})
-		if repeated {
+		if repeated(baselines, i) {
 			baselines = slices.Delete(baselines, i, i+1)
 		}
 	}
