@@ -55,7 +55,7 @@ func (r *RecordKeeper) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// Reconcile files what the newest baseline of a workload owes.
+// Reconcile files what the baselines of a workload owe, one after the other: the event of each brings us here again.
 func (r *RecordKeeper) Reconcile(ctx context.Context, key configuration.Key) (ctrl.Result, error) {
 	exists := func(name string) bool {
 		_, ok := r.Inventory.Change(types.NamespacedName{Namespace: key.Namespace, Name: name})
@@ -66,7 +66,7 @@ func (r *RecordKeeper) Reconcile(ctx context.Context, key configuration.Key) (ct
 		annotations = w.Annotations
 	}
 	owed, wait := practice.Owed(key, annotations, r.Inventory.Baselines(key), exists, r.Clock.Now())
-	if owed == nil || wait > 0 {
+	if owed == nil {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
 	r.nameManager(ctx, key, owed)

@@ -90,36 +90,54 @@ const (
 	filedWithin  = time.Minute
 )
 
-// Owed returns the Change that the newest baseline of a workload owes: the record of what was forced in or came in
-// past the gate, or the Change of what was pre-authorised, where that was lost. Nil: none. Exists says whether a
-// Change of that name does, annotations are the workload's. Wait is how long to wait before it is owed.
+// Owed returns a Change that a baseline of a workload owes, the oldest first: the record of what was forced in or came in
+// past the gate, or the Change of what was pre-authorised, where that was lost. A baseline owes it still when another has
+// taken its place: whoever was to file it may have died before. Nil: none. Exists says whether a Change of that name does,
+// annotations are the workload's. Wait is how long to wait before the next is owed; 0: none will be.
 func Owed(
 	key configuration.Key, annotations map[string]string, baselines []v1alpha1.Baseline, exists func(name string) bool, now time.Time,
 ) (owed *v1alpha1.Change, wait time.Duration) {
-	if len(baselines) == 0 || !configuration.Claimable(key.Kind) {
+	if !configuration.Claimable(key.Kind) {
 		return nil, 0
 	}
-	b := &baselines[0]
-	age := now.Sub(b.From.Time)
-	if age > recordWithin || b.TemplateHash == "" {
-		return nil, 0
+	for at, b := range slices.Backward(baselines) {
+		chg := owedBy(key, annotations, baselines, at)
+		age := now.Sub(b.From.Time)
+		if chg == nil || age > recordWithin || exists(chg.Name) {
+			continue
+		}
+		left := filedWithin - age
+		if b.Source != v1alpha1.BaselinePreAuthorised || left <= 0 {
+			return chg, 0
+		}
+		if wait == 0 || left < wait {
+			wait = left
+		}
+	}
+	return nil, wait
+}
+
+// owedBy returns the Change that there must be because of a baseline; nil: none.
+func owedBy(key configuration.Key, annotations map[string]string, baselines []v1alpha1.Baseline, at int) *v1alpha1.Change {
+	b := &baselines[at]
+	if b.TemplateHash == "" {
+		return nil
 	}
 	switch b.Source {
 	case v1alpha1.BaselineBreakGlass:
-		owed = record(key, baselines, v1alpha1.RecordOfBreakGlass, "forced in by breaking the glass")
-		if why := plain(annotations[v1alpha1.AnnotationBreakGlass]); why != "" {
+		owed := record(key, baselines[at:], v1alpha1.RecordOfBreakGlass, "forced in by breaking the glass")
+		// The reason on the workload is that of what it has now.
+		if why := plain(annotations[v1alpha1.AnnotationBreakGlass]); why != "" && at == 0 {
 			owed.Spec.Justification = brief("The reason given: "+why, maxJustification)
 		}
+		return owed
 	case v1alpha1.BaselineUnauthorized:
-		owed = record(key, baselines, v1alpha1.RecordOfUnauthorized, "came in past the gate")
+		return record(key, baselines[at:], v1alpha1.RecordOfUnauthorized, "came in past the gate")
 	case v1alpha1.BaselinePreAuthorised:
-		owed, wait = lostPreAuthorised(key, b), max(filedWithin-age, 0)
+		return lostPreAuthorised(key, b)
 	case v1alpha1.BaselineAdopted, v1alpha1.BaselineChange, v1alpha1.BaselineRollback, v1alpha1.BaselineAudited:
 	}
-	if owed == nil || exists(owed.Name) {
-		return nil, 0
-	}
-	return owed, wait
+	return nil
 }
 
 // recordName holds the time that the template came in, so that each time has one record and no retry makes a second.
@@ -129,7 +147,7 @@ func recordName(key configuration.Key, b *v1alpha1.Baseline) string {
 	return baseName(&r) + "-r" + strconv.FormatInt(b.From.Unix(), base)
 }
 
-// record is an Emergency change that asks for nothing and owes a review of the newest baseline.
+// record is an Emergency change that asks for nothing and owes a review of the first of the baselines.
 func record(key configuration.Key, baselines []v1alpha1.Baseline, of v1alpha1.RecordOf, how string) *v1alpha1.Change {
 	w, b := ReferenceTo(key), &baselines[0]
 	target := v1alpha1.ChangeTarget{
