@@ -127,8 +127,15 @@ func (f *Filer) next(ctx context.Context, filing *practice.Filing) {
 	defer cancel()
 	logger := log.FromContext(ctx).WithValues("change", nameOf(filing).String(), "requester", filing.Requester)
 	key := practice.KeyOf(filing.Namespace, filing.Target.Workload)
-	if f.exists(filing) {
+	if existing := f.existing(filing); existing != nil {
 		filings.WithLabelValues("Exists").Inc()
+		// Whoever filed it may have died, or been refused, before the earlier ones were canceled.
+		earlier := func(c *practice.Candidate) bool {
+			return existing.Candidate.Ended == practice.NotEnded && !c.CreatedAt.After(existing.Candidate.CreatedAt)
+		}
+		if err := f.supersede(ctx, filing, existing.Object.Name, earlier); err != nil {
+			logger.Error(err, "Canceling what it supersedes")
+		}
 		return
 	}
 	if !f.allowed(key, f.Clock.Now()) {
@@ -148,23 +155,28 @@ func (f *Filer) next(ctx context.Context, filing *practice.Filing) {
 		filings.WithLabelValues("Filed").Inc()
 		logger.V(1).Info("Filed")
 	}
-	if err := f.supersede(ctx, filing); err != nil {
+	if err := f.supersede(ctx, filing, filing.Name(), func(*practice.Candidate) bool { return true }); err != nil {
 		logger.Error(err, "Canceling what it supersedes")
 	}
 }
 
-// exists says whether the inventory knows the Change already, or another one that may still go in for exactly the same:
-// a gate that decided in the instant in which that was made known may have seen its name taken, and not yet by what.
-func (f *Filer) exists(filing *practice.Filing) bool {
+// existing is the Change as the inventory knows it already, or another one that may still go in for exactly the same: a gate
+// that decided in the instant in which that was made known may have seen its name taken, and not yet by what. Nil: neither.
+func (f *Filer) existing(filing *practice.Filing) *inventory.Change {
 	if known, ok := f.Inventory.Change(nameOf(filing)); ok && filing.Is(known.Object) {
-		return true
+		return known
 	}
 	if filing.PreAuthorised || filing.Episode == 1 {
-		return false
+		return nil
 	}
-	return slices.ContainsFunc(f.Inventory.ChangesOf(practice.KeyOf(filing.Namespace, filing.Target.Workload)), func(other *inventory.Change) bool {
+	others := f.Inventory.ChangesOf(practice.KeyOf(filing.Namespace, filing.Target.Workload))
+	at := slices.IndexFunc(others, func(other *inventory.Change) bool {
 		return other.Candidate.Ended == practice.NotEnded && other.Object.Labels[practice.LabelFiledFor] == practice.FiledForDenied && filing.Is(other.Object)
 	})
+	if at < 0 {
+		return nil
+	}
+	return others[at]
 }
 
 // allowed counts the filings of a workload.
@@ -223,10 +235,11 @@ func (f *Filer) recordDiff(ctx context.Context, chg *v1alpha1.Change, filing *pr
 	return nil
 }
 
-// supersede cancels the earlier ones for the same workload that nobody decided on.
-func (f *Filer) supersede(ctx context.Context, filing *practice.Filing) error {
+// supersede cancels, of the Changes for the same workload that nobody decided on, those that are earlier. By is the name of
+// the one that takes their place.
+func (f *Filer) supersede(ctx context.Context, filing *practice.Filing, by string, earlier func(*practice.Candidate) bool) error {
 	for _, other := range f.Inventory.ChangesOf(practice.KeyOf(filing.Namespace, filing.Target.Workload)) {
-		if !filing.Supersedes(other.Candidate, other.Object) {
+		if !filing.Supersedes(other.Candidate, other.Object) || !earlier(other.Candidate) {
 			continue
 		}
 		after := other.Object.DeepCopy()
@@ -234,7 +247,7 @@ func (f *Filer) supersede(ctx context.Context, filing *practice.Filing) error {
 		if after.Annotations == nil {
 			after.Annotations = map[string]string{}
 		}
-		after.Annotations[practice.AnnotationSupersededBy] = filing.Name()
+		after.Annotations[practice.AnnotationSupersededBy] = by
 		if err := f.Client.Patch(ctx, after, client.MergeFrom(other.Object)); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("canceling Change %s: %w", client.ObjectKeyFromObject(after), err)
 		}

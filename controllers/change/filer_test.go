@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -38,6 +39,8 @@ type server struct {
 	mu      sync.Mutex
 	created int
 	broken  bool
+	// patched are the names of what was patched; it fails while broken.
+	patched []string
 }
 
 func newFiler(t *testing.T) (*Filer, *server) {
@@ -56,6 +59,15 @@ func newFiler(t *testing.T) (*Filer, *server) {
 			}
 			s.created++
 			return c.Create(ctx, obj, opts...)
+		},
+		Patch: func(ctx context.Context, c client.WithWatch, obj client.Object, p client.Patch, opts ...client.PatchOption) error {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.broken {
+				return errors.New("the API server is away")
+			}
+			s.patched = append(s.patched, obj.GetName())
+			return c.Patch(ctx, obj, p, opts...)
 		},
 	}).Build()
 	return &Filer{Client: s.Client, Inventory: inventory.New(), Clock: clocktesting.NewFakePassiveClock(now)}, s
@@ -169,5 +181,60 @@ func TestAGateThatSawTheNameTakenFilesNoSecond(t *testing.T) {
 	f.next(t.Context(), &other)
 	if s.created != 1 {
 		t.Errorf("%d were made for another template", s.created)
+	}
+}
+
+// What was not canceled, since the replica died or the API server was away, is when the client tries again.
+func TestARetryCancelsWhatIsSuperseded(t *testing.T) {
+	for name, test := range map[string]struct {
+		first, second, asks string
+		// seconds between the two.
+		after int
+		ended bool
+		want  string
+	}{
+		"the later one is asked for":                        {"v1:aaaa", "v1:bbbb", "v1:bbbb", 60, false, "[checkout-v1:aaaa]"},
+		"both are of the same second":                       {"v1:aaaa", "v1:bbbb", "v1:bbbb", 0, false, "[checkout-v1:aaaa]"},
+		"what is late in a queue does not cancel the later": {"v1:aaaa", "v1:bbbb", "v1:aaaa", 60, false, "[]"},
+		"nor does what has ended":                           {"v1:aaaa", "v1:bbbb", "v1:bbbb", 60, true, "[]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, s := newFiler(t)
+			f.queue()
+			for n, hash := range []string{test.first, test.second} {
+				filed := filing("checkout", hash)
+				chg := filed.Object()
+				chg.CreationTimestamp = metav1.NewTime(now.Add(time.Duration(n*test.after) * time.Second))
+				chg.Spec.Cancel = test.ended && hash == test.asks
+				f.Inventory.Put(chg)
+				stored := chg.DeepCopy()
+				if err := s.Client.Create(t.Context(), stored); err != nil {
+					t.Fatal(err)
+				}
+			}
+			again := filing("checkout", test.asks)
+			f.next(t.Context(), &again)
+			if got := fmt.Sprint(s.patched); got != test.want {
+				t.Errorf("canceled %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestWhatCannotBeCanceledIsTriedAgain(t *testing.T) {
+	f, s := newFiler(t)
+	f.queue()
+	first, second := filing("checkout", "v1:aaaa"), filing("checkout", "v1:bbbb")
+	f.Inventory.Put(first.Object())
+	if err := s.Client.Create(t.Context(), first.Object()); err != nil {
+		t.Fatal(err)
+	}
+	f.next(t.Context(), &second)
+	s.patched = nil
+	f.Inventory.Put(second.Object())
+	again := filing("checkout", "v1:bbbb")
+	f.next(t.Context(), &again)
+	if got := fmt.Sprint(s.patched); got != "[checkout-v1:aaaa]" {
+		t.Errorf("canceled %s", got)
 	}
 }
