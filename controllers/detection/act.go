@@ -20,7 +20,19 @@ import (
 	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
 )
 
-// act does what a look calls for, and says when to look again.
+// errBehind: what was found rests on what the API server does not have any more, so nothing was written.
+var errBehind = errors.New("the watches are behind")
+
+func (r *Reconciler) mustStand(ctx context.Context, in *input, result incident.Result, now time.Time) error {
+	stands, err := r.stands(ctx, in, result, now)
+	if err == nil && !stands {
+		err = errBehind
+	}
+	return err
+}
+
+// act does what a look calls for, and says when to look again. Where it fails with errBehind or a conflict, the look is to
+// be repeated.
 func (r *Reconciler) act(ctx context.Context, in *input, result incident.Result, now time.Time) (time.Time, error) {
 	var err error
 	if in.subject.Candidates, err = r.explaining(ctx, in, result); err != nil {
@@ -33,15 +45,11 @@ func (r *Reconciler) act(ctx context.Context, in *input, result incident.Result,
 		return action.Next, r.suspectLater(ctx, in, result, now)
 	case incident.Update:
 		if again(in.records.Current, action.Detected) {
-			if stands, err := r.stands(ctx, in, result, now); err != nil || !stands {
-				return now.Add(behindWait), err
+			if err := r.mustStand(ctx, in, result, now); err != nil {
+				return time.Time{}, err
 			}
 		}
-		err := r.update(ctx, in, result, action.Detected, now)
-		if apierrors.IsConflict(err) {
-			return now.Add(behindWait), nil // what was written meanwhile is looked at anyway
-		}
-		return action.Next, err
+		return action.Next, r.update(ctx, in, result, action.Detected, now)
 	case incident.Open:
 	}
 	switch {
@@ -58,8 +66,8 @@ func (r *Reconciler) act(ctx context.Context, in *input, result incident.Result,
 		return action.Next, nil
 	}
 	defer release()
-	if stands, err := r.stands(ctx, in, result, now); err != nil || !stands {
-		return now.Add(behindWait), err
+	if err := r.mustStand(ctx, in, result, now); err != nil {
+		return time.Time{}, err
 	}
 	return action.Next, r.open(ctx, in, result, action.Detected, now)
 }
@@ -258,6 +266,10 @@ func (r *Reconciler) description(in *input) string {
 func (r *Reconciler) update(ctx context.Context, in *input, result incident.Result, d incident.Detected, now time.Time) error {
 	current := in.records.Current
 	again := again(current, d)
+	if again && d.FailedTemplateHash != current.Status.FailedTemplateHash {
+		// Another template fails than the one that was suspected.
+		d.SuspectedChange = nil
+	}
 	if again || unnamed(d.SuspectedChange) && r.mayBeSuspected(current, now) {
 		d.SuspectedChange = r.suspectAnew(in, d, result)
 	}

@@ -139,8 +139,14 @@ func (r *Reconciler) candidates(in *input) []incident.Candidate {
 	}
 	for _, d := range in.service.DependsOn {
 		if d.Strength == v1alpha1.DependencyHard && d.Group == "" && d.On != (servicelevel.ServiceName{}) {
-			out = append(out, r.incidents.onService(d.On)...)
+			out = append(out, r.incidents.onService(d.On, r.isWhole)...)
 		}
 	}
 	return out
+}
+
+// isWhole reports whether a workload has all the pods that it should.
+func (r *Reconciler) isWhole(key configuration.Key) bool {
+	w, known := r.Inventory.Workload(key)
+	return known && w.Desired > 0 && w.Ready >= w.Desired
 }

@@ -43,6 +43,8 @@ type explanation struct {
 	node     string
 	services []servicelevel.ServiceName
 	began    time.Time
+	// workload that it is about; empty where it is about none.
+	workload configuration.Key
 }
 
 func newIncidentIndex() *incidentIndex {
@@ -123,7 +125,7 @@ func (x *incidentIndex) remove(i *v1alpha1.Incident) news {
 
 // explanationOf is what an incident may explain others by; of one that is over, or takes nothing from anybody, nothing.
 func explanationOf(key configuration.Key, about bool, i *v1alpha1.Incident) explanation {
-	e := explanation{uid: i.UID, resourceVersion: i.ResourceVersion, began: incident.BeganAt(&i.Status)}
+	e := explanation{uid: i.UID, resourceVersion: i.ResourceVersion, began: incident.BeganAt(&i.Status), workload: key}
 	if e.began.IsZero() {
 		e.began = i.CreationTimestamp.Time
 	}
@@ -219,7 +221,7 @@ func (x *incidentIndex) hasOpen(key configuration.Key) bool {
 const maxExplaining = 50
 
 // onService are the open incidents by which a service suffers.
-func (x *incidentIndex) onService(s servicelevel.ServiceName) []incident.Candidate {
+func (x *incidentIndex) onService(s servicelevel.ServiceName, whole func(configuration.Key) bool) []incident.Candidate {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	var out []incident.Candidate
@@ -227,7 +229,9 @@ func (x *incidentIndex) onService(s servicelevel.ServiceName) []incident.Candida
 		if len(out) == maxExplaining {
 			break
 		}
-		out = append(out, candidate(name, x.explaining[name]))
+		c := candidate(name, x.explaining[name])
+		c.Whole = whole(x.explaining[name].workload)
+		out = append(out, c)
 	}
 	return out
 }

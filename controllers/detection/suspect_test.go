@@ -1,6 +1,7 @@
 package detection
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +41,59 @@ func TestTheRepairIsNotSuspected(t *testing.T) {
 		if c := s.one().Status.SuspectedChange; c != nil {
 			t.Fatalf("after %s, suspected is %+v", step, c)
 		}
+	}
+}
+
+// TestAnotherTemplateFails: what was taken back is not suspected of what fails without it.
+func TestAnotherTemplateFails(t *testing.T) {
+	web := func(version string, generation int64) *builder.Deployment {
+		return builder.MakeDeployment("shop", "web").TemplateAnnotation("version", version).Generation(generation)
+	}
+	s := newScene(t)
+	s.has(web("2", 1).Status(1, 1, 0).Obj())
+	s.goesIn("web-2", "", -30*time.Second)
+	s.seePod(crashing("web", 0))
+	s.work()
+	if c := s.one().Status.SuspectedChange; c == nil || c.Name != "web-2" {
+		t.Fatalf("suspected is %+v", c)
+	}
+	s.has(web("1", 2).RolledOut().Obj())
+	s.Inventory.Put(&v1alpha1.ConfigurationItem{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: configuration.ItemName("Deployment", "web")},
+		Spec:       v1alpha1.ConfigurationItemSpec{WorkloadRef: v1alpha1.WorkloadReference{Kind: "Deployment", Name: "web"}},
+		Status: v1alpha1.ConfigurationItemStatus{Baselines: []v1alpha1.Baseline{
+			{TemplateHash: "v1:b", Source: v1alpha1.BaselineRollback, From: metav1.NewTime(t0.Add(time.Second))},
+			{TemplateHash: "v1:a", Source: v1alpha1.BaselineChange, Change: "web-2", From: metav1.NewTime(t0.Add(-30 * time.Second))},
+		}},
+	})
+	s.seePod(pod("web", 0))
+	s.work()
+	s.at(time.Minute)
+	s.lookAtAll()
+	i := s.one()
+	if i.Status.RecoveredAt == nil {
+		t.Fatalf("status %+v", i.Status)
+	}
+	resolved := metav1.NewTime(t0.Add(3 * time.Minute))
+	i.Status.State, i.Status.ResolvedAt = v1alpha1.IncidentResolved, &resolved
+	if err := s.server.Status().Update(t.Context(), i); err != nil {
+		t.Fatal(err)
+	}
+	s.tell()
+	s.at(30 * time.Minute)
+	s.has(web("1", 2).Status(1, 1, 0).Obj())
+	again := crashing("web", 0)
+	end := metav1.NewTime(t0.Add(30*time.Minute - 5*time.Second))
+	status := &again.Status.ContainerStatuses[0]
+	status.RestartCount += 3
+	status.LastTerminationState.Terminated.StartedAt, status.LastTerminationState.Terminated.FinishedAt = end, end
+	s.seePod(again)
+	s.work()
+	if i = s.one(); !incident.Active(i.Status.Signals) {
+		t.Fatalf("signals %v", i.Status.Signals)
+	}
+	if c := i.Status.SuspectedChange; c == nil || c.Name != "" || !strings.Contains(c.Reason, "was rolled back") {
+		t.Errorf("suspected is %+v", c)
 	}
 }
 

@@ -15,11 +15,26 @@ type Candidate struct {
 	Node string
 	// Began is when what is wrong with it began.
 	Began time.Time
+	// Whole: what it is about has all the pods that it should, as where only a rollout does not come in beside the old
+	// ones. It has its impact from others of its service, and is a parent only where there is no better one.
+	Whole bool
 }
 
 // precedes orders candidates by when they began; at the same time by name, so that two never explain each other.
 func (c *Candidate) precedes(other *Candidate) bool {
 	return cmp.Or(c.Began.Compare(other.Began), compareRefs(c.Ref, other.Ref)) < 0
+}
+
+// preferred orders candidates by how likely they are the cause: a lost node, what is short of pods, the first.
+func (c *Candidate) preferred(other *Candidate) bool {
+	switch {
+	case (c.Node != "") != (other.Node != ""):
+		return c.Node != ""
+	case c.Whole != other.Whole:
+		return other.Whole
+	default:
+		return c.precedes(other)
+	}
 }
 
 func compareRefs(a, b v1alpha1.NamespacedReference) int {
@@ -91,8 +106,7 @@ func Parent(before *v1alpha1.NamespacedReference, self v1alpha1.NamespacedRefere
 		if first == nil {
 			return nil
 		}
-		if parent == nil || (first.Node != "") == (parent.Node != "") && first.precedes(parent) ||
-			first.Node != "" && parent.Node == "" {
+		if parent == nil || first.preferred(parent) {
 			parent = first
 		}
 	}
@@ -117,7 +131,7 @@ func firstThatExplains(f *Finding, r *Result, candidates []Candidate, self v1alp
 		if c.Node == "" && !c.precedes(&mine) {
 			continue
 		}
-		if first == nil || first.Node == "" && c.Node != "" || (first.Node == "") == (c.Node == "") && c.precedes(first) {
+		if first == nil || c.preferred(first) {
 			first = c
 		}
 	}

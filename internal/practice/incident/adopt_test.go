@@ -103,6 +103,14 @@ func TestParent(t *testing.T) {
 			result:     with(false, finding(v1alpha1.SignalNotReady, "node-1")),
 			candidates: []incident.Candidate{db(-time.Hour), node(-minute)}, want: nodes,
 		},
+		"what is short of pods before what has them all": {
+			result:     with(false, finding(v1alpha1.SignalCrashLooping, "")),
+			candidates: []incident.Candidate{{Ref: refOf("finance", "api"), Began: at(-2 * minute), Whole: true}, db(-minute)}, want: dbs,
+		},
+		"what has all its pods, where nothing else explains it": {
+			result:     with(false, finding(v1alpha1.SignalCrashLooping, "")),
+			candidates: []incident.Candidate{{Ref: refOf("finance", "db"), Began: at(-minute), Whole: true}}, want: dbs,
+		},
 		"it keeps the parent that still explains it": {
 			result:     with(false, finding(v1alpha1.SignalCrashLooping, "")),
 			candidates: []incident.Candidate{db(-minute), {Ref: refOf("finance", "cache"), Began: at(-2 * minute)}}, before: dbs, want: dbs,

@@ -86,6 +86,8 @@ type Subject struct {
 	TemplateHash string
 	// Resolved: the incident counts as resolved, so that what fails now fails anew.
 	Resolved bool
+	// Accepted: somebody accepted what shows (Workaround), so that the same is no new failure.
+	Accepted bool
 	// Reopened is how often it was opened again.
 	Reopened int32
 	// Candidates may explain it.
@@ -210,6 +212,8 @@ func (c *correlation) renew(s *v1alpha1.Signal, f Finding) {
 	fresh := signalOf(f, c.now)
 	since := s.Since
 	switch {
+	case s.ClearedAt == nil && c.subject.Resolved && !c.subject.Accepted && c.happenedAnew(s, f):
+		since = fresh.Since
 	case s.ClearedAt == nil:
 	case c.subject.Resolved:
 		since = metav1.NewTime(later(f.Since, f.LastAt).Truncate(time.Second))
@@ -224,6 +228,12 @@ func (c *correlation) renew(s *v1alpha1.Signal, f Finding) {
 		fresh.Message, fresh.ExitCode = s.Message, s.ExitCode
 	}
 	*s = fresh
+}
+
+// happenedAnew reports whether what lies in the past happened once more since it was last seen: another run of a Job that
+// somebody had declared to be repaired failed. Nothing clears such a signal meanwhile.
+func (c *correlation) happenedAnew(s *v1alpha1.Signal, f Finding) bool {
+	return f.Reason != v1alpha1.SignalAlertFiring && liesInThePast(c.subject.Key, f.Reason) && f.Since.After(s.LastSeen.Time)
 }
 
 // clear marks a signal as gone where there is evidence of that.

@@ -136,6 +136,54 @@ func TestWhatComesBackAfterResolutionIsNew(t *testing.T) {
 	}
 }
 
+// TestAJobFailsOnceMore: nothing clears the failure of a Job, so it shows still when somebody has said how it ended. The next
+// run that fails is a new failure all the same, unless that was accepted.
+func TestAJobFailsOnceMore(t *testing.T) {
+	job := incident.Subject{Key: configuration.Key{Group: "batch", Kind: configuration.KindJob, Namespace: "shop", Name: "migrate"}}
+	failed := func(since time.Duration) incident.Result {
+		return found(incident.Finding{Reason: v1alpha1.SignalJobFailed, Since: at(since), LastAt: at(since), Count: 1})
+	}
+	ref := incident.Reference(job.Key)
+	for name, test := range map[string]struct {
+		code v1alpha1.ResolutionCode
+		now  time.Duration
+		fail time.Duration
+		want string
+	}{
+		"nothing happened":           {v1alpha1.ResolutionFixedByChange, 20 * minute, 0, "Resolved"},
+		"it fails again":             {v1alpha1.ResolutionFixedByChange, 20 * minute, 19 * minute, "InProgress"},
+		"it fails as it is accepted": {v1alpha1.ResolutionWorkaround, 20 * minute, 19 * minute, "Resolved"},
+		"it fails the day after":     {v1alpha1.ResolutionFixedByChange, 24 * hour, 24*hour - minute, "another"},
+		"the day after":              {v1alpha1.ResolutionFixedByChange, 24 * hour, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := emptyTicket(t)
+			k.i.Spec = v1alpha1.IncidentSpec{Title: "migrate: the Job failed", Source: v1alpha1.IncidentSourceDetector, WorkloadRef: &ref}
+			d, _ := incident.Correlate(incident.Detected{}, failed(0), job, at(second))
+			k.i.Status = d.Into(k.i.Status)
+			k.pass(minute).do(resolve(test.code, "by hand")).is("Resolved")
+			k.now = at(test.now)
+			records := incident.Choose([]*v1alpha1.Incident{&k.i}, incident.DefaultRules(), failed(test.fail).Findings, k.now)
+			action := incident.Decide(records, failed(test.fail), job, k.now)
+			got := ""
+			switch {
+			case action.Verb == incident.Open:
+				got = "another"
+			case records.Current != nil:
+				k.i.Status = action.Detected.Into(k.i.Status)
+				if action.Verb == incident.Nothing {
+					k.i.Status = records.Current.Status
+				}
+				k.evaluate()
+				got = string(k.i.Status.State)
+			}
+			if got != test.want {
+				t.Errorf("it is %q, want %q; signals %+v", got, test.want, k.i.Status.Signals)
+			}
+		})
+	}
+}
+
 func TestFresh(t *testing.T) {
 	loop := oom(0)
 	loop.LastAt = at(hour)

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -31,12 +32,19 @@ func Choose(incidents []*v1alpha1.Incident, rules Rules, findings []Finding, now
 		return Records{}
 	case newest.Status.State == v1alpha1.IncidentClosed:
 		return Records{Last: newest}
-	case newest.Status.State == v1alpha1.IncidentResolved && !Active(newest.Status.Signals) &&
+	case newest.Status.State == v1alpha1.IncidentResolved && !shows(newest) &&
 		newest.Status.ResolvedAt != nil && !reopens(newest, rules, findings, now):
 		return Records{Last: newest}
 	default:
 		return Records{Current: newest}
 	}
+}
+
+// shows reports whether something of a resolved incident still goes on, or was accepted. What lies in the past was dealt with.
+func shows(i *v1alpha1.Incident) bool {
+	return slices.ContainsFunc(i.Status.Signals, func(s v1alpha1.Signal) bool {
+		return s.ClearedAt == nil && (codeOf(i) == v1alpha1.ResolutionWorkaround || s.Reason == v1alpha1.SignalAlertFiring || !EndsByHand(i, s.Reason))
+	})
 }
 
 // reopens reports whether what fails, or would fail now, belongs to an incident that was resolved.
@@ -93,6 +101,7 @@ func Decide(records Records, r Result, s Subject, now time.Time) Action {
 	}
 	current := records.Current
 	s.Resolved, s.Reopened = current.Status.State == v1alpha1.IncidentResolved, current.Status.Reopened
+	s.Accepted = codeOf(current) == v1alpha1.ResolutionWorkaround
 	s.Self = v1alpha1.NamespacedReference{Namespace: v1alpha1.NamespaceName(current.Namespace), Name: v1alpha1.ObjectName(current.Name)}
 	before := DetectedOf(&current.Status)
 	after, next := Correlate(before, r, s, now)

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 )
 
 // Rules of the life of incidents.
@@ -428,9 +429,11 @@ func (e *evaluation) refusal(declared *v1alpha1.Resolution) string {
 // it shows.
 func EndsByHand(i *v1alpha1.Incident, reason v1alpha1.SignalReason) bool {
 	key, ok := KeyOf(i)
-	if !ok {
-		return false
-	}
+	return ok && liesInThePast(key, reason)
+}
+
+// liesInThePast reports whether a signal tells of something that happened, and not of something that goes on.
+func liesInThePast(key configuration.Key, reason v1alpha1.SignalReason) bool {
 	switch reason {
 	case v1alpha1.SignalJobFailed, v1alpha1.SignalScheduleMissed, v1alpha1.SignalAlertFiring:
 		return true
@@ -542,8 +545,8 @@ func (e *evaluation) resolve(before v1alpha1.IncidentState, r v1alpha1.Resolutio
 	if before != v1alpha1.IncidentResolved {
 		s.State, s.ResolvedAt = v1alpha1.IncidentResolved, e.at(at)
 		e.Recovered = e.outlasted
-		e.tell(fmt.Sprintf("resolved: %s. %s", r.Code, r.Notes), by)
-		e.event(Event{Reason: EventResolved, Action: "Resolve", Note: fmt.Sprintf("%s: %s", r.Code, r.Notes)})
+		e.tell(strings.TrimSuffix(fmt.Sprintf("resolved: %s. %s", r.Code, r.Notes), ". "), by)
+		e.event(Event{Reason: EventResolved, Action: "Resolve", Note: strings.TrimSuffix(fmt.Sprintf("%s: %s", r.Code, r.Notes), ": ")})
 	}
 	// What resolved it is a recorded fact, unless a person says otherwise.
 	if before != v1alpha1.IncidentResolved || s.Resolution == nil || e.incident.Spec.Resolution != nil {

@@ -640,6 +640,17 @@ func TestTimelineTellsWhoAndWhy(t *testing.T) {
 	}
 }
 
+// TestSummaryOfWhatIsOver: of what is over, the summary says what failed last, as the reason does.
+func TestSummaryOfWhatIsOver(t *testing.T) {
+	k := aTicket(t).seeWell().pass(2 * minute).is("Resolved")
+	k.pass(minute)
+	k.see(found(incident.Finding{Reason: v1alpha1.SignalUnschedulable, Since: k.now, LastAt: k.now, Message: "0/3 nodes are available"})).is("InProgress")
+	k.seeWell().pass(2 * minute).is("Resolved")
+	if got, want := k.i.Status.Summary, "web: no node takes its pods: 0/3 nodes are available"; got != want {
+		t.Errorf("summary %q, want %q; reason %s", got, want, k.i.Status.Reason)
+	}
+}
+
 // TestFirstPriority: the health of its service is written moments after what fails is seen; that is no second fact.
 func TestFirstPriority(t *testing.T) {
 	worse := func(k *ticket) {

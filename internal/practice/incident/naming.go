@@ -191,7 +191,18 @@ func lossText(f Finding) string {
 	if f.AffectedPods == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (%d pods of %d workloads ran there)", f.AffectedPods, f.Workloads)
+	pods := plural(f.AffectedPods, "pod")
+	if f.Workloads > 0 { // a record does not say
+		pods += " of " + plural(f.Workloads, "workload")
+	}
+	return " (" + pods + " ran there)"
+}
+
+func plural(n int32, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func exitText(f Finding) string {

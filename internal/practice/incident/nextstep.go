@@ -28,7 +28,7 @@ func (e *evaluation) nextStep() string {
 		}
 		steps = append(steps, e.onwards()...)
 	case v1alpha1.IncidentOnHold:
-		steps = append(steps, "take it up again when there is an answer: "+e.plugin("resume", ""))
+		steps = append(steps, e.held())
 	case v1alpha1.IncidentResolved:
 		if e.incident.Spec.Major {
 			steps = append(steps, "review it and close it by hand: "+e.plugin("close", ""))
@@ -80,6 +80,15 @@ func (e *evaluation) look() []string {
 	return steps
 }
 
+// held says what takes it up again.
+func (e *evaluation) held() string {
+	resume := e.plugin("resume", "")
+	if hold := e.incident.Spec.Hold; hold != nil && (hold.Reason == v1alpha1.HoldAwaitingChange || hold.Reason == v1alpha1.HoldAwaitingProblem) {
+		return "it is taken up again by itself when what it waits for is done; before that: " + resume
+	}
+	return "take it up again when there is an answer: " + resume
+}
+
 // ends says what ends a failure that lies in the past: that nothing fails now does not.
 func (e *evaluation) ends(s v1alpha1.Signal) []string {
 	key, ok := KeyOf(e.incident)
@@ -88,6 +97,8 @@ func (e *evaluation) ends(s v1alpha1.Signal) []string {
 	}
 	byHand := "say how it ended: " + e.plugin("resolve", ` --code <CODE> -m "<what was done>"`)
 	switch {
+	case s.Reason == v1alpha1.SignalScheduleMissed:
+		return []string{"it ends when it runs again, or " + byHand}
 	case key.Kind == configuration.KindCronJob:
 		return []string{"it ends with the next run that succeeds, or " + byHand}
 	case key.Kind == configuration.KindJob:

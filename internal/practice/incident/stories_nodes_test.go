@@ -60,7 +60,7 @@ func nodeStories() map[string]story {
 				p.drop(18*minute+2*second, gone.full())
 			},
 			want: []string{
-				"node2: the node does not answer (1 pods of 0 workloads ran there) | Resolved NodeLost SelfRecovered",
+				"node2: the node does not answer (1 pod ran there) | Resolved NodeLost SelfRecovered",
 				"web: pods run and are not ready | Resolved NotReady SelfRecovered explained",
 			},
 		},
@@ -81,7 +81,7 @@ func nodeStories() map[string]story {
 				p.drop(30*minute+41*second, gone.full())
 			},
 			want: []string{
-				"node2: the node does not answer (1 pods of 0 workloads ran there) | Resolved NodeLost NoFault",
+				"node2: the node does not answer (1 pod ran there) | Resolved NodeLost NoFault",
 				"web: pods run and are not ready | Resolved StuckTerminating SelfRecovered explained",
 			},
 		},
@@ -162,7 +162,7 @@ func nodeStories() map[string]story {
 				p.at(15*minute+second, waits.full())
 			},
 			want: []string{
-				"node2: the node does not answer (1 pods of 0 workloads ran there) | New NodeLost",
+				"node2: the node does not answer (1 pod ran there) | New NodeLost",
 				"web: pods run and are not ready | New Unschedulable explained",
 			},
 		},

@@ -15,9 +15,24 @@ const maxSummary = 512
 func (e *evaluation) summary() string {
 	key, ok := KeyOf(e.incident)
 	if signals := e.Status.Signals; ok && len(signals) > 0 && !StandsForOthers(key) {
-		return Summary(key, signals[0])
+		return Summary(key, told(signals, e.Status.Reason))
 	}
 	return e.incident.Spec.Title
+}
+
+// told is the signal that a summary is about: the first that shows, else the last of those by which it failed last.
+func told(signals []v1alpha1.Signal, reason v1alpha1.SignalReason) v1alpha1.Signal {
+	chosen := &signals[0]
+	if chosen.ClearedAt == nil {
+		return *chosen
+	}
+	for i := range signals {
+		s := &signals[i]
+		if s.Reason == reason && s.ClearedAt != nil && (chosen.Reason != reason || chosen.ClearedAt.Before(s.ClearedAt)) {
+			chosen = s
+		}
+	}
+	return *chosen
 }
 
 // Summary says in one line what a signal tells, on how many pods, and why, as far as that is known.

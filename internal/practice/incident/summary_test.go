@@ -54,7 +54,8 @@ func TestSummary(t *testing.T) {
 			v1alpha1.Signal{Reason: v1alpha1.SignalEvicted, AffectedPods: 1, Message: "Evicted: The node was low on resource: memory. (node node-1)"},
 			"web: pods were evicted from their node: The node was low on resource: memory. (node node-1)",
 		},
-		"node": {v1alpha1.Signal{Reason: v1alpha1.SignalNodeLost, Message: "Ready is Unknown"}, "web: the node does not answer"},
+		"node":               {v1alpha1.Signal{Reason: v1alpha1.SignalNodeLost, Message: "Ready is Unknown"}, "web: the node does not answer"},
+		"node with its pods": {v1alpha1.Signal{Reason: v1alpha1.SignalNodeLost, AffectedPods: 15}, "web: the node does not answer (15 pods ran there)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := incident.Summary(web, test.signal); got != test.want {
