@@ -55,13 +55,18 @@ func (r *Reconciler) runningEarlier(ctx context.Context, o *observed) ([]earlier
 	return out, nil
 }
 
-// isAgreed reports whether a template is the newest baseline, or the newest that did not come in past the gate.
+// isAgreed reports whether a template is the newest baseline, of which everything is told, or the newest that did not come in
+// past the gate.
 func isAgreed(t *configuration.Template, baselines []v1alpha1.Baseline, prefixes []string) bool {
 	for i := range baselines {
+		past := baselines[i].Source == v1alpha1.BaselineUnauthorized
+		if i > 0 && past {
+			continue
+		}
 		if t.IsBaseline(baselines[i], prefixes) {
 			return true
 		}
-		if baselines[i].Source != v1alpha1.BaselineUnauthorized {
+		if !past {
 			return false
 		}
 	}

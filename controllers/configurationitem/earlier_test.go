@@ -78,3 +78,32 @@ func TestAnEarlierTemplateOfAPausedDeployment(t *testing.T) {
 	c.after(time.Hour).put(ofAnother("2", 6).Unstructured())
 	expect("again", v1alpha1.DriftDrifted, 2, 2)
 }
+
+// What came in past the gate once, and was taken back, is no more agreed to than before.
+func TestWhatAPausedDeploymentMayRun(t *testing.T) {
+	template := func(tag string) *configuration.Template {
+		parsed := configuration.ParseTemplate("Deployment", configuration.RawTemplate(version(tag, 1).Unstructured().Object))
+		return &parsed
+	}
+	baseline := func(tag string, source v1alpha1.BaselineSource) v1alpha1.Baseline {
+		return v1alpha1.Baseline{TemplateHash: template(tag).Hash, Source: source}
+	}
+	past, change := v1alpha1.BaselineUnauthorized, v1alpha1.BaselineChange
+	for name, test := range map[string]struct {
+		baselines []v1alpha1.Baseline
+		want      bool
+	}{
+		"what was agreed last":          {[]v1alpha1.Baseline{baseline("1", change), baseline("2", change)}, true},
+		"what was agreed before":        {[]v1alpha1.Baseline{baseline("2", change), baseline("1", change)}, false},
+		"what came in past it":          {[]v1alpha1.Baseline{baseline("1", past), baseline("2", change)}, true},
+		"what came in past it before":   {[]v1alpha1.Baseline{baseline("2", past), baseline("1", past), baseline("3", change)}, false},
+		"what is agreed, past or not":   {[]v1alpha1.Baseline{baseline("2", past), baseline("3", past), baseline("1", change)}, true},
+		"what came in past the one now": {[]v1alpha1.Baseline{baseline("2", change), baseline("1", past), baseline("3", change)}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := isAgreed(template("1"), test.baselines, nil); got != test.want {
+				t.Errorf("%t", got)
+			}
+		})
+	}
+}
