@@ -7,10 +7,12 @@ package detection
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
@@ -333,6 +335,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, key configuration.Key) (reco
 	result := r.observe(ctx, in, now)
 	in.records = incident.Choose(r.incidents.of(key), r.Rules, result.Findings, now)
 	next, err := r.act(ctx, in, result, now)
+	if errors.Is(err, errBehind) || apierrors.IsConflict(err) {
+		// What was written meanwhile is looked at anyway. Whoever waits for what they reported to be written still does.
+		return after(now.Add(behindWait), now, waiting), nil
+	}
 	if err != nil {
 		return reconcile.Result{}, err
 	}

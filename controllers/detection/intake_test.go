@@ -12,6 +12,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
@@ -192,6 +196,64 @@ func TestLogs(t *testing.T) {
 				}
 			case len(tail.Lines) != test.lines || !strings.Contains(tail.Problem, test.problem) || asked != 1:
 				t.Errorf("log %+v, asked %d times", tail, asked)
+			}
+		})
+	}
+}
+
+// TestAnAlertIsWrittenBeforeItIsAnswered: what was written meanwhile, or what the watches are behind with, makes the look
+// be repeated, and whoever reports waits for that.
+func TestAnAlertIsWrittenBeforeItIsAnswered(t *testing.T) {
+	key := keyOfDeployment("web")
+	ref := incident.Reference(key)
+	for name, prepare := range map[string]func(*scene){
+		"its Incident was written meanwhile": func(s *scene) {
+			i := &v1alpha1.Incident{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: incident.Name(key, 1), Labels: map[string]string{incident.LabelEpisode: "1"}},
+				Spec:       v1alpha1.IncidentSpec{Title: "web: alert Slow fires", Source: v1alpha1.IncidentSourceAlert, WorkloadRef: &ref},
+			}
+			if err := s.server.Create(t.Context(), i); err != nil {
+				t.Fatal(err)
+			}
+			s.tell()
+			s.intercept.SubResourcePatch = func(ctx, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+				s.intercept.SubResourcePatch = nil
+				return apierrors.NewConflict(schema.GroupResource{Resource: "incidents"}, i.Name, errors.New("it was written"))
+			}
+		},
+		"a pod that fails, too, is gone by now": func(s *scene) {
+			gone := record(crashing("web", 0))
+			s.putPod(nil, gone)
+			getLive := s.Reader
+			s.Reader = interceptor.NewClient(s.server.(client.WithWatch), interceptor.Funcs{
+				Get: func(c ctx, _ client.WithWatch, name client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+					if _, is := o.(*corev1.Pod); is {
+						s.removePod(gone) // the watch tells in the same moment
+					}
+					return getLive.Get(c, name, o, opts...)
+				},
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			s.has(builder.MakeDeployment("shop", "web").Generation(1).RolledOut().Obj())
+			prepare(s)
+			answered := s.intake.put(key, incident.Alert{Name: "Slow/0123456789abcdef", Since: t0.Add(-time.Minute), Message: "p99 is 5 s"})
+			for n := range 2 {
+				if _, err := s.Reconcile(t.Context(), key); err != nil {
+					t.Fatal(err)
+				}
+				select {
+				case <-answered:
+					if i := s.list(); n == 0 || len(i) != 1 || len(i[0].Status.Signals) != 1 || i[0].Status.Signals[0].Reason != v1alpha1.SignalAlertFiring {
+						t.Fatalf("answered after %d looks, and there are %+v", n+1, i)
+					}
+				default:
+					if n > 0 {
+						t.Error("it is written, and nobody is told")
+					}
+				}
 			}
 		})
 	}
