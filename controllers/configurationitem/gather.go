@@ -202,7 +202,7 @@ func (r *Reconciler) derive(w *configuration.Workload, operation change.Operatio
 		return record, nil
 	}
 	record := &configuration.AdmissionRecord{TemplateHash: w.Template.Hash, At: now}
-	request := &change.Request{Operation: operation, Key: w.Key, New: &w.Template, Change: w.Annotations[v1alpha1.AnnotationChange], DryRun: true}
+	request := &change.Request{Operation: operation, Key: w.Key, New: &w.Template, Change: w.Annotations[v1alpha1.AnnotationChange]}
 	world := r.Inventory.World(request)
 	decision := change.Decide(request, world, now)
 	if copied && decision.Verdict != change.Rollback {
@@ -212,7 +212,8 @@ func (r *Reconciler) derive(w *configuration.Workload, operation change.Operatio
 	case change.Covered:
 		record.Source, record.Change = v1alpha1.BaselineChange, decision.Change
 	case change.PreAuthorised:
-		record.Source = v1alpha1.BaselinePreAuthorised
+		// By the name that the gate would have filed it under, so that it is found there, or filed late.
+		record.Source, record.Change = v1alpha1.BaselinePreAuthorised, decision.Change
 	case change.Rollback:
 		record.Source, record.Change = v1alpha1.BaselineRollback, decision.Change
 	case change.Warned, change.Audited:
