@@ -152,9 +152,28 @@ func TestDependency(t *testing.T) {
 	if ref := s.one0(web).Status.ParentRef; ref == nil || string(ref.Name) != db.Name {
 		t.Errorf("explained by %v", ref)
 	}
-	over := harmful.DeepCopy()
-	over.Status.State, over.ResourceVersion = v1alpha1.IncidentResolved, "1000001"
-	s.putIncident(harmful, over)
+	// Only a rollout of it does not come in: all the pods that it should have are ready.
+	rollout := harmful.DeepCopy()
+	rollout.ResourceVersion = "1000001"
+	for n := range rollout.Status.Signals {
+		rollout.Status.Signals[n].Reason = v1alpha1.SignalImagePullFailed
+	}
+	s.putIncident(harmful, rollout)
+	s.has(builder.MakeDeployment("shop", "db").Generation(1).RolledOut().Obj())
+	s.enqueue(keyOfDeployment("web"))
+	s.work()
+	if ref := s.one0(web).Status.ParentRef; ref != nil {
+		t.Errorf("explained by %v, which has all its pods", ref)
+	}
+	s.has(deployment("db", 1))
+	s.enqueue(keyOfDeployment("web"))
+	s.work()
+	if ref := s.one0(web).Status.ParentRef; ref == nil || string(ref.Name) != db.Name {
+		t.Errorf("explained by %v", ref)
+	}
+	over := rollout.DeepCopy()
+	over.Status.State, over.ResourceVersion = v1alpha1.IncidentResolved, "1000002"
+	s.putIncident(rollout, over)
 	s.work()
 	if ref := s.one0(web).Status.ParentRef; ref != nil {
 		t.Errorf("explained by %v, which is over", ref)

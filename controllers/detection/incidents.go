@@ -45,6 +45,8 @@ type explanation struct {
 	began    time.Time
 	// workload that it is about; empty where it is about none.
 	workload configuration.Key
+	// surplus: the pods that fail never served.
+	surplus bool
 }
 
 func newIncidentIndex() *incidentIndex {
@@ -137,6 +139,7 @@ func explanationOf(key configuration.Key, about bool, i *v1alpha1.Incident) expl
 			e.node = key.Name
 		}
 	case incident.Harms(i):
+		e.surplus = incident.Surplus(i.Status.Signals)
 		if i.Spec.ServiceRef != nil {
 			e.services = append(e.services, servicelevel.ServiceName{Namespace: i.Namespace, Name: string(i.Spec.ServiceRef.Name)})
 		}
@@ -229,8 +232,12 @@ func (x *incidentIndex) onService(s servicelevel.ServiceName, whole func(configu
 		if len(out) == maxExplaining {
 			break
 		}
-		c := candidate(name, x.explaining[name])
-		c.Whole = whole(x.explaining[name].workload)
+		e := x.explaining[name]
+		c := candidate(name, e)
+		c.Whole = whole(e.workload)
+		if c.Whole && e.surplus {
+			continue
+		}
 		out = append(out, c)
 	}
 	return out

@@ -15,8 +15,8 @@ type Candidate struct {
 	Node string
 	// Began is when what is wrong with it began.
 	Began time.Time
-	// Whole: what it is about has all the pods that it should, as where only a rollout does not come in beside the old
-	// ones. It has its impact from others of its service, and is a parent only where there is no better one.
+	// Whole: what it is about has all the pods that it should, as one that crashes may for moments. It may have its impact
+	// from others of its service, and is a parent only where there is no better one.
 	Whole bool
 }
 
@@ -150,6 +150,25 @@ func BeganAt(s *v1alpha1.IncidentStatus) time.Time {
 		began = s.StartedAt.Time
 	}
 	return began
+}
+
+// Surplus reports whether the pods that fail never served, as those of a rollout that does not come in: where the workload
+// has all the pods that it should beside them, it takes nothing from anybody. One that crashes is ready in between.
+func Surplus(signals []v1alpha1.Signal) bool {
+	return Active(signals) && !slices.ContainsFunc(signals, func(s v1alpha1.Signal) bool {
+		return s.ClearedAt == nil && !neverReady(s.Reason)
+	})
+}
+
+func neverReady(reason v1alpha1.SignalReason) bool {
+	switch reason {
+	case v1alpha1.SignalConfigInvalid, v1alpha1.SignalImagePullFailed, v1alpha1.SignalInitFailed, v1alpha1.SignalStartFailed,
+		v1alpha1.SignalVolumeUnavailable, v1alpha1.SignalSandboxFailed, v1alpha1.SignalUnschedulable, v1alpha1.SignalPodRejected,
+		v1alpha1.SignalNotReady, v1alpha1.SignalRolloutStuck, v1alpha1.SignalReplicasMissing:
+		return true
+	default:
+		return false
+	}
 }
 
 // Harms reports whether an Incident takes something from those who depend on its service: what still serves explains
