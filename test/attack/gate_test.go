@@ -504,6 +504,10 @@ var _ = Describe("What must pass", func() {
 		s.unasked("a broken glass", func() error { return s.change(ctx, erin, s.checkout, glass("erin")) })
 		expectDenied(s.change(ctx, erin, s.checkout, image("registry.evil.example/other:1")))
 		expectDenied(erin.Delete(ctx, s.checkout), "its deletion")
+		By("but not for what no record could be made of")
+		for _, kind := range []string{"Pod", "ReplicaSet", "ReplicationController"} {
+			Expect(erin.Create(ctx, s.twin(kind, glass("erin")))).To(refused("no record can be made"), kind)
+		}
 	})
 	It("goes on where the operator is gone, and nothing else does", Serial, func(ctx SpecContext) {
 		s := newScene(ctx)
