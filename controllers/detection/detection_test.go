@@ -701,3 +701,37 @@ func BenchmarkPodIndex(b *testing.B) {
 	}
 	b.ReportMetric(bytes, "B/pod")
 }
+
+// TestDescription: it says whom it is about, and who answers for that; one that follows another names it.
+func TestDescription(t *testing.T) {
+	s := newScene(t)
+	service := builder.MakeService("shop", "checkout").Tier(2).Team("payments").Claim(v1alpha1.WorkloadDeployment, "web").Obj()
+	service.Spec.SupportGroup = "payments-oncall"
+	s.Inventory.Put(service)
+	s.has(deployment("web", 1))
+	s.seePod(crashing("web", 0))
+	s.work()
+	first := s.one()
+	want := "Deployment web in namespace shop, of Service checkout (tier 2, owner payments, support group payments-oncall)."
+	if got := first.Spec.Description; got != want {
+		t.Errorf("description %q, want %q", got, want)
+	}
+	closed := metav1.NewTime(t0)
+	first.Status.State, first.Status.ResolvedAt, first.Status.ClosedAt = v1alpha1.IncidentClosed, &closed, &closed
+	if err := s.server.Status().Update(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	s.tell()
+	s.at(10 * time.Minute)
+	again := crashing("web", 0)
+	end := metav1.NewTime(t0.Add(9 * time.Minute))
+	again.Status.ContainerStatuses[0].RestartCount = 6
+	again.Status.ContainerStatuses[0].LastTerminationState.Terminated.StartedAt = end
+	again.Status.ContainerStatuses[0].LastTerminationState.Terminated.FinishedAt = end
+	s.seePod(again)
+	s.work()
+	second := s.one0(incident.Name(keyOfDeployment("web"), 2))
+	if want += " The Incident before was " + first.Name + "."; second.Spec.Description != want {
+		t.Errorf("description %q, want %q", second.Spec.Description, want)
+	}
+}
