@@ -19,7 +19,7 @@ import (
 // One server after the other: this is the only package that needs more than one.
 
 func TestUsersAndNamespaces(t *testing.T) {
-	env := Start(t)
+	env := Start(t, WithEtcdQuota(64<<20))
 	namespace := env.Namespace(t, map[string]string{"env": "production"})
 	if other := env.Namespace(t, nil); other == namespace {
 		t.Errorf("two namespaces have the name %s", other)
@@ -52,6 +52,30 @@ func TestUsersAndNamespaces(t *testing.T) {
 	}
 	if _, err := Launch(); err == nil {
 		t.Error("a second API server was started beside the first")
+	}
+	t.Run("etcd without space", func(t *testing.T) { testNoSpace(t, env, namespace) })
+}
+
+func testNoSpace(t *testing.T, env *Env, namespace string) {
+	t.Helper()
+	written, err := env.Etcd().Fill(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := func() *corev1.ConfigMap {
+		return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "one"}}
+	}
+	if err := env.Admin().Create(t.Context(), one()); err == nil || !strings.Contains(err.Error(), noSpace) {
+		t.Errorf("after %d bytes an object is created: %v", written, err)
+	}
+	if err := env.Etcd().MakeRoom(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := env.Admin().Create(t.Context(), one()); err != nil {
+		t.Errorf("nothing is created although there is room again: %v", err)
+	}
+	if size, err := env.Etcd().Size(t.Context()); err != nil || size > written {
+		t.Errorf("its file has %d bytes of %d that were written, error %v", size, written, err)
 	}
 }
 

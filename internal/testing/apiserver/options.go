@@ -16,6 +16,8 @@ type options struct {
 	restarts bool
 	// syncing: etcd syncs every write to the disk.
 	syncing bool
+	// quota of etcd's file, in bytes; 0 is etcd's own, of gigabytes.
+	quota int64
 	// apiServerArgs are further flags of kube-apiserver, without the leading dashes.
 	apiServerArgs map[string][]string
 }
@@ -47,6 +49,11 @@ func WithRestarts() Option {
 // which is faster.
 func WithSyncingEtcd() Option {
 	return func(o *options) { o.syncing = true }
+}
+
+// WithEtcdQuota lets etcd refuse writes once its file has so many bytes: see Etcd.Fill.
+func WithEtcdQuota(bytes int64) Option {
+	return func(o *options) { o.quota = bytes }
 }
 
 // WithAPIServerFlag sets a flag of kube-apiserver, without the leading dashes. The same flag given twice has both
