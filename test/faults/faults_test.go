@@ -30,6 +30,8 @@ const (
 	speed = 60
 	// headStart of the API server's clock, which this one must not overtake.
 	headStart = 60 * 24 * time.Hour
+	// quota of etcd's file, which TestEtcdWithoutSpace fills. The long version writes more meanwhile.
+	quota = 64 << 20
 	// patience with what must become so, by the machine's clock: a takeover takes a lease, a start, and its reading.
 	patience = 90 * time.Second
 )
@@ -43,7 +45,7 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) (code int) {
 	var err error
-	if env, err = apiserver.Launch(apiserver.WithRestarts()); err != nil {
+	if env, err = apiserver.Launch(apiserver.WithRestarts(), apiserver.WithEtcdQuota(int64(size(quota, 4*quota)))); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
