@@ -69,10 +69,17 @@ func (e *evaluation) setBreached(kind string, of func(*v1alpha1.IncidentClocks) 
 	e.set(kind, false, string(clock.State), "")
 }
 
+// majorDeclared is the reason of the condition Major once a person has said so.
+const majorDeclared = "Declared"
+
 func (e *evaluation) setMajor() {
 	switch {
 	case e.incident.Spec.Major:
-		e.set(v1alpha1.ConditionMajor, true, "Declared", "everybody must know; it is closed by hand only")
+		if c := meta.FindStatusCondition(e.Status.Conditions, v1alpha1.ConditionMajor); c == nil || c.Reason != majorDeclared {
+			e.tell("declared a major incident", "")
+			e.event(Event{Warning: true, Reason: EventMajor, Action: "Declare", Note: fmt.Sprintf("a major incident: %s, %s", e.incident.Spec.Title, e.Status.Priority)})
+		}
+		e.set(v1alpha1.ConditionMajor, true, majorDeclared, "everybody must know; it is closed by hand only")
 	case e.proposesMajor():
 		e.set(v1alpha1.ConditionMajor, true, "Proposed", "P1 on a service of tier 1: declare it with spec.major")
 	default:

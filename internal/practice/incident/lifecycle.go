@@ -94,6 +94,7 @@ const (
 	EventClosed       = "Closed"
 	EventDueSoon      = "DueSoon"
 	EventBreached     = "Breached"
+	EventMajor        = "MajorIncident"
 	EventExplained    = "Explained"
 	EventReleased     = "NoLongerExplained"
 )

@@ -279,7 +279,14 @@ func TestLife(t *testing.T) {
 		k.fail().is("Closed")
 	})
 	t.Run("a major incident waits for a person", func(t *testing.T) {
-		k := aTicket(t).do(func(s *v1alpha1.IncidentSpec) { s.Major = true }).seeWell().pass(240 * hour).is("Resolved")
+		k := aTicket(t).do(func(s *v1alpha1.IncidentSpec) { s.Major = true })
+		if want := []string{"IncidentOpened", "MajorIncident"}; !slices.Equal(k.told, want) || k.last() != "declared a major incident ()" {
+			t.Errorf("events %v, want %v; told %q", k.told, want, k.last())
+		}
+		k.seeWell().pass(240 * hour).is("Resolved")
+		if n := len(k.i.Status.Timeline); n != 3 {
+			t.Errorf("%d entries, want that it was opened, declared and resolved", n)
+		}
 		if !strings.Contains(k.i.Status.NextStep, "kubectl itil incident close shop/web-1") {
 			t.Errorf("next step: %s", k.i.Status.NextStep)
 		}
