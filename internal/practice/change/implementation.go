@@ -127,6 +127,8 @@ func (l *life) rollout(im *v1alpha1.Implementation, fact *WorkloadFact, at int) 
 		return v1alpha1.RolloutComplete
 	case im.Rollout == v1alpha1.RolloutComplete:
 		return v1alpha1.RolloutComplete
+	case im.Rollout == v1alpha1.RolloutFailed && !fact.Workload.Template.IsBaseline(*b, l.Rules.IgnoredAnnotationPrefixes):
+		return v1alpha1.RolloutFailed // what the workload says is of another template by now, of which no baseline tells yet
 	case im.Rollout == v1alpha1.RolloutFailed && fact.Workload.Key.Kind == configuration.KindCronJob:
 		return v1alpha1.RolloutFailed // until a run succeeds: that the next one has begun says nothing yet
 	case failedToRollOut(fact, at), l.stalled(im, fact.Workload):
