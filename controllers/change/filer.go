@@ -129,11 +129,11 @@ func (f *Filer) next(ctx context.Context, filing *practice.Filing) {
 	key := practice.KeyOf(filing.Namespace, filing.Target.Workload)
 	if existing := f.existing(filing); existing != nil {
 		filings.WithLabelValues("Exists").Inc()
-		// Whoever filed it may have died, or been refused, before the earlier ones were canceled.
-		earlier := func(c *practice.Candidate) bool {
-			return existing.Candidate.Ended == practice.NotEnded && !c.CreatedAt.After(existing.Candidate.CreatedAt)
+		if existing.Candidate.Ended != practice.NotEnded {
+			return
 		}
-		if err := f.supersede(ctx, filing, existing.Object.Name, earlier); err != nil {
+		// Whoever filed it may have died, or been refused, before the earlier ones were canceled.
+		if err := f.supersede(ctx, filing, existing.Object.Name); err != nil {
 			logger.Error(err, "Canceling what it supersedes")
 		}
 		return
@@ -155,7 +155,7 @@ func (f *Filer) next(ctx context.Context, filing *practice.Filing) {
 		filings.WithLabelValues("Filed").Inc()
 		logger.V(1).Info("Filed")
 	}
-	if err := f.supersede(ctx, filing, filing.Name(), func(*practice.Candidate) bool { return true }); err != nil {
+	if err := f.supersede(ctx, filing, filing.Name()); err != nil {
 		logger.Error(err, "Canceling what it supersedes")
 	}
 }
@@ -235,11 +235,11 @@ func (f *Filer) recordDiff(ctx context.Context, chg *v1alpha1.Change, filing *pr
 	return nil
 }
 
-// supersede cancels, of the Changes for the same workload that nobody decided on, those that are earlier. By is the name of
-// the one that takes their place.
-func (f *Filer) supersede(ctx context.Context, filing *practice.Filing, by string, earlier func(*practice.Candidate) bool) error {
+// supersede cancels the Changes for the same workload that were asked for earlier, and that nobody decided on. By is the name
+// of the one that takes their place.
+func (f *Filer) supersede(ctx context.Context, filing *practice.Filing, by string) error {
 	for _, other := range f.Inventory.ChangesOf(practice.KeyOf(filing.Namespace, filing.Target.Workload)) {
-		if !filing.Supersedes(other.Candidate, other.Object) || !earlier(other.Candidate) {
+		if !filing.Supersedes(other.Candidate, other.Object) {
 			continue
 		}
 		after := other.Object.DeepCopy()

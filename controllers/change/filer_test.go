@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/onsi/gomega"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -187,37 +186,55 @@ func TestAGateThatSawTheNameTakenFilesNoSecond(t *testing.T) {
 // What was not canceled, since the replica died or the API server was away, is when the client tries again.
 func TestARetryCancelsWhatIsSuperseded(t *testing.T) {
 	for name, test := range map[string]struct {
-		first, second, asks string
-		// seconds between the two.
-		after int
+		// asks for one of the two that are filed, the second of which was asked for so long after the first.
+		asks  string
+		after time.Duration
+		// at which time, after the first.
+		at    time.Duration
 		ended bool
 		want  string
 	}{
-		"the later one is asked for":                        {"v1:aaaa", "v1:bbbb", "v1:bbbb", 60, false, "[checkout-v1:aaaa]"},
-		"both are of the same second":                       {"v1:aaaa", "v1:bbbb", "v1:bbbb", 0, false, "[checkout-v1:aaaa]"},
-		"what is late in a queue does not cancel the later": {"v1:aaaa", "v1:bbbb", "v1:aaaa", 60, false, "[]"},
-		"nor does what has ended":                           {"v1:aaaa", "v1:bbbb", "v1:bbbb", 60, true, "[]"},
+		"the later one is asked for again":     {"v1:bbbb", time.Second, 2 * time.Second, false, "[checkout-v1:aaaa]"},
+		"within the same second":               {"v1:bbbb", time.Millisecond, 2 * time.Millisecond, false, "[checkout-v1:aaaa]"},
+		"what is late in a queue cancels none": {"v1:aaaa", 2 * time.Second, time.Second, false, "[]"},
+		"nor does what has ended":              {"v1:bbbb", time.Second, 2 * time.Second, true, "[]"},
+		"a clock was set back":                 {"v1:bbbb", time.Second, -time.Hour, false, "[checkout-v1:aaaa]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, s := newFiler(t)
 			f.queue()
-			for n, hash := range []string{test.first, test.second} {
+			for hash, asked := range map[string]time.Duration{"v1:aaaa": 0, "v1:bbbb": test.after} {
 				filed := filing("checkout", hash)
+				filed.At = now.Add(asked)
 				chg := filed.Object()
-				chg.CreationTimestamp = metav1.NewTime(now.Add(time.Duration(n*test.after) * time.Second))
 				chg.Spec.Cancel = test.ended && hash == test.asks
 				f.Inventory.Put(chg)
-				stored := chg.DeepCopy()
-				if err := s.Client.Create(t.Context(), stored); err != nil {
+				if err := s.Client.Create(t.Context(), chg.DeepCopy()); err != nil {
 					t.Fatal(err)
 				}
 			}
 			again := filing("checkout", test.asks)
+			again.At = now.Add(test.at)
 			f.next(t.Context(), &again)
 			if got := fmt.Sprint(s.patched); got != test.want {
 				t.Errorf("canceled %s, want %s", got, test.want)
 			}
 		})
+	}
+}
+
+// A replica that is late with what it denied first does not cancel what another has filed for a later request.
+func TestWhatIsFiledLateCancelsNoLaterOne(t *testing.T) {
+	f, s := newFiler(t)
+	f.queue()
+	later := filing("checkout", "v1:bbbb")
+	later.At = now.Add(time.Second)
+	f.Inventory.Put(later.Object())
+	late := filing("checkout", "v1:aaaa")
+	late.At = now
+	f.next(t.Context(), &late)
+	if s.created != 1 || len(s.patched) > 0 {
+		t.Errorf("%d were made, canceled %v", s.created, s.patched)
 	}
 }
 

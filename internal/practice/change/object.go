@@ -22,6 +22,13 @@ const AnnotationSupersededBy = "itil.dev/superseded-by"
 // status, by which its risk is assessed. Whoever else sets it has their own Change assessed diffWithin later.
 const AnnotationDiffFollows = "itil.dev/diff-follows"
 
+// AnnotationAskedAt on a Change that the operator filed for what was denied is when that was asked for. Replicas file each
+// what they denied: what is late in the queue of one must not take the place of what was asked for after it.
+const AnnotationAskedAt = "itil.dev/asked-at"
+
+// lateFiling is how long a filing may be under way; who seems to have asked later than that has another clock.
+const lateFiling = time.Minute
+
 // diffWithin is how long after a Change was filed its differences are waited for: who files it may die in between.
 const diffWithin = 5 * time.Second
 
@@ -32,9 +39,12 @@ func (f *Filing) Object() *v1alpha1.Change {
 	if f.PreAuthorised {
 		filedFor, justification = FiledForPreAuthorised, "Filed by the operator for what needed no vote and is in."
 	}
-	var annotations map[string]string
+	annotations := map[string]string{}
 	if len(f.Diff) > 0 {
-		annotations = map[string]string{AnnotationDiffFollows: "true"}
+		annotations[AnnotationDiffFollows] = "true"
+	}
+	if !f.PreAuthorised && !f.At.IsZero() {
+		annotations[AnnotationAskedAt] = f.At.UTC().Format(time.RFC3339Nano)
 	}
 	return &v1alpha1.Change{
 		ObjectMeta: metav1.ObjectMeta{
@@ -62,6 +72,9 @@ func (f *Filing) Is(chg *v1alpha1.Change) bool {
 // not decided on.
 func (f *Filing) Supersedes(c *Candidate, chg *v1alpha1.Change) bool {
 	key := KeyOf(f.Namespace, f.Target.Workload)
+	if asked, err := time.Parse(time.RFC3339Nano, chg.Annotations[AnnotationAskedAt]); err == nil && asked.After(f.At) && asked.Sub(f.At) < lateFiling {
+		return false
+	}
 	return !f.PreAuthorised && c.Name != f.Name() && c.Ended == NotEnded && !c.Approval.Approved && len(c.Targets) == 1 &&
 		c.Targets[0].Key == key && c.Targets[0].Rollout == "" && chg.Labels[LabelFiledFor] == FiledForDenied && !f.Is(chg)
 }
