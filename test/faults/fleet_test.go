@@ -26,14 +26,18 @@ type fleet struct {
 	slots  []*slot
 	cancel context.CancelFunc
 	wait   sync.WaitGroup
+	// gated: the replicas answer for the gate.
+	gated bool
 }
 
 // slot is one place in the fleet, and the replica that is in it now.
 type slot struct {
 	mu      sync.Mutex
 	replica *replica.Replica
-	fuse    fuse
-	starts  int
+	// port at which the replica answers for the gate; 0: it is not asked.
+	port   int
+	fuse   fuse
+	starts int
 	// complaint is after how many starts it was last said why there is none.
 	complaint int
 }
@@ -49,11 +53,20 @@ func newFleet(t *testing.T, w *world, count int, alter ...func(*replica.Config))
 		a(&f.config)
 	}
 	for range count {
-		s := &slot{complaint: -1}
-		f.slots = append(f.slots, s)
+		f.slots = append(f.slots, &slot{complaint: -1})
+	}
+	if w.delivery != nil {
+		f.gated = true
+		f.config.Between = append(f.config.Between, w.delivery.between())
+		w.delivery.front.of(f.slots)
+	}
+	for _, s := range f.slots {
 		f.wait.Go(func() { f.keep(ctx, s) })
 	}
 	t.Cleanup(f.stop)
+	if w.delivery != nil {
+		w.delivery.start(ctx)
+	}
 	return f
 }
 
@@ -63,9 +76,12 @@ func (f *fleet) keep(ctx context.Context, s *slot) {
 	for ctx.Err() == nil {
 		config := f.config
 		config.Between = append([]replica.Middleware{s.fuse.middleware(s)}, config.Between...)
+		if f.gated {
+			config.WebhookPort = freePort(f.t)
+		}
 		r, err := replica.New(config)
 		if err == nil {
-			s.put(r)
+			s.put(r, config.WebhookPort)
 			select {
 			case <-r.Done():
 			case <-ctx.Done():
@@ -101,11 +117,18 @@ func (s *slot) complain(t *testing.T, err error) {
 	}
 }
 
-func (s *slot) put(r *replica.Replica) {
+func (s *slot) put(r *replica.Replica, port int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.replica = r
+	s.replica, s.port = r, port
 	s.starts++
+}
+
+// answers is the replica that answers for the gate now, and where.
+func (s *slot) answers() (r *replica.Replica, port int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.replica, s.port
 }
 
 // count is how many replicas there were in this place.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/apimachinery/pkg/watch"
@@ -21,65 +23,89 @@ import (
 	"github.com/itil-dev/itil-operator/internal/practice/incident"
 )
 
-// history is every version of every Incident of a namespace that there ever was, as far as a watch tells.
-type history struct {
+// track is every version of every object of a kind in a namespace that there ever was, as far as a watch tells.
+type track[T client.Object] struct {
 	mu       sync.Mutex
-	versions []*v1alpha1.Incident
+	versions []T
 	known    map[string]bool
 }
 
-// follow takes down versions until the test ends. Where the watch is lost it begins with a list.
-func follow(t *testing.T, namespace string) *history {
+// trackAll takes down versions until the test ends. Where the watch is lost it begins with a list.
+func trackAll[T client.Object](t *testing.T, namespace string, list client.ObjectList) *track[T] {
 	t.Helper()
-	h := &history{known: map[string]bool{}}
+	h := &track[T]{known: map[string]bool{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			h.listAndWatch(ctx, namespace)
+			h.listAndWatch(ctx, namespace, list)
 		}
 	}()
 	t.Cleanup(func() { cancel(); <-done })
 	return h
 }
 
-func (h *history) listAndWatch(ctx context.Context, namespace string) {
-	list := &v1alpha1.IncidentList{}
+func (h *track[T]) listAndWatch(ctx context.Context, namespace string, kind client.ObjectList) {
+	list := kind.DeepCopyObject().(client.ObjectList)
 	if err := env.Admin().List(ctx, list, client.InNamespace(namespace)); err != nil {
 		return
 	}
-	for i := range list.Items {
-		h.add(&list.Items[i])
-	}
+	_ = meta.EachListItem(list, func(o runtime.Object) error {
+		h.add(o.(T))
+		return nil
+	})
 	from := &client.ListOptions{Namespace: namespace}
-	from.Raw = listOptions(list.ResourceVersion)
-	w, err := env.Admin().Watch(ctx, &v1alpha1.IncidentList{}, from)
+	from.Raw = listOptions(list.GetResourceVersion())
+	w, err := env.Admin().Watch(ctx, kind.DeepCopyObject().(client.ObjectList), from)
 	if err != nil {
 		return
 	}
 	defer w.Stop()
 	for e := range w.ResultChan() {
-		if i, ok := e.Object.(*v1alpha1.Incident); ok && (e.Type == watch.Added || e.Type == watch.Modified) {
-			h.add(i)
+		if o, ok := e.Object.(T); ok && (e.Type == watch.Added || e.Type == watch.Modified) {
+			h.add(o)
 		}
 	}
 }
 
-func (h *history) add(i *v1alpha1.Incident) {
+func (h *track[T]) add(o T) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	id := string(i.UID) + "/" + i.ResourceVersion
+	id := string(o.GetUID()) + "/" + o.GetResourceVersion()
 	if !h.known[id] {
 		h.known[id] = true
-		h.versions = append(h.versions, i)
+		h.versions = append(h.versions, o)
 	}
 }
 
-func (h *history) count() int {
+func (h *track[T]) count() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.versions)
+}
+
+// inOrder are all versions in the order in which they were written.
+func (h *track[T]) inOrder() []T {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := slices.Clone(h.versions)
+	slices.SortFunc(out, func(a, b T) int {
+		order, err := resourceversion.CompareResourceVersion(a.GetResourceVersion(), b.GetResourceVersion())
+		if err != nil {
+			return cmp.Compare(a.GetResourceVersion(), b.GetResourceVersion())
+		}
+		return order
+	})
+	return out
+}
+
+// history is every version of every Incident of a namespace.
+type history struct{ *track[*v1alpha1.Incident] }
+
+func follow(t *testing.T, namespace string) *history {
+	t.Helper()
+	return &history{trackAll[*v1alpha1.Incident](t, namespace, &v1alpha1.IncidentList{})}
 }
 
 // tell is the timeline of every Incident as it was last, for the report of a failure.
@@ -99,21 +125,6 @@ func (h *history) tell() string {
 		}
 	}
 	return text.String()
-}
-
-// inOrder are all versions in the order in which they were written.
-func (h *history) inOrder() []*v1alpha1.Incident {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	out := slices.Clone(h.versions)
-	slices.SortFunc(out, func(a, b *v1alpha1.Incident) int {
-		order, err := resourceversion.CompareResourceVersion(a.ResourceVersion, b.ResourceVersion)
-		if err != nil {
-			return cmp.Compare(a.ResourceVersion, b.ResourceVersion)
-		}
-		return order
-	})
-	return out
 }
 
 // verify checks what must be so of every version, whatever went wrong when.
@@ -200,11 +211,7 @@ func (h *history) events(w *world, incidents map[types.UID]*v1alpha1.Incident) {
 		if told[e.Regarding.UID] == nil {
 			told[e.Regarding.UID] = map[string]int32{}
 		}
-		count := int32(1)
-		if e.Series != nil {
-			count = e.Series.Count
-		}
-		told[e.Regarding.UID][e.Reason] += count
+		told[e.Regarding.UID][e.Reason] += times(&e)
 	}
 	for uid, counts := range told {
 		i := incidents[uid]

@@ -16,7 +16,7 @@ var errKilled = errors.New("the replica was killed at this write")
 // TestLeaderKilled kills the leader again and again while faults come and go: at once, or at one of its next writes,
 // of which it never learns whether it was done.
 func TestLeaderKilled(t *testing.T) {
-	w := newWorld(t, size(6, 10))
+	w := newWorld(t, size(6, 10)).governed()
 	f := newFleet(t, w, 2)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -85,7 +85,7 @@ func TestTwoLeaders(t *testing.T) {
 		t.Log("in `make faults`: TestStorms has two leaders as well")
 		return
 	}
-	w := newWorld(t, size(6, 10))
+	w := newWorld(t, size(6, 10)).governed()
 	f := newFleet(t, w, 2, func(c *replica.Config) { c.LeaderElect = false })
 	ctx := t.Context()
 	w.g.Eventually(f.working).Should(Equal(2), f.describe)

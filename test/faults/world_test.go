@@ -92,6 +92,8 @@ type world struct {
 	namespace string
 	workloads []*workload
 	history   *history
+	// delivery of changes meanwhile; nil: there is none.
+	delivery *delivery
 }
 
 const podsEach = 2
@@ -448,7 +450,20 @@ func (w *world) round(ctx context.Context) {
 	}
 	w.agrees(ctx, "when they have recovered")
 	if w.random.IntN(3) == 0 {
-		w.clock.Step(2 * time.Hour)
+		w.hoursPass()
+	}
+}
+
+// hoursPass without anything that happens, if nothing is going on that must be done within minutes.
+func (w *world) hoursPass() {
+	const hours = 2 * time.Hour
+	switch {
+	case w.delivery == nil:
+		w.clock.Step(hours)
+	case w.delivery.hours.TryLock():
+		// What is due in these hours is done, so that a Change is not older than all that was to become of it.
+		w.clock.Leap(hours)
+		w.delivery.hours.Unlock()
 	}
 }
 
@@ -470,6 +485,9 @@ func (w *world) stays(ctx context.Context) {
 	}).Should(Succeed())
 	w.agrees(ctx, "some time later")
 	w.history.verify(w)
+	if w.delivery != nil {
+		w.delivery.ends(ctx)
+	}
 	if n := panics(w.t); n > 0 {
 		w.t.Errorf("%d reconciles panicked", n)
 	}
