@@ -108,6 +108,9 @@ func (r *Reconciler) service(i *v1alpha1.Incident, facts *practice.Facts) {
 	if o := r.Inventory.ServiceObject(name); o != nil {
 		facts.Service.Health = realHealth(o.Status.Health)
 	}
+	if r.beside(i) {
+		facts.Service.Health = v1alpha1.HealthOperational
+	}
 	affected := []servicelevel.ServiceName{name}
 	if harms(facts.Service.Health) || i.Status.Impact == v1alpha1.LevelHigh || i.Status.Impact == v1alpha1.LevelMedium {
 		affected = r.dependents(affected)
@@ -117,6 +120,17 @@ func (r *Reconciler) service(i *v1alpha1.Incident, facts *practice.Facts) {
 			Namespace: v1alpha1.NamespaceName(a.Namespace), Name: v1alpha1.ObjectName(a.Name),
 		})
 	}
+}
+
+// beside reports whether what fails does so beside all the pods that the workload should have, as where a rollout does not
+// come in: what its service suffers from is another's.
+func (r *Reconciler) beside(i *v1alpha1.Incident) bool {
+	key, about := practice.KeyOf(i)
+	if !about || !practice.Surplus(i.Status.Signals) {
+		return false
+	}
+	w, known := r.Inventory.Workload(key)
+	return known && w.Desired > 0 && w.Ready >= w.Desired
 }
 
 // realHealth leaves maintenance aside: it is a label on an outage that was declared.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -158,6 +159,36 @@ func TestOneWriteAndItsEvents(t *testing.T) {
 }
 
 // TestStaleCache: a decision about an older version is not written, and tells nothing.
+// TestFailsBesideWhatServes: a rollout that does not come in takes nothing from anybody, though its Service is out for another
+// workload: one outage is one P1.
+func TestFailsBesideWhatServes(t *testing.T) {
+	kind := appsv1.SchemeGroupVersion.WithKind("Deployment")
+	whole := builder.MakeDeployment("shop", "web").Replicas(2).Generation(1).RolledOut().Obj()
+	short := builder.MakeDeployment("shop", "web").Replicas(2).Generation(1).Status(3, 1, 1).Obj()
+	for name, test := range map[string]struct {
+		workload *appsv1.Deployment
+		reason   v1alpha1.SignalReason
+		want     v1alpha1.Priority
+	}{
+		"beside all its pods":       {whole, v1alpha1.SignalImagePullFailed, v1alpha1.PriorityP3},
+		"one pod is gone for it":    {short, v1alpha1.SignalImagePullFailed, v1alpha1.PriorityP1},
+		"ready for a moment":        {whole, v1alpha1.SignalCrashLooping, v1alpha1.PriorityP1},
+		"the workload is not known": {nil, v1alpha1.SignalImagePullFailed, v1alpha1.PriorityP1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, checkout(1, v1alpha1.HealthOutage))
+			if test.workload != nil {
+				s.Inventory.Put(builder.Unstructured(test.workload, kind))
+			}
+			s.edit(func(i *v1alpha1.Incident) { i.Status.Reason, i.Status.Signals[0].Reason = test.reason, test.reason })
+			s.reconcile()
+			if got := s.live().Status.Priority; got != test.want {
+				t.Errorf("priority %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
 func TestStaleCache(t *testing.T) {
 	s := newScene(t)
 	s.patch = func() error {
