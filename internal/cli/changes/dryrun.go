@@ -105,7 +105,7 @@ func dryRunRefused(err error, t *trial) error {
 		return nil
 	}
 	if gateSilent(err) {
-		return exit.New(exit.WouldBeDenied, "the gate does not answer about %s, and what it is not asked about it refuses: %v", t, err).WithCause(err).
+		return exit.New(exit.WouldBeDenied, "the gate does not answer about %s, and meanwhile nothing goes in but by breaking the glass: %v", t, err).WithCause(err).
 			WithNext("bring the operator back (kubectl get pods -n itil-system), or break the glass: kubectl itil emergency --help")
 	}
 	failure := &exit.Error{Code: exit.CodeOf(err), Message: fmt.Sprintf("trying %s (server-side dry run): %v", t, err), Cause: err, Next: exit.NextOf(err)}

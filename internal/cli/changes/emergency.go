@@ -189,7 +189,7 @@ func (r *rescuer) prepare(cmd *cobra.Command, s *session.Session, me session.Ide
 		switch {
 		case gateSilent(err):
 			one.silent = true
-			one.said = []string{"the gate does not answer (is the operator down?), and what it is not asked about it refuses"}
+			one.said = []string{"the gate does not answer (is the operator down?), and meanwhile nothing goes in but by breaking the glass"}
 		case err != nil:
 			return nil, err
 		case t.before != nil && templateOf(t.before).Hash == t.template().Hash && len(t.warnings) == 0:
@@ -398,6 +398,10 @@ func difference(t *trial) string {
 // send does it, and says what came of it.
 func (r *rescuer) send(ctx context.Context, s *session.Session, me session.Identity, rescue *rescue) error {
 	t := rescue.trial
+	var before map[string]bool
+	if rescue.breaks() && r.output.ForPeople() {
+		before = recordsOf(ctx, s, t)
+	}
 	stored, err := t.deliver(ctx, s, rescue.annotations, false)
 	if err != nil {
 		doing := "deploying " + t.String()
@@ -415,7 +419,7 @@ func (r *rescuer) send(ctx context.Context, s *session.Session, me session.Ident
 	if err := s.Screen.Printf("%s broke the glass on %s; it is deployed\n", screen.Line(me.Name), t); err != nil {
 		return err
 	}
-	record := awaitRecord(ctx, s, t, templateOf(stored).Hash, r.wait)
+	record := awaitRecord(ctx, s, t, templateOf(stored).Hash, before, r.wait)
 	if record == "" {
 		return s.Screen.Printf("It is recorded as soon as the operator sees it; then write the review: kubectl itil changes -n %s --state Review\n", t.namespace)
 	}

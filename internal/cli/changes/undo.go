@@ -188,7 +188,7 @@ func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys
 
 // awaitRecord waits for the Change by which the operator records that the glass was broken, and returns its name;
 // empty where that does not come in time, or where the user may not watch: what is done is done all the same.
-func awaitRecord(ctx context.Context, s *session.Session, t *trial, hash string, patience time.Duration) string {
+func awaitRecord(ctx context.Context, s *session.Session, t *trial, hash string, before map[string]bool, patience time.Duration) string {
 	if patience <= 0 {
 		return ""
 	}
@@ -208,11 +208,24 @@ func awaitRecord(ctx context.Context, s *session.Session, t *trial, hash string,
 				return ""
 			}
 			c, isChange := event.Object.(*v1alpha1.Change)
-			if isChange && recordsIt(c, t, hash) {
+			if isChange && !before[c.Name] && recordsIt(c, t, hash) {
 				return c.Name
 			}
 		}
 	}
+}
+
+// recordsOf are the names of the records that there are in the namespace; none where that cannot be read.
+func recordsOf(ctx context.Context, s *session.Session, t *trial) map[string]bool {
+	list := &v1alpha1.ChangeList{}
+	if err := s.ReadAll(ctx, list, t.namespace); err != nil {
+		return nil
+	}
+	names := map[string]bool{}
+	for i := range list.Items {
+		names[list.Items[i].Name] = list.Items[i].Spec.RecordOf != ""
+	}
+	return names
 }
 
 // recordsIt reports whether a Change is the record of a template that was forced in, and still owes its review.

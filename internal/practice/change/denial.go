@@ -152,11 +152,15 @@ func riskWords(d *Decision) string {
 	return fmt.Sprintf(" (risk %s: %s)", d.Risk.Level, strings.Join(why, ", "))
 }
 
-// reasonLines name what else keeps it out, a line for each Change, the one to look at first.
+// reasonLines name what else keeps it out, a line for each Change, the one to look at first. What a Change for something else
+// lacks besides is in the causes alone.
 func reasonLines(d *Decision) []string {
 	var order []string
-	reasons := map[string][]string{}
+	reasons, elsewhere := map[string][]string{}, aboutOthers(d)
 	for _, c := range d.Reasons {
+		if kind, other := elsewhere[c.Change]; other && c.Type != kind && c.Type != CauseNoRollback {
+			continue
+		}
 		if c.Type == CauseNoChange || c.Type == CauseNotApproved && c.Change == d.Change || c.Type == CauseEnded && noReturn(c.Change, d) {
 			continue
 		}
@@ -179,6 +183,20 @@ func reasonLines(d *Decision) []string {
 		lines = append(lines, prefix+capital(strings.Join(reasons[change], "; "), prefix == "")+".")
 	}
 	return lines
+}
+
+// aboutOthers are the Changes for another operation or another template than what was asked for, with which of the two.
+func aboutOthers(d *Decision) map[string]CauseType {
+	out := map[string]CauseType{}
+	for _, c := range d.Reasons {
+		if c.Change == "" || c.Change == d.Change {
+			continue
+		}
+		if c.Type == CauseOtherOperation || c.Type == CauseOtherTemplate && out[c.Change] == "" {
+			out[c.Change] = c.Type
+		}
+	}
+	return out
 }
 
 // noReturn says whether it is said of a Change already that there is no way back to what it let in.

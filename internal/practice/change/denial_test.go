@@ -64,6 +64,20 @@ Change checkout-2-4: it names images alone, and more of the template differs fro
 Better named by digest (image@sha256:...): the image of app. What a tag means can become another after the approval.
 Without a dry run that Change is filed; then have it approved: kubectl itil approve shop/checkout-` + v24env.Hash[3:11],
 		},
+		"of Changes for something else it says that alone": {
+			given: situated(func(s *situation) {
+				knowing(changeOf("another", pinnedTo(v24env)))(s)
+				knowing(changeOf("deletion", operations(v1alpha1.OperationDelete), func(c *v1alpha1.Change) { c.Spec.Targets[0].Images = nil }))(s)
+				knowing(changeOf("this"))(s)
+			}, policies(policy("p", officeHours))), hours: 20,
+			want: `deployment shop/checkout is governed by Service checkout (tier 1): no approved Change covers image app=registry.shop.example/checkout:2.4.0 (template v1:` + v24.Hash[3:11] + `).
+Change shop/this is for exactly this; it needs 1 approval (risk Medium: tier 1, later minor version image of app, image of app by tag, not by digest).
+Change this: the change window of ChangePolicy p (Calendar office) is closed.
+Change another: it pins template v1:` + v24env.Hash[3:11] + `.
+Change deletion: it asks for Delete, not for Template.
+Better named by digest (image@sha256:...): the image of app. What a tag means can become another after the approval.
+Approve: kubectl itil approve shop/this`,
+		},
 		"a pod that passes for another's": {
 			given: situated(given(func(w *World) {
 				w.Claims, w.Baselines = []Claim{{Service: "checkout", Tier: 1, Through: checkout}}, nil

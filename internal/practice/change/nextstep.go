@@ -3,6 +3,7 @@ package change
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
@@ -63,7 +64,8 @@ func (l *life) howToApprove() string {
 	if l.candidate.Type == v1alpha1.ChangeEmergency && len(a.Missing) > 0 && a.Granted >= a.Required {
 		return "Not approved: it lacks " + a.Missing + "."
 	}
-	intro := fmt.Sprintf("Lacks %s. Read it and vote: kubectl itil approve %s (or reject).%s\n", a.Missing, l.ref(), WithoutPlugin)
+	vote := fmt.Sprintf("Lacks %s. %sRead it and vote: kubectl itil approve %s (or reject).", a.Missing, l.whatNobodySees(), l.ref())
+	intro := vote + WithoutPlugin + "\n"
 	manifest := approval{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ChangeApproval"}
 	manifest.Metadata.GenerateName, manifest.Metadata.Namespace = l.Change.Name+"-", l.Change.Namespace
 	manifest.Spec.ChangeRef.Name = v1alpha1.ObjectName(l.Change.Name)
@@ -81,9 +83,22 @@ func (l *life) howToApprove() string {
 	}
 	step := intro + "kubectl create -f - <<EOF\n" + data + "\nEOF"
 	if len(step) > maxNextStep {
-		return fmt.Sprintf("Lacks %s. Read it and vote: kubectl itil approve %s (or reject).", a.Missing, l.ref())
+		return vote
 	}
 	return step
+}
+
+// whatNobodySees warns whoever votes of a template of which nothing but the hash is known; empty where there is none.
+func (l *life) whatNobodySees() string {
+	for i := range l.Change.Spec.Targets {
+		t := &l.Change.Spec.Targets[i]
+		unknown := diffPath(t.Workload, hashAlone)
+		if slices.ContainsFunc(l.status.Diff, func(d v1alpha1.FieldDiff) bool { return d.Path == unknown }) {
+			return "Nobody sees in it what template " + shortDigest(string(t.TemplateHash)) +
+				" is: ask for the manifest (kubectl itil why -f FILE names the template that it makes), or reject it. "
+		}
+	}
+	return ""
 }
 
 // approval is a ChangeApproval as somebody would write it.

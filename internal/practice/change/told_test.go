@@ -245,3 +245,15 @@ func TestTheRecordedDifferencesFollowTheBaseline(t *testing.T) {
 		t.Errorf("after a rollback to the same image and another body: %v, %v", s.last.Status.Diff, factors(s))
 	}
 }
+
+// Who votes is told of a template of which nothing but the hash is known, and of no other.
+func TestNobodySeesWhatAHashIs(t *testing.T) {
+	const warning = "Nobody sees in it what template "
+	s := told(t, pinnedTo(v24env)).at(1).is(v1alpha1.ChangeAuthorize).nextStepHas(warning+shortDigest(v24env.Hash), "kubectl itil why -f FILE")
+	if len(s.last.Status.NextStep) > maxNextStep || !strings.Contains(s.last.Status.NextStep, "kubectl itil approve") {
+		t.Error(s.last.Status.NextStep)
+	}
+	if s := told(t).at(1).is(v1alpha1.ChangeAuthorize); strings.Contains(s.last.Status.NextStep, warning) {
+		t.Error(s.last.Status.NextStep)
+	}
+}
