@@ -2,6 +2,7 @@ package attack
 
 import (
 	"context"
+	"path"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -73,6 +74,16 @@ var _ = Describe("Somebody with the role edit who knows what the gate looks at",
 		apply := []byte(`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"checkout"},"spec":{"template":{"spec":{"containers":[{"name":"app","image":"` + evilImage + `"}]}}}}`)
 		for _, manager := range []string{"itil-operator", "kube-controller-manager", "deployment-controller", "before-first-apply"} {
 			expectDenied(s.eddie.Patch(ctx, s.checkout.DeepCopy(), client.RawPatch(types.ApplyPatchType, apply), client.ForceOwnership, client.FieldOwner(manager)))
+		}
+		By("creating by an apply, which is a patch")
+		for kind, spec := range map[string]string{
+			"v1/Pod":             `{"containers":[{"name":"app","image":"` + evilImage + `"}]}`,
+			"apps/v1/Deployment": `{"selector":{"matchLabels":{"app":"checkout"}},"template":{"metadata":{"labels":{"app":"checkout"}},"spec":{"containers":[{"name":"app","image":"` + evilImage + `"}]}}}`,
+		} {
+			version, name := path.Dir(kind), path.Base(kind)
+			made := s.twin(name, image(evilImage))
+			body := `{"apiVersion":"` + version + `","kind":"` + name + `","metadata":{"name":"` + made.GetName() + `","labels":{"app":"checkout"}},"spec":` + spec + `}`
+			expectDenied(s.eddie.Patch(ctx, made, client.RawPatch(types.ApplyPatchType, []byte(body)), client.FieldOwner("eddie")))
 		}
 		for _, kind := range makers {
 			expectDenied(s.eddie.Create(ctx, s.twin(kind, image(evilImage), func(o client.Object) {

@@ -81,6 +81,23 @@ var _ = Describe("Side doors", func() {
 		Expect(s.eddie.Patch(ctx, pod.DeepCopy(), label)).To(Succeed())
 		Expect(operator.doors(s.namespace)).To(HaveLen(before))
 	})
+	It("tells of a Pod that was given its image while its labels were off", func(ctx SpecContext) {
+		strategic := func(patch string) client.Patch {
+			return client.RawPatch("application/strategic-merge-patch+json", []byte(patch))
+		}
+		told(v1alpha1.SideDoorRelabel, evilImage, func() error {
+			own := s.twin("Pod", func(o client.Object) { o.SetName(""); o.SetGenerateName("own-") })
+			if err := s.eddie.Create(ctx, own); err != nil {
+				return err
+			}
+			expectDenied(s.eddie.Patch(ctx, own.DeepCopyObject().(client.Object), strategic(`{"spec":{"containers":[{"name":"app","image":"`+evilImage+`"}]}}`)))
+			off := `{"metadata":{"labels":{"app":null}},"spec":{"containers":[{"name":"app","image":"` + evilImage + `"}]}}`
+			if err := s.eddie.Patch(ctx, own, strategic(off)); err != nil {
+				return err
+			}
+			return s.eddie.Patch(ctx, own, strategic(`{"metadata":{"labels":{"app":"checkout"}}}`))
+		})
+	})
 	It("cannot bring in a relabelled Pod under AllWorkloads: it is refused when it is made", func(ctx SpecContext) {
 		policy := &v1alpha1.ChangePolicy{}
 		Expect(env.Admin().Get(ctx, client.ObjectKey{Name: "of-" + s.namespace}, policy)).To(Succeed())
