@@ -113,8 +113,9 @@ var _ = Describe("An emergency", func() {
 			kept.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "checkout", "pod-template-hash": "1"}}
 			kept.Spec.Template = *old.Spec.Template.DeepCopy()
 			kept.Spec.Template.Labels["pod-template-hash"] = "1"
-			kept.Annotations[v1alpha1.AnnotationBreakGlass], kept.Annotations[v1alpha1.AnnotationBreakGlassBy] = "a test", "erin"
-			Expect(env.Client(GinkgoTB(), "erin").Create(ctx, kept)).To(Succeed())
+			const controller = "system:serviceaccount:kube-system:deployment-controller"
+			env.Bind(GinkgoTB(), namespace, apiserver.User(controller), "cluster-admin")
+			Expect(env.Client(GinkgoTB(), controller).Create(ctx, kept)).To(Succeed())
 			erin.runs(ctx, namespace, "emergency", "deployment/checkout", "app="+newImage, "--reason", "down", "--yes", "--wait", "0s").expect(exit.OK)
 
 			erin.runs(ctx, namespace, "emergency", "deployment/checkout", "--undo", "--reason", "worse", "--dry-run").
