@@ -204,14 +204,20 @@ func (f *findings) filings(d *deeds, of map[string][]*v1alpha1.Change, explained
 		if !a.superseded {
 			continue
 		}
+		var later []*v1alpha1.Change
+		for _, x := range d.asked[n+1:] {
+			later = append(later, filedFor(of[x.image], practice.FiledForDenied)...)
+		}
 		for _, c := range filed {
-			if c.Status.State != v1alpha1.ChangeCanceled || !c.Spec.Cancel {
-				f.add("%s is not canceled, though %s was asked for after it", describeChange(c), d.asked[n+1].image)
-			}
 			by := c.Annotations[practice.AnnotationSupersededBy]
-			next := filedFor(of[d.asked[n+1].image], practice.FiledForDenied)
-			if !slices.ContainsFunc(next, func(x *v1alpha1.Change) bool { return x.Name == by }) {
-				f.add("%s is superseded by %q, want one of %s", describeChange(c), by, describeChanges(next))
+			switch {
+			case !c.Spec.Cancel && c.Status.ApprovedAt == nil && len(c.Status.Implementations) == 0:
+				// Whoever filed the later one died, or was refused, before this was canceled: it waits for a decision until
+				// another one is filed.
+			case c.Status.State != v1alpha1.ChangeCanceled || !c.Spec.Cancel:
+				f.add("%s is not canceled, though %s was asked for after it", describeChange(c), d.asked[n+1].image)
+			case !slices.ContainsFunc(later, func(x *v1alpha1.Change) bool { return x.Name == by }):
+				f.add("%s is superseded by %q, want one of %s", describeChange(c), by, describeChanges(later))
 			}
 		}
 	}
