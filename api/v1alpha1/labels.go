@@ -21,9 +21,10 @@ const (
 	// LabelIncidents on a namespace or workload with the value "disabled" switches detection off there; on kube-system or
 	// the operator's own namespace, where it is off, the value "enabled" switches it on.
 	LabelIncidents = "itil.dev/incidents"
-	// LabelIncidentsDisabled and LabelIncidentsEnabled are these values.
+	// LabelIncidentsDisabled switches detection off.
 	LabelIncidentsDisabled = "disabled"
-	LabelIncidentsEnabled  = "enabled"
+	// LabelIncidentsEnabled switches it on where it is off.
+	LabelIncidentsEnabled = "enabled"
 	// LabelWorkloadKind on what the operator creates is the kind of the workload that it is about.
 	LabelWorkloadKind = "itil.dev/workload-kind"
 	// LabelWorkload on what the operator creates is a hash of the workload's name, which may be too long for

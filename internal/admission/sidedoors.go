@@ -101,6 +101,7 @@ func (g *Gate) sideDoor(ctx context.Context, req *admissionv1.AdmissionRequest, 
 		detail = resized(before, after)
 	case v1alpha1.SideDoorRelabel:
 		detail = g.joined(key, before, after, world)
+	case v1alpha1.SideDoorEarlierTemplate: // no request tells of it
 	}
 	if detail == "" {
 		return response
