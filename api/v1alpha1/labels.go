@@ -18,6 +18,10 @@ const (
 	// AnnotationReleaseUID on a Change is the UID of the Release that raised it.
 	AnnotationReleaseUID = "itil.dev/release-uid"
 
+	// AnnotationOpenedFor on an Incident is what the detector had seen when it opened it: a signal, as JSON. The status that
+	// says so comes a moment later, and goes on from it where its writer is gone by then.
+	AnnotationOpenedFor = "itil.dev/opened-for"
+
 	// LabelIncidents on a namespace or workload with the value "disabled" switches detection off there; on kube-system or
 	// the operator's own namespace, where it is off, the value "enabled" switches it on.
 	LabelIncidents = "itil.dev/incidents"

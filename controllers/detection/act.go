@@ -148,6 +148,7 @@ func (r *Reconciler) open(ctx context.Context, in *input, result incident.Result
 	if !slices.ContainsFunc(result.Findings, func(f incident.Finding) bool { return f.Reason != v1alpha1.SignalAlertFiring }) {
 		in.source = v1alpha1.IncidentSourceAlert
 	}
+	in.openedFor = incident.FirstWord(d)
 	created, err := r.create(ctx, in, incident.Title(in.Key, result.Findings[0]), result.Findings, now)
 	if err != nil || created == nil {
 		return err
@@ -236,6 +237,9 @@ func (r *Reconciler) newIncident(in *input, title string, episode int) *v1alpha1
 			Title: title, Source: in.source, WorkloadRef: &ref,
 			Description: r.description(in),
 		},
+	}
+	if in.openedFor != "" {
+		i.Annotations = map[string]string{v1alpha1.AnnotationOpenedFor: in.openedFor}
 	}
 	if in.service != nil {
 		i.Spec.ServiceRef = &v1alpha1.LocalReference{Name: v1alpha1.ObjectName(in.service.Name.Name)}

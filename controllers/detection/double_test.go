@@ -1,6 +1,8 @@
 package detection
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +42,56 @@ func TestAnIncidentThatComesToLightMeanwhile(t *testing.T) {
 	s.work()
 	if got := s.one(); !known || got.Name != first.Name {
 		t.Errorf("Incident %s after %s; it came to light: %t", got.Name, first.Name, known)
+	}
+}
+
+// TestWhoDiesBetweenTwoWrites: the Incident is there and its status is not, and by the time that another looks what failed
+// is repaired. It still says what failed, since when, and that it is over.
+func TestWhoDiesBetweenTwoWrites(t *testing.T) {
+	const repaired = 20 * time.Second
+	for name, test := range map[string]struct {
+		opened func(string) string
+		want   v1alpha1.SignalReason
+	}{
+		"it is known what it was opened for": {func(s string) string { return s }, v1alpha1.SignalCrashLooping},
+		"somebody took that off":             {func(string) string { return "" }, ""},
+		"somebody wrote something else":      {func(string) string { return `{"signal":{"reason":"Nonsense"}}` }, ""},
+		"somebody wrote of another time":     {func(s string) string { return strings.ReplaceAll(s, "20", "90") }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			s.has(deployment("web", 1))
+			s.seePod(crashing("web", 0))
+			died := errors.New("the process died")
+			s.intercept.SubResourcePatch = func(ctx, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+				return died
+			}
+			if _, err := s.Reconcile(t.Context(), keyOfDeployment("web")); !errors.Is(err, died) {
+				t.Fatal(err)
+			}
+			left := s.one()
+			if text := test.opened(left.Annotations[v1alpha1.AnnotationOpenedFor]); text != left.Annotations[v1alpha1.AnnotationOpenedFor] {
+				left.Annotations[v1alpha1.AnnotationOpenedFor] = text
+				if err := s.server.Update(t.Context(), left); err != nil {
+					t.Fatal(err)
+				}
+			}
+
+			s.intercept.SubResourcePatch, s.queue = nil, nil
+			s.detector()
+			s.at(repaired + time.Minute)
+			s.tell()
+			s.has(builder.MakeDeployment("shop", "web").Replicas(1).Generation(1).RolledOut().Obj())
+			s.seePod(repairedPod(repaired))
+			s.work()
+			got := s.one().Status
+			if got.Reason != test.want || got.RecoveredAt == nil || incident.Active(got.Signals) {
+				t.Errorf("reason %q, recovered at %v, signals %+v", got.Reason, got.RecoveredAt, got.Signals)
+			}
+			if test.want != "" && (len(got.Signals) != 1 || got.Signals[0].ExitCode == nil || got.StartedAt.After(t0)) {
+				t.Errorf("started at %v, signals %+v", got.StartedAt, got.Signals)
+			}
+		})
 	}
 }
 

@@ -30,6 +30,8 @@ type input struct {
 	service *inventory.Service
 	// source that a new Incident has.
 	source v1alpha1.IncidentSource
+	// openedFor is what a new Incident says of what was seen.
+	openedFor string
 	// told is how much was reported about it by others.
 	told uint64
 	// mayOpen: failures open an Incident. Where they may not, what is open is still brought up to date.

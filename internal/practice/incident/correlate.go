@@ -326,7 +326,7 @@ func (c *correlation) conclude() {
 			}
 		}
 		c.StartedAt = seconds(started)
-		c.FailedTemplateHash = c.failedTemplate()
+		c.FailedTemplateHash = cmp.Or(c.FailedTemplateHash, c.failedTemplate())
 	}
 	c.RecoveryHoldSeconds = max(c.RecoveryHoldSeconds, int32(minRecoveryHold/time.Second))
 	for _, f := range c.result.Findings {

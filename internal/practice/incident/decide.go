@@ -104,7 +104,7 @@ func Decide(records Records, r Result, s Subject, now time.Time) Action {
 	s.Accepted = codeOf(current) == v1alpha1.ResolutionWorkaround
 	s.Self = v1alpha1.NamespacedReference{Namespace: v1alpha1.NamespaceName(current.Namespace), Name: v1alpha1.ObjectName(current.Name)}
 	before := DetectedOf(&current.Status)
-	after, next := Correlate(before, r, s, now)
+	after, next := Correlate(withFirstWord(current, before, now), r, s, now)
 	worth, due := WorthWriting(before, after, s.Resolved, now)
 	if !worth {
 		return Action{Next: soonerOf(next, due)}
