@@ -93,6 +93,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if !exists || !known.Object.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}
+	if by := r.supersededBy(known); by != "" {
+		// What was canceled comes here again.
+		return ctrl.Result{}, giveWay(ctx, r.Client, known.Object, by)
+	}
 	now := r.Clock.Now()
 	subject, err := r.gather(ctx, known)
 	if err != nil {
@@ -119,6 +123,22 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, nil
 	}
 	return ctrl.Result{RequeueAfter: max(evaluation.Wake.Sub(r.Clock.Now()), time.Millisecond)}, nil
+}
+
+// supersededBy names the Change that takes the place of one that was filed, and of which whoever filed that one did not
+// say so; empty: none does.
+func (r *Reconciler) supersededBy(known *inventory.Change) string {
+	if len(known.Candidate.Targets) != 1 {
+		return ""
+	}
+	others := r.Inventory.ChangesEverOf(known.Candidate.Targets[0].Key)
+	return practice.SupersededBy(known.Candidate, known.Object, func(yield func(*v1alpha1.Change) bool) {
+		for _, other := range others {
+			if !yield(other.Object) {
+				return
+			}
+		}
+	})
 }
 
 // apply writes the statuses that differ, and then tells of it. The lock is against a status that the inventory has not

@@ -242,15 +242,23 @@ func (f *Filer) supersede(ctx context.Context, filing *practice.Filing, by strin
 		if !filing.Supersedes(other.Candidate, other.Object) {
 			continue
 		}
-		after := other.Object.DeepCopy()
-		after.Spec.Cancel = true
-		if after.Annotations == nil {
-			after.Annotations = map[string]string{}
+		if err := giveWay(ctx, f.Client, other.Object, by); err != nil {
+			return err
 		}
-		after.Annotations[practice.AnnotationSupersededBy] = by
-		if err := f.Client.Patch(ctx, after, client.MergeFrom(other.Object)); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("canceling Change %s: %w", client.ObjectKeyFromObject(after), err)
-		}
+	}
+	return nil
+}
+
+// giveWay cancels a Change because another takes its place.
+func giveWay(ctx context.Context, c client.Client, chg *v1alpha1.Change, to string) error {
+	after := chg.DeepCopy()
+	after.Spec.Cancel = true
+	if after.Annotations == nil {
+		after.Annotations = map[string]string{}
+	}
+	after.Annotations[practice.AnnotationSupersededBy] = to
+	if err := c.Patch(ctx, after, client.MergeFrom(chg)); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("canceling Change %s: %w", client.ObjectKeyFromObject(after), err)
 	}
 	return nil
 }

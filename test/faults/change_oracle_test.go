@@ -211,9 +211,6 @@ func (f *findings) filings(d *deeds, of map[string][]*v1alpha1.Change, explained
 		for _, c := range filed {
 			by := c.Annotations[practice.AnnotationSupersededBy]
 			switch {
-			case !c.Spec.Cancel && c.Status.ApprovedAt == nil && len(c.Status.Implementations) == 0:
-				// Whoever filed the later one died, or was refused, before this was canceled: it waits for a decision until
-				// another one is filed.
 			case c.Status.State != v1alpha1.ChangeCanceled || !c.Spec.Cancel:
 				f.add("%s is not canceled, though %s was asked for after it", describeChange(c), d.asked[n+1].image)
 			case !slices.ContainsFunc(later, func(x *v1alpha1.Change) bool { return x.Name == by }):

@@ -171,12 +171,8 @@ func TestTheOracleFindsWhatIsWrong(t *testing.T) {
 			p.is("of-c-2", "c", v1alpha1.ChangeAuthorize)
 		}, "c was filed 2 times"},
 		"one is filed that nobody asked for": {func(p *planted) { p.is("of-x", "x", v1alpha1.ChangeAuthorize) }, "nobody asked for Change of-x"},
-		"what is superseded is approved": {func(p *planted) {
+		"what is superseded stays": {func(p *planted) {
 			p.changes = slices.DeleteFunc(p.changes, func(c *v1alpha1.Change) bool { return c.Name == "of-b" && c.Spec.Cancel })
-			p.writes("of-b", "b", func(c *v1alpha1.Change) {
-				at := p.at()
-				c.Status.State, c.Status.ApprovedAt = v1alpha1.ChangeScheduled, &at
-			})
 		}, "is not canceled, though c was asked for after it"},
 		"it is superseded by another": {func(p *planted) {
 			p.writes("of-b", "b", func(c *v1alpha1.Change) { c.Annotations[practice.AnnotationSupersededBy] = "of-d" })

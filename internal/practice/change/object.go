@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,19 +65,70 @@ func (f *Filing) Is(chg *v1alpha1.Change) bool {
 	if len(chg.Spec.Targets) != 1 || chg.Spec.RecordOf != "" {
 		return false
 	}
-	t := &chg.Spec.Targets[0]
-	return t.Workload == f.Target.Workload && t.TemplateHash == f.Target.TemplateHash && slices.Equal(operationsOf(t), operationsOf(&f.Target))
+	return sameAsked(&chg.Spec.Targets[0], &f.Target)
+}
+
+func sameAsked(a, b *v1alpha1.ChangeTarget) bool {
+	return a.Workload == b.Workload && a.TemplateHash == b.TemplateHash && slices.Equal(operationsOf(a), operationsOf(b))
 }
 
 // Supersedes says whether a filed Change takes the place of an earlier one: for the same workload, filed as well, and
 // not decided on.
 func (f *Filing) Supersedes(c *Candidate, chg *v1alpha1.Change) bool {
-	key := KeyOf(f.Namespace, f.Target.Workload)
-	if asked, err := time.Parse(time.RFC3339Nano, chg.Annotations[AnnotationAskedAt]); err == nil && asked.After(f.At) && asked.Sub(f.At) < lateFiling {
+	if asked, known := askedAt(chg); known && asked.After(f.At) && asked.Sub(f.At) < lateFiling {
 		return false
 	}
-	return !f.PreAuthorised && c.Name != f.Name() && c.Ended == NotEnded && !c.Approval.Approved && len(c.Targets) == 1 &&
-		c.Targets[0].Key == key && c.Targets[0].Rollout == "" && chg.Labels[LabelFiledFor] == FiledForDenied && !f.Is(chg)
+	return !f.PreAuthorised && c.Name != f.Name() && undecided(c, chg) && c.Targets[0].Key == KeyOf(f.Namespace, f.Target.Workload) && !f.Is(chg)
+}
+
+// undecided says whether a Change was filed for what was denied of one workload, and nobody decided on it.
+func undecided(c *Candidate, chg *v1alpha1.Change) bool {
+	return c.Ended == NotEnded && !c.Approval.Approved && len(c.Targets) == 1 && c.Targets[0].Rollout == "" && chg.Labels[LabelFiledFor] == FiledForDenied
+}
+
+// askedAt is when what a Change was filed for was asked for; known is false where it does not say.
+func askedAt(chg *v1alpha1.Change) (at time.Time, known bool) {
+	at, err := time.Parse(time.RFC3339Nano, chg.Annotations[AnnotationAskedAt])
+	return at, err == nil
+}
+
+// SupersededBy names the Change that takes the place of one that was filed for what was denied, and that nobody decided on:
+// the last of the others of the same workload, if something else was asked for there after it. Empty: none does. Whoever
+// files that one cancels the earlier ones, but may have died, or been refused, before.
+func SupersededBy(c *Candidate, chg *v1alpha1.Change, others iter.Seq[*v1alpha1.Change]) string {
+	if !undecided(c, chg) {
+		return ""
+	}
+	newest := chg
+	for other := range others {
+		if filedForElse(chg, other) && askedLater(newest, other) {
+			newest = other
+		}
+	}
+	if newest == chg {
+		return ""
+	}
+	return newest.Name
+}
+
+// filedForElse says whether another Change was filed for something else that was denied of the same workload.
+func filedForElse(chg, other *v1alpha1.Change) bool {
+	if other.Labels[LabelFiledFor] != FiledForDenied || other.Namespace != chg.Namespace || len(other.Spec.Targets) != 1 || len(chg.Spec.Targets) != 1 {
+		return false
+	}
+	a, b := &chg.Spec.Targets[0], &other.Spec.Targets[0]
+	return a.Workload == b.Workload && !sameAsked(a, b)
+}
+
+// askedLater says whether b was asked for after a. Replicas each have a clock: where they seem to be further apart than a
+// filing may be under way, the order in which the API server made them decides.
+func askedLater(a, b *v1alpha1.Change) bool {
+	before, knownBefore := askedAt(a)
+	after, knownAfter := askedAt(b)
+	if knownBefore && knownAfter && after.Sub(before).Abs() < lateFiling {
+		return after.After(before)
+	}
+	return b.CreationTimestamp.After(a.CreationTimestamp.Time)
 }
 
 func labelsFor(w v1alpha1.WorkloadReference, namespace, filedFor string) map[string]string {
