@@ -55,7 +55,9 @@ func init() { metrics.Registry.MustRegister(filings, queued) }
 // Filer files the Changes that the gate asks for. Every replica files what its own gate denied; names are
 // deterministic, so that two file the same Change. It runs until its context is done.
 type Filer struct {
-	Client    client.Client
+	Client client.Client
+	// Reader reads from the API server itself: what holds a name may not be known from a watch yet.
+	Reader    client.Reader
 	Inventory *inventory.Inventory
 	Clock     clock.PassiveClock
 
@@ -211,13 +213,15 @@ func (f *Filer) create(ctx context.Context, filing *practice.Filing) (filed bool
 			return false, fmt.Errorf("creating Change %s: %w", nameOf(filing), err)
 		}
 		live := &v1alpha1.Change{}
-		if err := f.Client.Get(ctx, nameOf(filing), live); err != nil && !apierrors.IsNotFound(err) {
+		switch err := f.Reader.Get(ctx, nameOf(filing), live); {
+		case apierrors.IsNotFound(err): // it was deleted meanwhile
+		case err != nil:
 			return false, fmt.Errorf("reading Change %s, which exists: %w", nameOf(filing), err)
-		}
-		if filing.Is(live) {
+		case filing.Is(live):
 			return false, nil
+		default:
+			filing.Episode++
 		}
-		filing.Episode++
 	}
 	return false, fmt.Errorf("the names up to %s are taken by other Changes: %w", nameOf(filing), err)
 }

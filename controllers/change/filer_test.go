@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -69,7 +70,7 @@ func newFiler(t *testing.T) (*Filer, *server) {
 			return c.Patch(ctx, obj, p, opts...)
 		},
 	}).Build()
-	return &Filer{Client: s.Client, Inventory: inventory.New(), Clock: clocktesting.NewFakePassiveClock(now)}, s
+	return &Filer{Client: s.Client, Reader: s.Client, Inventory: inventory.New(), Clock: clocktesting.NewFakePassiveClock(now)}, s
 }
 
 func (s *server) creations() int {
@@ -235,6 +236,27 @@ func TestWhatIsFiledLateCancelsNoLaterOne(t *testing.T) {
 	f.next(t.Context(), &late)
 	if s.created != 1 || len(s.patched) > 0 {
 		t.Errorf("%d were made, canceled %v", s.created, s.patched)
+	}
+}
+
+// A replica whose watch is behind finds a name taken, and its cache does not know by what.
+func TestWhatAnotherFiledIsReadFromTheAPIServer(t *testing.T) {
+	f, s := newFiler(t)
+	f.queue()
+	first := filing("checkout", "v1:aaaa")
+	if err := s.Client.Create(t.Context(), first.Object()); err != nil {
+		t.Fatal(err)
+	}
+	f.Client = interceptor.NewClient(s.Client.(client.WithWatch), interceptor.Funcs{
+		Get: func(_ context.Context, _ client.WithWatch, key client.ObjectKey, _ client.Object, _ ...client.GetOption) error {
+			return apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("changes").GroupResource(), key.Name)
+		},
+	})
+	again := filing("checkout", "v1:aaaa")
+	f.next(t.Context(), &again)
+	list := &v1alpha1.ChangeList{}
+	if err := s.Client.List(t.Context(), list); err != nil || len(list.Items) != 1 || s.created != 2 {
+		t.Errorf("%d Changes, %d were to be made, error %v", len(list.Items), s.created, err)
 	}
 }
 

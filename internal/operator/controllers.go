@@ -52,7 +52,7 @@ type shared struct {
 func addControllers(ctx context.Context, mgr ctrl.Manager, o Options, with *shared) (*gateSinks, error) {
 	c, inv, clk := mgr.GetClient(), with.inventory, with.clock
 	recorder := mgr.GetEventRecorder("itil-operator")
-	filer := &change.Filer{Client: c, Inventory: inv, Clock: clk}
+	filer := &change.Filer{Client: c, Reader: mgr.GetAPIReader(), Inventory: inv, Clock: clk}
 	if err := mgr.Add(filer); err != nil {
 		return nil, fmt.Errorf("adding the filer of Changes: %w", err)
 	}

@@ -79,7 +79,7 @@ func open(ctx SpecContext) *shop {
 	Expect(change.IndexSuspicions(running, s.cluster.GetFieldIndexer())).To(Succeed())
 	s.changes = &change.Reconciler{Client: s.cluster.GetClient(), Inventory: s.inventory, Clock: s.clock, Recorder: s.recorder,
 		Restorer: &backout.Restorer{Reader: env.Admin(), Client: env.Admin()}}
-	s.filer = &change.Filer{Client: s.cluster.GetClient(), Inventory: s.inventory, Clock: s.clock}
+	s.filer = &change.Filer{Client: s.cluster.GetClient(), Reader: s.cluster.GetAPIReader(), Inventory: s.inventory, Clock: s.clock}
 	s.records = &change.RecordKeeper{Client: s.cluster.GetClient(), Inventory: s.inventory, Clock: s.clock}
 	s.retirer = &change.Retirer{Client: s.cluster.GetClient(), Inventory: s.inventory, Clock: s.clock, Retention: practice.DefaultRetention()}
 	Expect(change.IndexReferences(running, s.cluster.GetFieldIndexer())).To(Succeed())
