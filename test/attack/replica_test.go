@@ -6,7 +6,6 @@ import (
 	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -104,12 +103,7 @@ func (r *replica) serve(ctx context.Context) {
 	DeferCleanup(server.Close)
 	r.server = server
 
-	root, err := apiserver.Root()
-	Expect(err).NotTo(HaveOccurred())
-	read, err := apiserver.ReadManifests(filepath.Join(root, "config", "webhook", "gate.yaml"))
-	Expect(err).NotTo(HaveOccurred())
-	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-	Expect(env.Scheme().Convert(read[0], configuration, nil)).To(Succeed())
+	configuration := env.Gate(GinkgoTB())
 	Expect(configuration.Name).To(Equal(gateconfig.Name))
 	for i := range configuration.Webhooks {
 		configuration.Webhooks[i].ClientConfig = admissionregistrationv1.WebhookClientConfig{

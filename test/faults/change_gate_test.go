@@ -1,20 +1,16 @@
 package faults_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,7 +24,6 @@ import (
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/admission"
 	"github.com/itil-dev/itil-operator/internal/kube/gateconfig"
-	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
 	"github.com/itil-dev/itil-operator/internal/testing/replica"
 )
 
@@ -89,18 +84,7 @@ func (f *front) pair(t *testing.T) map[string][]byte {
 
 func (f *front) configuration(t *testing.T) client.Object {
 	t.Helper()
-	root, err := apiserver.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	read, err := apiserver.ReadManifests(filepath.Join(root, "config", "webhook", "gate.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	gate := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-	if err := env.Scheme().Convert(read[0], gate, nil); err != nil {
-		t.Fatal(err)
-	}
+	gate := env.Gate(t)
 	for i := range gate.Webhooks {
 		gate.Webhooks[i].ClientConfig = admissionregistrationv1.WebhookClientConfig{
 			URL: new(f.server.URL + admission.Path), CABundle: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.server.Certificate().Raw}),
@@ -169,13 +153,11 @@ func (f *front) ask(ctx context.Context, url string, body []byte) ([]byte, error
 // freePort is one of this machine's; 0 where there is none.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(here, "0"))
+	port, err := replica.FreePort()
 	if err != nil {
-		t.Errorf("looking for a free port: %v", err)
-		return 0
+		t.Error(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return port
 }
 
 // stamps lets replicas see when the objects of a namespace were made as their clock showed it: to the API server's own
@@ -186,74 +168,19 @@ type stamps struct {
 }
 
 func (s *stamps) middleware(next http.RoundTripper) http.RoundTripper {
+	altered := replica.Alter(next, s.concerns, s.object)
 	return replica.RoundTripperFunc(func(r *http.Request) (*http.Response, error) {
 		if group := replica.TargetOf(r).Group; group != v1alpha1.GroupVersion.Group && group != "apps" {
 			return next.RoundTrip(r)
 		}
-		r = r.Clone(r.Context())
-		r.Header.Del("Accept-Encoding") // the transport decompresses what it asked for itself
-		response, err := next.RoundTrip(r)
-		if err != nil || !strings.HasPrefix(response.Header.Get("Content-Type"), "application/json") {
-			return response, err
-		}
-		response.Header.Del("Content-Length")
-		response.ContentLength = -1
-		response.Body = &stamped{of: s, from: bufio.NewReader(response.Body), close: response.Body.Close}
-		return response, nil
+		return altered.RoundTrip(r)
 	})
 }
 
-// stamped is a body of JSON documents, each of which ends with a line: one, or those of a watch.
-type stamped struct {
-	of    *stamps
-	from  *bufio.Reader
-	ready bytes.Buffer
-	close func() error
-}
+// concerns says whether a document may be of the namespace.
+func (s *stamps) concerns(document []byte) bool { return bytes.Contains(document, []byte(s.namespace)) }
 
-// Read implements io.Reader.
-func (s *stamped) Read(p []byte) (int, error) {
-	for s.ready.Len() == 0 {
-		line, err := s.from.ReadBytes('\n')
-		s.ready.Write(s.of.restamp(line))
-		if err != nil && s.ready.Len() == 0 {
-			return 0, err
-		}
-	}
-	return s.ready.Read(p)
-}
-
-// Close implements io.Closer.
-func (s *stamped) Close() error { return s.close() }
-
-func (s *stamps) restamp(line []byte) []byte {
-	if !bytes.Contains(line, []byte(s.namespace)) {
-		return line
-	}
-	decoder := json.NewDecoder(bytes.NewReader(line))
-	decoder.UseNumber()
-	var document map[string]any
-	if err := decoder.Decode(&document); err != nil {
-		return line
-	}
-	s.object(document)
-	if inner, watch := document["object"].(map[string]any); watch {
-		s.object(inner)
-	}
-	items, _ := document["items"].([]any)
-	for _, item := range items {
-		if one, is := item.(map[string]any); is {
-			s.object(one)
-		}
-	}
-	out, err := json.Marshal(document)
-	if err != nil {
-		return line
-	}
-	return append(out, '\n')
-}
-
-func (s *stamps) object(o map[string]any) {
+func (s *stamps) object(o, _ map[string]any) {
 	metadata, _ := o["metadata"].(map[string]any)
 	if metadata["namespace"] != s.namespace {
 		return

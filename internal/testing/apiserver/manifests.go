@@ -13,6 +13,7 @@ import (
 	"slices"
 	"testing"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -100,6 +101,20 @@ func (e *Env) Apply(t testing.TB, path string) {
 	if err := e.applyFolder(t.Context(), path); err != nil {
 		t.Fatalf("applying %s: %v", path, err)
 	}
+}
+
+// Gate is the configuration of the gate's webhooks as it is installed, with its placeholders; it is not applied.
+func (e *Env) Gate(t testing.TB) *admissionregistrationv1.ValidatingWebhookConfiguration {
+	t.Helper()
+	read, err := ReadManifests(inRepository(e.root, "config/webhook/gate.yaml"))
+	if err != nil {
+		t.Fatalf("reading the gate's configuration: %v", err)
+	}
+	gate := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	if err := e.scheme.Convert(read[0], gate, nil); err != nil {
+		t.Fatalf("the gate's configuration: %v", err)
+	}
+	return gate
 }
 
 func (e *Env) applyFolder(ctx context.Context, path string) error {

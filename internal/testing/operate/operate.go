@@ -25,6 +25,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/kube/servingcert"
 	"github.com/itil-dev/itil-operator/internal/operator"
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
+	"github.com/itil-dev/itil-operator/internal/testing/replica"
 )
 
 const (
@@ -152,14 +153,9 @@ func create(t testing.TB, env *apiserver.Env, object client.Object) {
 
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", net.JoinHostPort(address, "0"))
+	port, err := replica.FreePort()
 	if err != nil {
-		t.Fatalf("looking for a free port: %v", err)
+		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	tcp, isTCP := l.Addr().(*net.TCPAddr)
-	if !isTCP {
-		t.Fatalf("%s is no TCP address", l.Addr())
-	}
-	return tcp.Port
+	return port
 }

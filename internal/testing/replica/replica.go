@@ -217,11 +217,12 @@ func (c Config) webhook() (port int, certificates servingcert.Authority, err err
 	if c.WebhookPort != 0 {
 		return c.WebhookPort, servingcert.External, nil
 	}
-	port, err = freePort()
+	port, err = FreePort()
 	return port, servingcert.Self, err
 }
 
-func freePort() (int, error) {
+// FreePort is one of this machine's on which nobody listens.
+func FreePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)

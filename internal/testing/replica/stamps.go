@@ -1,10 +1,6 @@
 package replica
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -14,18 +10,11 @@ import (
 // this clock showed it then. It leaves alone what the operator itself wrote by this clock. It is for one that leaps: then
 // a whole control plane seems to have lived through the days that were leaped over.
 func (c *Clock) Stamps(next http.RoundTripper) http.RoundTripper {
+	altered := Alter(next, func([]byte) bool { return true }, c.restampObject)
 	return RoundTripperFunc(func(r *http.Request) (*http.Response, error) {
 		r = r.Clone(r.Context())
 		r.Header.Set("Accept", plain(r.Header.Get("Accept")))
-		r.Header.Del("Accept-Encoding") // the transport decompresses what it asked for itself
-		response, err := next.RoundTrip(r)
-		if err != nil || !strings.HasPrefix(response.Header.Get("Content-Type"), "application/json") {
-			return response, err
-		}
-		response.Header.Del("Content-Length")
-		response.ContentLength = -1
-		response.Body = &stamped{clock: c, from: bufio.NewReader(response.Body), close: response.Body.Close}
-		return response, nil
+		return altered.RoundTrip(r)
 	})
 }
 
@@ -43,59 +32,6 @@ func plain(accept string) string {
 		return "application/json"
 	}
 	return strings.Join(kept, ",")
-}
-
-// stamped is a body of JSON documents, each of which ends with a line: one, or those of a watch.
-type stamped struct {
-	clock *Clock
-	from  *bufio.Reader
-	ready bytes.Buffer
-	close func() error
-}
-
-// Read implements io.Reader.
-func (s *stamped) Read(p []byte) (int, error) {
-	for s.ready.Len() == 0 {
-		line, err := s.from.ReadBytes('\n')
-		if len(line) > 0 {
-			s.ready.Write(s.clock.restamp(line))
-		}
-		if err != nil && s.ready.Len() == 0 {
-			return 0, err
-		}
-	}
-	return s.ready.Read(p)
-}
-
-// Close implements io.Closer.
-func (s *stamped) Close() error { return s.close() }
-
-func (c *Clock) restamp(line []byte) []byte {
-	decoder := json.NewDecoder(bytes.NewReader(line))
-	decoder.UseNumber()
-	var document map[string]any
-	if err := decoder.Decode(&document); err != nil {
-		return line
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return line // no document of its own
-	}
-	object := document
-	if inner, watch := document["object"].(map[string]any); watch && document["type"] != nil {
-		object = inner
-	}
-	c.restampObject(object, object)
-	items, _ := object["items"].([]any)
-	for _, item := range items {
-		if one, is := item.(map[string]any); is {
-			c.restampObject(one, object)
-		}
-	}
-	out, err := json.Marshal(document)
-	if err != nil {
-		return line
-	}
-	return append(out, '\n')
 }
 
 // restampObject alters an object, which in a list of built-in kinds does not say its own version.

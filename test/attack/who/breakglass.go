@@ -2,11 +2,9 @@ package who
 
 import (
 	"context"
-	"path/filepath"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -14,7 +12,6 @@ import (
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/kube/backout"
 	"github.com/itil-dev/itil-operator/internal/kube/gateconfig"
-	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
 	"github.com/itil-dev/itil-operator/internal/testing/builder"
 )
 
@@ -150,7 +147,7 @@ func undoWhereNothingStamps(p *pane) {
 	It("is left to the gate under another's name, and is nobody's where it does not ask", Serial, func(ctx SpecContext) {
 		deployment, err := p.create(ctx, "erin", sign("fire", "erin"))
 		Expect(err).NotTo(HaveOccurred())
-		installed := p.gate()
+		installed := p.Env().Gate(GinkgoTB())
 		gateconfig.Write(installed, gateconfig.Namespaces{})
 		Expect(p.Env().Admin().Create(ctx, installed)).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { Expect(p.Env().Admin().Delete(ctx, installed)).To(Succeed()) })
@@ -180,18 +177,6 @@ func undoWhereNothingStamps(p *pane) {
 		sign("flood", "zoe")(another)
 		expectRefused(p.as("alice").Create(ctx, another), breaking, "set the annotation itil.dev/break-glass-by to alice")
 	})
-}
-
-// gate as it is installed.
-func (c Cluster) gate() *admissionregistrationv1.ValidatingWebhookConfiguration {
-	GinkgoHelper()
-	root, err := apiserver.Root()
-	Expect(err).NotTo(HaveOccurred())
-	read, err := apiserver.ReadManifests(filepath.Join(root, "config", "webhook", "gate.yaml"))
-	Expect(err).NotTo(HaveOccurred())
-	installed := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-	Expect(c.Env().Scheme().Convert(read[0], installed, nil)).To(Succeed())
-	return installed
 }
 
 func forgeABackout(p *pane) {

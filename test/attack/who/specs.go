@@ -165,7 +165,7 @@ func namespaces(c Cluster) {
 		env := c.Env()
 		enforced, audited, other := c.namespace(nil), c.namespace(nil), c.namespace(nil)
 		env.Grant(GinkgoTB(), "", apiserver.User("dora"), apiserver.Allow("", "namespaces", "delete"))
-		installed := c.gate()
+		installed := c.Env().Gate(GinkgoTB())
 		gateconfig.Write(installed, gateconfig.Namespaces{Enforce: []string{enforced}, Audit: []string{audited}})
 		remove := func(name string) error {
 			return env.Client(GinkgoTB(), "dora").Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, client.DryRunAll)

@@ -30,12 +30,7 @@ const dead = "dead"
 // down.
 func killedGate(ctx context.Context) {
 	GinkgoHelper()
-	root, err := apiserver.Root()
-	Expect(err).NotTo(HaveOccurred())
-	read, err := apiserver.ReadManifests(filepath.Join(root, "config", "webhook", "gate.yaml"))
-	Expect(err).NotTo(HaveOccurred())
-	config := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-	Expect(env.Scheme().Convert(read[0], config, nil)).To(Succeed())
+	config := env.Gate(GinkgoTB())
 	config.Name = "gate-of-a-dead-operator"
 	config.Webhooks = config.Webhooks[:1]
 	config.Webhooks[0].NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{dead: "true"}}

@@ -77,12 +77,7 @@ func startGate(ctx SpecContext) {
 	gate := &admission.Gate{Facts: facts, Filer: noFiler{}, Records: facts, Clock: clock.RealClock{}}
 	server := httptest.NewTLSServer(gate.Webhook())
 	DeferCleanup(server.Close)
-	root, err := apiserver.Root()
-	Expect(err).NotTo(HaveOccurred())
-	read, err := apiserver.ReadManifests(filepath.Join(root, "config", "webhook", "gate.yaml"))
-	Expect(err).NotTo(HaveOccurred())
-	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-	Expect(env.Scheme().Convert(read[0], configuration, nil)).To(Succeed())
+	configuration := env.Gate(GinkgoTB())
 	configuration.Webhooks = configuration.Webhooks[:1]
 	configuration.Webhooks[0].NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{gated: "true"}}
 	configuration.Webhooks[0].ClientConfig = admissionregistrationv1.WebhookClientConfig{

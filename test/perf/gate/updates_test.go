@@ -146,18 +146,7 @@ func (s *site) install(b *testing.B, env *apiserver.Env, a *arm, handler ctrladm
 		webhook.ServeHTTP(w, r)
 	}))
 	b.Cleanup(server.Close)
-	root, err := apiserver.Root()
-	if err != nil {
-		b.Fatal(err)
-	}
-	read, err := apiserver.ReadManifests(filepath.Join(root, "config", "webhook", "gate.yaml"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	config := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-	if err := env.Scheme().Convert(read[0], config, nil); err != nil {
-		b.Fatal(err)
-	}
+	config := env.Gate(b)
 	if a.name != policies { // one of them has the gate's own configuration for a parameter
 		config.Name += "-" + a.name
 	}
