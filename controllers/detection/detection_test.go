@@ -458,16 +458,7 @@ func TestFailsAgain(t *testing.T) {
 	s.work()
 	s.at(time.Minute)
 	s.lookAtAll()
-	i := s.one()
-	if i.Status.RecoveredAt == nil {
-		t.Fatalf("status %+v", i.Status)
-	}
-	resolved := metav1.NewTime(t0.Add(3 * time.Minute))
-	i.Status.State, i.Status.ResolvedAt = v1alpha1.IncidentResolved, &resolved
-	if err := s.server.Status().Update(t.Context(), i); err != nil {
-		t.Fatal(err)
-	}
-	s.tell()
+	s.resolve(3 * time.Minute)
 	// Half an hour later something goes in, and it fails.
 	s.at(30 * time.Minute)
 	s.Inventory.Put(&v1alpha1.ConfigurationItem{
@@ -491,7 +482,7 @@ func TestFailsAgain(t *testing.T) {
 	}
 	s.seePod(again)
 	s.work()
-	i = s.one()
+	i := s.one()
 	if c := i.Status.SuspectedChange; !incident.Active(i.Status.Signals) || c == nil || c.Name != "web-2" {
 		t.Errorf("signals %v, suspected is %v", i.Status.Signals, c)
 	}

@@ -154,6 +154,21 @@ func (s *scene) tell() {
 	}
 }
 
+// resolve is what the lifecycle does with the only Incident, so long after t0, once it has recovered.
+func (s *scene) resolve(after time.Duration) {
+	s.t.Helper()
+	i := s.one()
+	if i.Status.RecoveredAt == nil {
+		s.t.Fatalf("status %+v", i.Status)
+	}
+	resolved := metav1.NewTime(t0.Add(after))
+	i.Status.State, i.Status.ResolvedAt = v1alpha1.IncidentResolved, &resolved
+	if err := s.server.Status().Update(s.t.Context(), i); err != nil {
+		s.t.Fatal(err)
+	}
+	s.tell()
+}
+
 // deployment is one with so many replicas of which none is ready.
 func deployment(name string, replicas int32) *appsv1.Deployment {
 	return builder.MakeDeployment("shop", name).Replicas(replicas).Generation(1).Status(replicas, replicas, 0).Obj()

@@ -70,16 +70,7 @@ func TestAnotherTemplateFails(t *testing.T) {
 	s.work()
 	s.at(time.Minute)
 	s.lookAtAll()
-	i := s.one()
-	if i.Status.RecoveredAt == nil {
-		t.Fatalf("status %+v", i.Status)
-	}
-	resolved := metav1.NewTime(t0.Add(3 * time.Minute))
-	i.Status.State, i.Status.ResolvedAt = v1alpha1.IncidentResolved, &resolved
-	if err := s.server.Status().Update(t.Context(), i); err != nil {
-		t.Fatal(err)
-	}
-	s.tell()
+	s.resolve(3 * time.Minute)
 	s.at(30 * time.Minute)
 	s.has(web("1", 2).Status(1, 1, 0).Obj())
 	again := crashing("web", 0)
@@ -89,7 +80,8 @@ func TestAnotherTemplateFails(t *testing.T) {
 	status.LastTerminationState.Terminated.StartedAt, status.LastTerminationState.Terminated.FinishedAt = end, end
 	s.seePod(again)
 	s.work()
-	if i = s.one(); !incident.Active(i.Status.Signals) {
+	i := s.one()
+	if !incident.Active(i.Status.Signals) {
 		t.Fatalf("signals %v", i.Status.Signals)
 	}
 	if c := i.Status.SuspectedChange; c == nil || c.Name != "" || !strings.Contains(c.Reason, "was rolled back") {
