@@ -12,7 +12,8 @@ import (
 // idle: an idle cluster costs no writes but renewals of the lease. It holds what all parts before have left: Services,
 // open and ended Changes, resolved Incidents.
 func idle() {
-	const quiet = 30 * time.Second
+	// Longer than anything is put off: a minute after a template came in that nobody recorded, its writer is named.
+	const quiet = 75 * time.Second
 
 	samples := func(ctx context.Context) {
 		out, err := env.kubectl(ctx, admin, "apply", "--server-side", "-k", "config/samples")
