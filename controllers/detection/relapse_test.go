@@ -97,3 +97,31 @@ func TestAnotherCrashOfWhatIsResolved(t *testing.T) {
 		t.Errorf("signals when the resolution is known: %+v", got.Status.Signals)
 	}
 }
+
+// TestASlowLoopIsBelievedToBeOver when its hold-down is, though its crashes are still in the window in which they are a
+// loop: else it would be asked again and again for as long.
+func TestASlowLoopIsBelievedToBeOver(t *testing.T) {
+	for name, test := range map[string]struct {
+		after   time.Duration
+		crashes func(*scene)
+		want    bool
+	}{
+		"it ran on": {5 * time.Hour, func(*scene) {}, true},
+		"it crashed, and runs again": {5 * time.Hour, func(s *scene) {
+			s.exists(killed(3, 0, 5*time.Hour-time.Minute))
+		}, false},
+		"it crashed, and the watch told": {5 * time.Hour, func(s *scene) {
+			s.seePod(killed(3, 0, 5*time.Hour-time.Minute))
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := slowLoop(t)
+			s.at(test.after + time.Minute)
+			i := s.one()
+			test.crashes(s)
+			if well, err := s.StillWell(t.Context(), i); err != nil || well != test.want {
+				t.Errorf("well: %t, error %v", well, err)
+			}
+		})
+	}
+}
