@@ -131,9 +131,8 @@ func (r *Reconciler) supersededBy(known *inventory.Change) string {
 	if len(known.Candidate.Targets) != 1 {
 		return ""
 	}
-	others := r.Inventory.ChangesEverOf(known.Candidate.Targets[0].Key)
 	return practice.SupersededBy(known.Candidate, known.Object, func(yield func(*v1alpha1.Change) bool) {
-		for _, other := range others {
+		for _, other := range r.Inventory.ChangesEverOf(known.Candidate.Targets[0].Key) {
 			if !yield(other.Object) {
 				return
 			}
