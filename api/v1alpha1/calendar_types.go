@@ -36,7 +36,7 @@ type CalendarList struct {
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.weekly) && size(self.weekly) > 0) || (has(self.extra) && size(self.extra) > 0)",message="a calendar needs weekly or extra hours; one without any would never be open"
 type CalendarSpec struct {
-	// timeZone of the hours; default UTC. The hours are what a clock on the wall of that zone shows.
+	// timeZone of the hours, by its IANA name (Europe/Berlin); default UTC. The hours are what a clock on the wall of that zone shows.
 	// +optional
 	// +kubebuilder:default=UTC
 	TimeZone TimeZone `json:"timeZone,omitempty"`
@@ -82,17 +82,17 @@ type WeeklyHours struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=7
 	Days []Weekday `json:"days"`
-	// from which time of day.
+	// from which time of day, as HH:MM.
 	// +required
 	From ClockTime `json:"from"`
-	// to which time of day; earlier than from: the next day.
+	// to which time of day, as HH:MM, up to 24:00; earlier than from: the next day.
 	// +required
 	To ClockTime `json:"to"`
 }
 
 // Holiday is a day whose weekly hours do not count.
 type Holiday struct {
-	// date of it.
+	// date of it, as YYYY-MM-DD.
 	// +required
 	Date Date `json:"date"`
 	// name of it.
@@ -108,10 +108,10 @@ type Holiday struct {
 // +kubebuilder:validation:XValidation:rule="timestamp(self.from) < timestamp(self.to)",message="extra hours must end (to) after they begin (from)"
 // +kubebuilder:validation:XValidation:rule="timestamp(self.to) - timestamp(self.from) <= duration('8784h')",message="extra hours last at most 366 days; use weekly hours"
 type ExtraHours struct {
-	// from when.
+	// from when, in RFC 3339: 2026-11-28T08:00:00+01:00.
 	// +required
 	From Timestamp `json:"from"`
-	// to when.
+	// to when, in RFC 3339.
 	// +required
 	To Timestamp `json:"to"`
 }

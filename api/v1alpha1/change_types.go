@@ -60,7 +60,8 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.type != 'Standard' || has(self.standardChange)",message="a Standard change needs standardChange: the pre-authorised change of the ChangePolicy that it claims to be"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.cancel) || !oldSelf.cancel || (has(self.cancel) && self.cancel)",message="a canceled Change stays canceled: file another one"
 type ChangeSpec struct {
-	// type is Standard, Normal or Emergency.
+	// type is Standard (pre-authorised by a ChangePolicy), Normal (voted on one by one) or Emergency (to end an
+	// Incident; neither change windows nor, by default, freezes hold it up, and it is reviewed afterwards).
 	// +optional
 	// +kubebuilder:default=Normal
 	Type ChangeType `json:"type,omitempty"`
@@ -158,15 +159,16 @@ type ChangeTarget struct {
 	// workload of the Change's namespace.
 	// +required
 	Workload WorkloadReference `json:"workload"`
-	// operations that are asked for; default Template.
+	// operations that are asked for: Create the workload, alter its Template (or let go a held one), Delete it; default
+	// Template.
 	// +optional
 	// +listType=set
 	// +kubebuilder:default={Template}
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=3
 	Operations []Operation `json:"operations,omitempty"`
-	// images is the exact image of each named container. It covers a template that is the current baseline
-	// but for these images.
+	// images is the exact image of each named container, by the container's name. It covers a template that is the
+	// current baseline but for these images.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=50
@@ -209,13 +211,13 @@ const (
 
 // Questionnaire is what the requester says of a change. Answers can only raise its risk.
 type Questionnaire struct {
-	// tested outside production.
+	// tested outside production; NotConfirmed raises the risk.
 	// +optional
 	Tested Answer `json:"tested,omitempty"`
-	// reversible without loss of data.
+	// reversible without loss of data; NotConfirmed raises the risk.
 	// +optional
 	Reversible Answer `json:"reversible,omitempty"`
-	// customerVisible says whether customers will notice.
+	// customerVisible says whether customers will notice; Confirmed raises the risk.
 	// +optional
 	CustomerVisible Answer `json:"customerVisible,omitempty"`
 }
@@ -438,13 +440,34 @@ type Approvals struct {
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=50
-	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:MaxLength=256
 	From []string `json:"from,omitempty"`
+	// demands are the votes from groups that the policies asked for when this version was assessed. A policy that asks for
+	// less by now does not take them away. At most 20.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	Demands []GroupDemand `json:"demands,omitempty"`
 	// votes cast, with why one does not count.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=50
 	Votes []Vote `json:"votes,omitempty"`
+}
+
+// GroupDemand is how many votes must come from some groups.
+type GroupDemand struct {
+	// required votes.
+	// +required
+	Required int32 `json:"required"`
+	// groups of which each of them must be from one.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=10
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=256
+	Groups []string `json:"groups"`
 }
 
 // Vote is one ChangeApproval as it counts.

@@ -92,7 +92,8 @@ type ChangePolicySpec struct {
 	// namespaces, use matchExpressions with key kubernetes.io/metadata.name and operator Exists.
 	// +required
 	NamespaceSelector LabelSelector `json:"namespaceSelector"`
-	// enforcement is the floor for every Service in scope. No default: omitted, the Services decide.
+	// enforcement is the floor for every Service in scope: Enforce refuses what nobody agreed to, Warn lets it in with a
+	// warning, Audit records it, Disabled is no floor. No default: omitted, the Services decide.
 	// +optional
 	Enforcement Enforcement `json:"enforcement,omitempty"`
 	// scope is Services, or AllWorkloads: also workloads that no Service claims.
@@ -116,11 +117,13 @@ type ChangePolicySpec struct {
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=20
 	ServiceAccountApprovers []UserName `json:"serviceAccountApprovers,omitempty"`
-	// pin says how exact a target must be.
+	// pin says how exact the targets of a Change must be: Images (tags will do), Digests (images by digest), or Template
+	// (the hash of the whole template).
 	// +optional
 	// +kubebuilder:default=Images
 	Pin Pin `json:"pin,omitempty"`
-	// ignoredAnnotationPrefixes of the pod template are not part of its meaning.
+	// ignoredAnnotationPrefixes are of annotations of the pod template that may change without a Change, for example
+	// "sidecar.example.com/".
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=20
@@ -128,27 +131,27 @@ type ChangePolicySpec struct {
 	// +kubebuilder:validation:items:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="self.all(p, !p.startsWith('itil.dev/') && p.contains('/'))",message="an ignored annotation prefix names a domain and a slash, and not itil.dev"
 	IgnoredAnnotationPrefixes []string `json:"ignoredAnnotationPrefixes,omitempty"`
-	// changeWindow is when Normal changes may go in; omitted: always.
+	// changeWindow is when Normal changes may go in; omitted: always. Standard and Emergency changes need none.
 	// +optional
 	ChangeWindow *ChangeWindow `json:"changeWindow,omitempty"`
-	// freezes are when none may, but the exempt.
+	// freezes are times in which no change may go in, but for those of an exempt type, and rollbacks.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=50
 	Freezes []Freeze `json:"freezes,omitempty"`
-	// freezeOnExhaustedErrorBudget freezes a service whose error budget is spent.
+	// freezeOnExhaustedErrorBudget freezes the workloads of a Service whose error budget is spent.
 	// +optional
 	FreezeOnExhaustedErrorBudget bool `json:"freezeOnExhaustedErrorBudget,omitempty"`
-	// rollback says whether a proven earlier template may come back without a Change.
+	// rollback says whether a proven earlier template may come back without a Change (Allow) or not (RequireChange).
 	// +optional
 	// +kubebuilder:default=Allow
 	Rollback RollbackMode `json:"rollback,omitempty"`
-	// onDenied says what follows a denial.
+	// onDenied says what follows a denial: FileChange files a Change for who was denied, Deny files none.
 	// +optional
 	// +kubebuilder:default=FileChange
 	OnDenied OnDenied `json:"onDenied,omitempty"`
-	// maxConcurrentRollouts in a namespace; omitted: without limit.
+	// maxConcurrentRollouts is how many workloads of a namespace may be rolled out at once; omitted: without limit.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000
@@ -181,10 +184,10 @@ type ChangePolicySpec struct {
 
 // ApprovalRule is how many votes a level of risk needs.
 type ApprovalRule struct {
-	// risk level.
+	// risk that the rule is for.
 	// +required
 	Risk RiskLevel `json:"risk"`
-	// required votes.
+	// required votes; 0: it needs none.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10
@@ -198,7 +201,7 @@ type ApprovalRule struct {
 
 // EmergencyRule is how Emergency changes are authorised.
 type EmergencyRule struct {
-	// required votes.
+	// required votes; 0: it needs none.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10
@@ -208,7 +211,7 @@ type EmergencyRule struct {
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=10
 	Groups []GroupName `json:"groups,omitempty"`
-	// reviewWithin is how soon the review is due; default 72h.
+	// reviewWithin is how soon the review is due, in hours, minutes and seconds (36h, 1h30m); default 72h.
 	// +optional
 	// +kubebuilder:default="72h"
 	ReviewWithin Duration `json:"reviewWithin,omitempty"`
@@ -231,10 +234,10 @@ type Freeze struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name"`
-	// from when.
+	// from when, in RFC 3339: 2026-12-20T00:00:00+01:00.
 	// +required
 	From Timestamp `json:"from"`
-	// to when.
+	// to when, in RFC 3339.
 	// +required
 	To Timestamp `json:"to"`
 	// reason for it.
@@ -293,7 +296,9 @@ type StandardChange struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name"`
-	// images says how images may change.
+	// images says how images may change within their repository: to a later patch of the same minor version
+	// (SameRepositoryPatch), a later version of the same major one (SameRepositoryMinor), any tag or digest
+	// (SameRepository), or not at all (Unchanged).
 	// +optional
 	// +kubebuilder:default=Unchanged
 	Images ImageRule `json:"images,omitempty"`
@@ -310,7 +315,8 @@ type StandardChange struct {
 	// +kubebuilder:validation:items:Minimum=1
 	// +kubebuilder:validation:items:Maximum=4
 	Tiers []int32 `json:"tiers,omitempty"`
-	// suspendAfterFailures in a row it needs votes again, until the policy is edited; default 2.
+	// suspendAfterFailures is after how many failures in a row it needs votes again, until the policy is edited;
+	// default 2.
 	// +optional
 	// +kubebuilder:default=2
 	// +kubebuilder:validation:Minimum=1
@@ -341,6 +347,14 @@ type ChangePolicyStatus struct {
 	// namespaces that it selects.
 	// +optional
 	Namespaces int32 `json:"namespaces"`
+	// enforcedIn are the namespaces in which the gate enforces this policy over all workloads, and since when. What nobody
+	// let in and is made there more than a minute later is Unauthorized; what was there before is Adopted. A namespace stays
+	// while the gate's configuration is gone, and goes with its labels or the spec. At most 2000: of others nothing is told.
+	// +optional
+	// +listType=map
+	// +listMapKey=namespace
+	// +kubebuilder:validation:MaxItems=2000
+	EnforcedIn []EnforcedNamespace `json:"enforcedIn,omitempty"`
 	// wouldDeny is what Enforce would have refused in the last 7 days.
 	// +optional
 	WouldDeny *WouldDeny `json:"wouldDeny,omitempty"`
@@ -361,6 +375,17 @@ type ChangePolicyStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:XValidation:rule="self.all(c, c.lastTransitionTime >= timestamp('1970-01-01T00:00:00Z'))",message="lastTransitionTime must be a time since 1970"
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// EnforcedNamespace is a namespace in which the gate enforces a policy.
+type EnforcedNamespace struct {
+	// namespace by name.
+	// +required
+	Namespace NamespaceName `json:"namespace"`
+	// since when: the gate's configuration was found to list it then.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	Since metav1.Time `json:"since"`
 }
 
 // WouldDeny is what Enforce would have refused.

@@ -221,10 +221,10 @@ type LabelSelectorRequirement struct {
 //
 // +kubebuilder:validation:XValidation:rule="timestamp(self.start) < timestamp(self.end)",message="window.end must be after window.start"
 type Window struct {
-	// start of the window.
+	// start of the window, in RFC 3339: 2026-11-23T08:00:00+01:00.
 	// +required
 	Start Timestamp `json:"start"`
-	// end of the window.
+	// end of the window, in RFC 3339.
 	// +required
 	End Timestamp `json:"end"`
 }

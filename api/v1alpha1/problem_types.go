@@ -100,7 +100,8 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.type != 'RiskAccepted' || (has(self.reason) && has(self.reviewBy))",message="decision RiskAccepted needs reason and reviewBy: why, and when it is looked at again"
 // +kubebuilder:validation:XValidation:rule="self.type != 'Duplicate' || has(self.duplicateOf)",message="decision Duplicate needs duplicateOf: which Problem it duplicates"
 type ProblemDecision struct {
-	// type is RiskAccepted, Duplicate, FixApplied or NotReproducible.
+	// type is RiskAccepted (it is known and not fixed until reviewBy), Duplicate (of duplicateOf), FixApplied (without a
+	// Change) or NotReproducible.
 	// +required
 	Type DecisionType `json:"type"`
 	// reason for the decision.
@@ -108,7 +109,7 @@ type ProblemDecision struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
 	Reason string `json:"reason,omitempty"`
-	// reviewBy is when an accepted risk is looked at again.
+	// reviewBy is when an accepted risk is looked at again, in RFC 3339: 2027-01-31T00:00:00Z.
 	// +optional
 	ReviewBy Timestamp `json:"reviewBy,omitempty"`
 	// duplicateOf is the Problem that this one duplicates; its incidents move there.

@@ -102,11 +102,12 @@ type ReleaseSpec struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=10
 	Phases []ReleasePhase `json:"phases"`
-	// earlyLifeSupport is how long incidents carry the release after its last phase; default 24h.
+	// earlyLifeSupport is how long, after its last phase, Incidents carry the release's name, in hours, minutes and
+	// seconds; default 24h.
 	// +optional
 	// +kubebuilder:default="24h"
 	EarlyLifeSupport Duration `json:"earlyLifeSupport,omitempty"`
-	// backout is Automatic or Manual.
+	// backout is Automatic where the operator takes a failed release back, Manual where a person does.
 	// +optional
 	// +kubebuilder:default=Automatic
 	Backout BackoutMode `json:"backout,omitempty"`
@@ -116,7 +117,7 @@ type ReleaseSpec struct {
 	// changeRef is an existing Change that it goes in under.
 	// +optional
 	ChangeRef *LocalReference `json:"changeRef,omitempty"`
-	// paused holds it between phases.
+	// paused holds it before its next phase.
 	// +optional
 	Paused bool `json:"paused,omitempty"`
 	// cancel stops it and leaves what is, for good.
@@ -152,10 +153,12 @@ type ReleasePhase struct {
 	// +kubebuilder:validation:MaxItems=50
 	// +kubebuilder:validation:items:MaxLength=63
 	Units []string `json:"units"`
-	// soak is how long the units must run without trouble before the next phase.
+	// soak is how long the units must run without trouble before the next phase, in hours, minutes and seconds (1h30m);
+	// omitted: no time.
 	// +optional
 	Soak Duration `json:"soak,omitempty"`
-	// timeout after which the phase has failed; omitted: the workloads' own progress deadlines.
+	// timeout after which the phase has failed, in hours, minutes and seconds; omitted: the workloads' own progress
+	// deadlines.
 	// +optional
 	Timeout Duration `json:"timeout,omitempty"`
 }

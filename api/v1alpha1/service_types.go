@@ -93,7 +93,8 @@ type ServiceSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	SupportGroup string `json:"supportGroup,omitempty"`
-	// lifecycle is the service's place in the portfolio.
+	// lifecycle is the service's place in the portfolio: Pipeline (planned; its failures open no Incidents), Live, or
+	// Retired (nothing of it may run).
 	// +optional
 	// +kubebuilder:default=Live
 	Lifecycle Lifecycle `json:"lifecycle,omitempty"`
@@ -218,7 +219,8 @@ type Dependency struct {
 
 // ChangeControl says how a service's workloads are gated.
 type ChangeControl struct {
-	// enforcement is Enforce, Warn, Audit or Disabled; a ChangePolicy in scope is the floor.
+	// enforcement says what becomes of what nobody agreed to: Enforce refuses it, Warn lets it in with a warning, Audit
+	// records it, Disabled leaves it alone. A ChangePolicy in scope is the floor.
 	// +optional
 	Enforcement Enforcement `json:"enforcement,omitempty"`
 }
@@ -341,10 +343,10 @@ type Goal struct {
 
 // RequiredResources is the capacity that a service must be able to have.
 type RequiredResources struct {
-	// cpu in cores.
+	// cpu in cores, as Kubernetes writes it: "4", "500m".
 	// +optional
 	CPU Quantity `json:"cpu,omitempty"`
-	// memory in bytes.
+	// memory in bytes, as Kubernetes writes it: "8Gi".
 	// +optional
 	Memory Quantity `json:"memory,omitempty"`
 }

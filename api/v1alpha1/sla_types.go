@@ -65,7 +65,7 @@ type ServiceLevelAgreementSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	Customer string `json:"customer,omitempty"`
-	// validFrom is when it begins to count; omitted: with its creation.
+	// validFrom is when it begins to count, in RFC 3339: 2026-01-01T00:00:00Z; omitted: with its creation.
 	// +optional
 	ValidFrom Timestamp `json:"validFrom,omitempty"`
 	// calendarRef is the agreed service time; omitted: always.
@@ -78,10 +78,11 @@ type ServiceLevelAgreementSpec struct {
 	// availability that was promised.
 	// +optional
 	Availability *AvailabilityTarget `json:"availability,omitempty"`
-	// response is the agreed service time until somebody works on an incident, by priority.
+	// response is the agreed service time until somebody works on an incident, by priority, in hours and minutes (4h,
+	// 1h30m, 45m).
 	// +optional
 	Response *PriorityTimes `json:"response,omitempty"`
-	// resolution is the agreed service time until an incident is resolved, by priority.
+	// resolution is the agreed service time until an incident is resolved, by priority, in hours and minutes.
 	// +optional
 	Resolution *PriorityTimes `json:"resolution,omitempty"`
 	// excludePlannedMaintenance leaves out downtime that a Change declared before it was approved.
