@@ -25,12 +25,23 @@ const (
 	manyNodes = 50
 )
 
-// heartbeat is how often a node reports, and how long it may be silent before it counts as lost.
+// heartbeat is how often a node reports at most, and how long it may be silent before it counts as lost.
 func (s *state) heartbeat() (period, grace time.Duration) {
 	if s.Nodes > manyNodes {
-		return time.Minute, 4 * time.Minute
+		return 100 * time.Second, 4 * time.Minute
 	}
 	return 10 * time.Second, 40 * time.Second
+}
+
+// heartbeatOf spreads the reports of many nodes, each of which takes up to half as long again. At one time they are more
+// than the API server keeps for a watch that is slow: it ends the watch, and whoever reads the nodes anew, as the simulated
+// kubelets do, reads the pods of each of them too.
+func (s *state) heartbeatOf(node int) time.Duration {
+	period, _ := s.heartbeat()
+	if s.Nodes > manyNodes {
+		period += period / 2 * time.Duration(node) / time.Duration(s.Nodes)
+	}
+	return period.Round(time.Millisecond)
 }
 
 // limits are how much the controllers may ask of the API server: a cluster of many nodes is for measurements, in which

@@ -161,12 +161,11 @@ const (
 )
 
 func simulatedNode(number int, st *state) *corev1.Node {
-	period, _ := st.heartbeat()
 	name := fmt.Sprintf("node-%d", number)
 	zone := fmt.Sprintf("zone-%c", 'a'+rune((number-1)%3))
 	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{
 		Name:        name,
-		Annotations: map[string]string{annotationHeartbeat: period.String()},
+		Annotations: map[string]string{annotationHeartbeat: st.heartbeatOf(number).String()},
 		Labels: map[string]string{
 			"type":                           "kwok",
 			corev1.LabelHostname:             name,

@@ -4,6 +4,7 @@ import (
 	"net"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -113,5 +114,28 @@ func TestStateSurvivesACommand(t *testing.T) {
 	}
 	if diff := cmp.Diff(st, again); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestHeartbeats(t *testing.T) {
+	tests := map[string]struct {
+		nodes, node int
+		want        time.Duration
+	}{
+		"few nodes, all alike":             {nodes: 3, node: 3, want: 10 * time.Second},
+		"the first of many":                {nodes: 1000, node: 1, want: 100050 * time.Millisecond},
+		"the last takes half as long more": {nodes: 1000, node: 1000, want: 150 * time.Second},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			st := &state{Nodes: test.nodes}
+			got := st.heartbeatOf(test.node)
+			if got != test.want {
+				t.Errorf("node %d of %d reports every %s, want %s", test.node, test.nodes, got, test.want)
+			}
+			if _, grace := st.heartbeat(); got > grace*2/3 {
+				t.Errorf("a node that reports every %s is lost after %s without a report", got, grace)
+			}
+		})
 	}
 }
