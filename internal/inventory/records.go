@@ -145,12 +145,8 @@ func incidentFact(obj *v1alpha1.Incident) *change.IncidentFact {
 		return nil
 	}
 	f := &change.IncidentFact{
-		Name: obj.Name, Open: openIncident(obj),
-		Observed: obj.Spec.Source == v1alpha1.IncidentSourceDetector || len(obj.Status.Signals) > 0 || obj.Status.Children > 0 ||
-			obj.Spec.Assignee != "" && obj.Spec.Assignee != obj.Spec.Reporter,
-	}
-	if obj.Spec.Source == v1alpha1.IncidentSourceUser {
-		f.Reporter = string(obj.Spec.Reporter)
+		Name: obj.Name, Open: openIncident(obj), Reporter: string(obj.Spec.Reporter),
+		Observed: obj.Spec.Source == v1alpha1.IncidentSourceDetector || len(obj.Status.Signals) > 0,
 	}
 	for _, s := range servicesOf(obj) {
 		if s.Namespace == obj.Namespace {

@@ -384,6 +384,8 @@ func TestEmergency(t *testing.T) {
 	s.with(func(x *Subject) { x.Incident = incident }).is(v1alpha1.ChangeAuthorize).nextStepHas("on a Service of deployment/checkout")
 	own := &IncidentFact{Name: "down", Open: true, Services: []string{"checkout"}, Reporter: "alice"}
 	s.with(func(x *Subject) { x.Incident = own }).is(v1alpha1.ChangeAuthorize).nextStepHas("reported by the requester alone")
+	account := &IncidentFact{Name: "down", Open: true, Services: []string{"checkout"}, Reporter: "system:serviceaccount:shop:ci"}
+	s.with(func(x *Subject) { x.Incident = account }).is(v1alpha1.ChangeAuthorize).nextStepHas("may act as a ServiceAccount")
 	seen := &IncidentFact{Name: "down", Open: true, Services: []string{"checkout"}, Reporter: "alice", Observed: true}
 	s.with(func(x *Subject) { x.Incident = seen }).is(v1alpha1.ChangeImplement) // in spite of freeze and window
 	over := &IncidentFact{Name: "down", Services: []string{"checkout"}}

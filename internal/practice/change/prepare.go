@@ -49,9 +49,10 @@ type IncidentFact struct {
 	Open bool
 	// Services that it is about.
 	Services []string
-	// Reporter where a person reported it; empty where the operator or an alert did.
+	// Reporter who opened it, as the API server authenticated; empty where the operator did. What else of it people write
+	// (that its source is an alert, who its assignee is, children of it) says nothing of who has seen it.
 	Reporter string
-	// Observed: the operator saw signals of it, or it has children, or somebody else took notice.
+	// Observed: the operator saw signals of it.
 	Observed bool
 }
 
@@ -247,6 +248,9 @@ func (c *Candidate) noEmergency(in *Agreed) string {
 		return "an Incident that is open (" + i.Name + " is not)"
 	case i.Reporter != "" && i.Reporter == c.Requester && !i.Observed:
 		return "an Incident that somebody else has seen too (" + i.Name + " was reported by the requester alone)"
+	case (c.ofNamespace(i.Reporter) || i.Reporter != "" && c.ofNamespace(c.Requester)) && !i.Observed:
+		return "an Incident that somebody else has seen too (" + i.Name + " was reported by " + brief(plain(i.Reporter), maxShownName) +
+			", and who edits the namespace may act as a ServiceAccount of it)"
 	}
 	for _, t := range c.Targets {
 		if !slices.ContainsFunc(in.Targets[t.Key].Services, func(s string) bool { return slices.Contains(i.Services, s) }) {
@@ -254,6 +258,11 @@ func (c *Candidate) noEmergency(in *Agreed) string {
 		}
 	}
 	return ""
+}
+
+// ofNamespace says whether a user is a ServiceAccount of the Change's namespace.
+func (c *Candidate) ofNamespace(user string) bool {
+	return strings.HasPrefix(user, serviceAccountPrefix+c.Namespace+":")
 }
 
 // end says why it covers nothing any more.
