@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -33,6 +36,7 @@ const maxMessage = 2048
 // +kubebuilder:rbac:groups=itil.dev,resources=changepolicies/status;calendars/status,verbs=patch
 // +kubebuilder:rbac:groups=itil.dev,resources=changes,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Reconciler keeps the status of ChangePolicies and Calendars. The leader alone runs it.
@@ -40,6 +44,10 @@ type Reconciler struct {
 	Client   client.Client
 	Clock    clock.PassiveClock
 	Recorder events.EventRecorder
+
+	mu sync.Mutex
+	// left are the namespaces that a policy did not select for a while, since its status was last written.
+	left map[string]sets.Set[string]
 }
 
 // SetupWithManager registers the reconcilers of both kinds.
@@ -52,6 +60,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 		Watches(&v1alpha1.Calendar{}, handler.EnqueueRequestsFromMapFunc(r.policiesWith), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		// The map function sees the labels before and after a change of them.
 		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.policiesOver), builder.WithPredicates(predicate.LabelChangedPredicate{})).
+		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, handler.EnqueueRequestsFromMapFunc(r.policiesOverAll), builder.WithPredicates(theGate)).
 		Watches(&v1alpha1.Change{}, handler.EnqueueRequestsFromMapFunc(r.policiesUsedBy), builder.WithPredicates(used)).
 		Complete(r)
 	calendars := ctrl.NewControllerManagedBy(mgr).Named("calendar").
@@ -70,7 +79,13 @@ func (r *Reconciler) policiesWith(ctx context.Context, o client.Object) []ctrl.R
 
 // policiesOver are the policies that select a namespace.
 func (r *Reconciler) policiesOver(ctx context.Context, o client.Object) []ctrl.Request {
-	return r.policies(ctx, func(p *v1alpha1.ChangePolicy) bool { return practice.InScope(p, o.GetLabels()) })
+	return r.policies(ctx, func(p *v1alpha1.ChangePolicy) bool {
+		if practice.InScope(p, o.GetLabels()) {
+			return true
+		}
+		r.leaving(p, o.GetName())
+		return false
+	})
 }
 
 func (r *Reconciler) policies(ctx context.Context, concerned func(*v1alpha1.ChangePolicy) bool) []ctrl.Request {
@@ -92,6 +107,9 @@ func (r *Reconciler) policies(ctx context.Context, concerned func(*v1alpha1.Chan
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	p := &v1alpha1.ChangePolicy{}
 	if err := r.Client.Get(ctx, request.NamespacedName, p); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.hasLeft(request.Name)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	namespaces, calendars := &corev1.NamespaceList{}, &v1alpha1.CalendarList{}
@@ -104,14 +122,23 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	after, now := p.DeepCopy(), r.Clock.Now()
+	listed, err := r.listed(ctx)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	after, now, left := p.DeepCopy(), r.Clock.Now(), r.hasLeft(p.Name)
+	after.Status.EnforcedIn = enforcedIn(p, namespaces.Items, listed, left, now)
 	after.Status.StandardChanges = practice.NextStandardChanges(p, uses, now)
 	after.Status.WouldDeny = practice.NextWouldDeny(p.Status.WouldDeny, &practice.Refusals{}, now)
 	setPolicyStatus(after, namespaces.Items, calendars.Items, now)
 	// Every replica adds to wouldDeny: what is trimmed must be the newest. Its event brings us here again.
 	_, err = patch.Status(ctx, r.Client, p, after, patch.OptimisticLock)
+	if err != nil {
+		r.stillLeft(p.Name, left)
+	}
 	switch {
 	case apierrors.IsNotFound(err):
+		r.hasLeft(p.Name)
 		return ctrl.Result{}, nil
 	case apierrors.IsConflict(err):
 		return ctrl.Result{RequeueAfter: patch.StaleRetry}, nil

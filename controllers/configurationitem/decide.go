@@ -218,7 +218,7 @@ func recordOf(seen *observed, prefixes []string) *configuration.AdmissionRecord 
 	return nil
 }
 
-// forcedIn reports whether a workload was made by breaking the glass, and nothing tells since when the gate is asked about it:
+// forcedIn reports whether a workload was made by breaking the glass, and no Service tells since when the gate is asked about it:
 // where a policy covers all workloads, and of what nobody claims. What is old is not looked at: its record was reviewed and
 // deleted.
 func (o *observed) forcedIn(now time.Time) bool {
@@ -229,11 +229,12 @@ func (o *observed) forcedIn(now time.Time) bool {
 // nobody is asked about it. Where nobody did, and the gate only watches, it is what Enforce would have said.
 func (o *observed) derive(now time.Time) (*configuration.AdmissionRecord, *refusal) {
 	operation := change.Template
-	if o.item == nil || len(o.item.Status.Baselines) == 0 {
+	if o.unseen() {
 		operation = change.Create
+		since := o.askedSince()
 		switch {
 		case o.forcedIn(now):
-		case o.governedSince.IsZero() || !o.workload.CreatedAt.After(o.governedSince):
+		case since.IsZero() || !o.workload.CreatedAt.After(since):
 			return nil, nil
 		}
 	}

@@ -44,6 +44,9 @@ type observed struct {
 	watched bool
 	// governedSince is since when the API server asks the gate, as the Services say; zero where none does.
 	governedSince time.Time
+	// coveredSince is since when the gate enforces a policy over all workloads there; zero where none does, and of what is
+	// known already.
+	coveredSince time.Time
 	// admissions of the gate that no baseline tells of, the newest first; here are those of this replica.
 	admissions, here []configuration.AdmissionRecord
 	// derived is what the gate would say of the present template now, and what Changes and annotations tell of it:
@@ -78,7 +81,7 @@ func (o *observed) expired(retention time.Duration, now time.Time) bool {
 
 func (o *observed) baselineRules() configuration.BaselineRules {
 	// Which rollbacks are allowed the gate's own decision says, see derived.
-	b := configuration.BaselineRules{Enforced: o.enforced, GovernedSince: o.governedSince, RollbackRevisions: -1}
+	b := configuration.BaselineRules{Enforced: o.enforced, GovernedSince: o.askedSince(), RollbackRevisions: -1}
 	b.ImageIDs, b.Runs = o.imageIDs, o.runs
 	if o.rules != nil {
 		b.IgnoredAnnotationPrefixes = o.rules.IgnoredAnnotationPrefixes
@@ -109,7 +112,13 @@ func (r *Reconciler) gather(ctx context.Context, key configuration.Key, now time
 	if err != nil {
 		return nil, err
 	}
-	o.inForce = enforcement == v1alpha1.EnforcementEnforce && (listed == gateconfig.ListedEnforce || o.item != nil && o.item.Status.Enforcement == enforcement)
+	if o.unseen() {
+		if o.coveredSince, err = r.enforcedSince(ctx, key.Namespace, o.rules); err != nil {
+			return nil, err
+		}
+	}
+	known := o.item != nil && o.item.Status.Enforcement == enforcement || !o.coveredSince.IsZero()
+	o.inForce = enforcement == v1alpha1.EnforcementEnforce && (listed == gateconfig.ListedEnforce || known)
 	o.enforced = o.inForce && (o.item == nil || o.item.Status.State != v1alpha1.ConfigurationItemUnclaimed)
 	o.watched = (enforcement == v1alpha1.EnforcementAudit || enforcement == v1alpha1.EnforcementWarn) && listed == gateconfig.ListedAudit
 	o.governedSince = r.governedSince(o.claimants)
@@ -222,10 +231,15 @@ func (r *Reconciler) derive(w *configuration.Workload, operation change.Operatio
 		}
 		return nil, &refusal{policies: world.Rules.Policies, reasons: decision.Reasons}
 	case change.Unchanged:
-		if !change.Restores(request, world) {
+		switch {
+		case operation == change.Create:
+			// It passed the gate as what is agreed to run for another workload, for whose pods its own pass.
+			record.Source = v1alpha1.BaselineAdopted
+		case change.Restores(request, world):
+			record.Source = v1alpha1.BaselineRollback
+		default:
 			return nil, nil
 		}
-		record.Source = v1alpha1.BaselineRollback
 	case change.NotGoverned, change.BreakGlass, change.Denied:
 		return nil, nil
 	}

@@ -13,6 +13,7 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/itil-dev/itil-operator/controllers/changepolicy"
 	"github.com/itil-dev/itil-operator/controllers/configurationitem"
 	"github.com/itil-dev/itil-operator/controllers/service"
 	"github.com/itil-dev/itil-operator/internal/inventory"
@@ -46,6 +47,10 @@ type replica struct {
 type options struct {
 	leader    bool
 	retention time.Duration
+	// grace for the record of an admission; 0 means the default.
+	grace time.Duration
+	// policies: it keeps the status of ChangePolicies, by a clock that stands still; nil: it does not.
+	policies clock.PassiveClock
 }
 
 // run starts a replica, which stops with the spec at the latest.
@@ -76,8 +81,13 @@ func (r *replica) control(ctx context.Context, mgr ctrl.Manager, o options) {
 	Expect(services.SetupWithManager(ctx, mgr)).To(Succeed())
 	items := &configurationitem.Reconciler{
 		Client: mgr.GetClient(), Inventory: r.inventory, Clock: clk, Recorder: events.NewFakeRecorder(1000), Retention: o.retention,
+		AdmissionGrace: o.grace,
 	}
 	Expect(items.SetupWithManager(mgr)).To(Succeed())
+	if o.policies != nil {
+		policies := &changepolicy.Reconciler{Client: mgr.GetClient(), Clock: o.policies, Recorder: events.NewFakeRecorder(1000)}
+		Expect(policies.SetupWithManager(ctx, mgr)).To(Succeed())
+	}
 }
 
 func (r *replica) end() { r.End(GinkgoTB()) }
