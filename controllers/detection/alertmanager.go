@@ -110,6 +110,8 @@ func (a *AlertReceiver) receive(w http.ResponseWriter, req *http.Request) {
 	ctx, cancel := context.WithTimeout(req.Context(), reportTimeout)
 	defer cancel()
 	if err := a.Detector.Report(ctx, reports); err != nil {
+		// Whoever tries again on the same connection asks this replica again, and perhaps another one leads.
+		w.Header().Set("Connection", "close")
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}

@@ -43,6 +43,7 @@ func (r *Reconciler) spread(name types.NamespacedName, n news) {
 		r.enqueueOpen(keys)
 	}
 	for _, service := range n.now.services {
+		r.enqueueOpen([]configuration.Key{incident.ServiceKey(service.Namespace, service.Name)})
 		for _, d := range r.Inventory.Dependents(service) {
 			if d.Strength == v1alpha1.DependencyHard && d.Group == "" {
 				r.enqueueOpen(r.Inventory.Members(d.Name))
@@ -136,6 +137,10 @@ func (r *Reconciler) candidates(in *input) []incident.Candidate {
 	}
 	if in.service == nil {
 		return out
+	}
+	if in.Key == incident.ServiceKey(in.Key.Namespace, in.Key.Name) {
+		// An alert about a whole Service is about what fails of it.
+		out = append(out, r.incidents.onService(in.service.Name, r.isWhole)...)
 	}
 	for _, d := range in.service.DependsOn {
 		if d.Strength == v1alpha1.DependencyHard && d.Group == "" && d.On != (servicelevel.ServiceName{}) {

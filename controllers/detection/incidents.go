@@ -30,6 +30,8 @@ type incidentIndex struct {
 	explaining map[types.NamespacedName]explanation
 	byService  map[servicelevel.ServiceName]map[types.NamespacedName]struct{}
 	lost       map[string]types.NamespacedName
+	// alerts are the incidents, by the names of the alerts that fire by their records.
+	alerts map[string]map[types.NamespacedName]configuration.Key
 	// children are the workloads whose open incidents are explained by one.
 	children map[types.NamespacedName]map[configuration.Key]struct{}
 	parents  map[types.NamespacedName]types.NamespacedName
@@ -56,6 +58,7 @@ func newIncidentIndex() *incidentIndex {
 		explaining: map[types.NamespacedName]explanation{},
 		byService:  map[servicelevel.ServiceName]map[types.NamespacedName]struct{}{},
 		lost:       map[string]types.NamespacedName{},
+		alerts:     map[string]map[types.NamespacedName]configuration.Key{},
 		children:   map[types.NamespacedName]map[configuration.Key]struct{}{},
 		parents:    map[types.NamespacedName]types.NamespacedName{},
 	}
@@ -89,6 +92,7 @@ func (x *incidentIndex) put(i *v1alpha1.Incident) news {
 			x.byWorkload[key] = map[types.NamespacedName]*v1alpha1.Incident{}
 		}
 		x.byWorkload[key][name] = i
+		x.follow(name, key, old, i)
 		n.room = x.recount(i.Namespace, key, old, i)
 		x.adopt(name, key, i)
 	}
@@ -113,6 +117,7 @@ func (x *incidentIndex) remove(i *v1alpha1.Incident) news {
 			return news{key: key}
 		}
 		delete(x.byWorkload[key], name)
+		x.follow(name, key, old, nil)
 		if len(x.byWorkload[key]) == 0 {
 			delete(x.byWorkload, key)
 		}
@@ -199,6 +204,59 @@ func (x *incidentIndex) adopt(name types.NamespacedName, key configuration.Key, 
 		x.children[parent] = map[configuration.Key]struct{}{}
 	}
 	x.children[parent][key] = struct{}{}
+}
+
+// follow takes down which alerts fire by a record.
+func (x *incidentIndex) follow(name types.NamespacedName, key configuration.Key, old, next *v1alpha1.Incident) {
+	for alert := range firing(key, old) {
+		delete(x.alerts[alert], name)
+		if len(x.alerts[alert]) == 0 {
+			delete(x.alerts, alert)
+		}
+	}
+	for alert, about := range firing(key, next) {
+		if x.alerts[alert] == nil {
+			x.alerts[alert] = map[types.NamespacedName]configuration.Key{}
+		}
+		x.alerts[alert][name] = about
+	}
+}
+
+// firing are the alerts of which a record does not say that they are over, and what each is about.
+func firing(key configuration.Key, i *v1alpha1.Incident) map[string]configuration.Key {
+	if i == nil || i.Status.State == v1alpha1.IncidentClosed {
+		return nil
+	}
+	var out map[string]configuration.Key
+	for n := range i.Status.Signals {
+		s := &i.Status.Signals[n]
+		if s.Alert == "" || s.ClearedAt != nil {
+			continue
+		}
+		about := key
+		if incident.StandsForOthers(key) {
+			listed := incident.ListedIn(i.Status.Signals[n : n+1])
+			if len(listed) == 0 {
+				continue
+			}
+			about = listed[0]
+		}
+		if out == nil {
+			out = map[string]configuration.Key{}
+		}
+		out[s.Alert] = about
+	}
+	return out
+}
+
+// ofAlert is the workload by whose record an alert fires.
+func (x *incidentIndex) ofAlert(alert string) (configuration.Key, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, key := range x.alerts[alert] {
+		return key, true
+	}
+	return configuration.Key{}, false
 }
 
 // childrenOf are the workloads whose open incidents are explained by one.

@@ -17,6 +17,8 @@ import (
 type intake struct {
 	mu     sync.Mutex
 	alerts map[configuration.Key]map[string]incident.Alert
+	// where is about which workload an alert was last taken in.
+	where map[string]configuration.Key
 	// told counts what was reported about a workload, seen how much of that was looked at and written.
 	told, seen map[configuration.Key]uint64
 	waiting    map[configuration.Key][]waiter
@@ -32,28 +34,55 @@ const maxIntake = 10_000
 
 func newIntake() *intake {
 	return &intake{
-		alerts: map[configuration.Key]map[string]incident.Alert{},
-		told:   map[configuration.Key]uint64{}, seen: map[configuration.Key]uint64{}, waiting: map[configuration.Key][]waiter{},
+		alerts: map[configuration.Key]map[string]incident.Alert{}, where: map[string]configuration.Key{},
+		told: map[configuration.Key]uint64{}, seen: map[configuration.Key]uint64{}, waiting: map[configuration.Key][]waiter{},
 	}
 }
 
-// put takes in an alert, and returns what is closed once it is written; nil where there is no room for it.
-func (x *intake) put(key configuration.Key, a incident.Alert) <-chan struct{} {
+// put takes in an alert, and returns what is closed once it is written. It fails with errSurplus where as many of the
+// workload are followed as may be, and with errNoRoom where nothing more fits.
+func (x *intake) put(key configuration.Key, a incident.Alert) (<-chan struct{}, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	held := x.alerts[key]
-	if _, known := held[a.Name]; !known && (len(held) >= incident.MaxAlerts || held == nil && len(x.alerts) >= maxIntake) {
-		return nil
+	if _, known := held[a.Name]; !known {
+		switch firing, ended := count(held); {
+		case a.EndedAt.IsZero() && firing >= incident.MaxAlerts:
+			return nil, errSurplus
+		case held == nil && len(x.alerts) >= maxIntake, ended >= incident.MaxReports:
+			return nil, errNoRoom
+		}
 	}
 	if held == nil {
 		held = map[string]incident.Alert{}
 		x.alerts[key] = held
 	}
 	held[a.Name] = a
+	x.where[a.Name] = key
 	x.told[key]++
 	w := waiter{until: x.told[key], done: make(chan struct{})}
 	x.waiting[key] = append(x.waiting[key], w)
-	return w.done
+	return w.done, nil
+}
+
+// count is how many alerts fire, and how many ended of which that is not written yet.
+func count(held map[string]incident.Alert) (firing, ended int) {
+	for _, a := range held {
+		if a.EndedAt.IsZero() {
+			firing++
+		} else {
+			ended++
+		}
+	}
+	return firing, ended
+}
+
+// about is the workload that an alert was taken in for before.
+func (x *intake) about(alert string) (configuration.Key, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	key, known := x.where[alert]
+	return key, known
 }
 
 // of are the alerts about a workload in the order of their names, and a number for wrote.
@@ -78,6 +107,9 @@ func (x *intake) wrote(key configuration.Key, told uint64, seen []incident.Alert
 	for _, a := range seen {
 		if now, known := x.alerts[key][a.Name]; known && !a.EndedAt.IsZero() && now == a {
 			delete(x.alerts[key], a.Name)
+			if x.where[a.Name] == key {
+				delete(x.where, a.Name)
+			}
 		}
 	}
 	x.waiting[key] = slices.DeleteFunc(x.waiting[key], func(w waiter) bool {
@@ -98,11 +130,13 @@ func (x *intake) wrote(key configuration.Key, told uint64, seen []incident.Alert
 
 var (
 	errNotLeader = errors.New("this replica does not lead; try again")
-	errNoRoom    = errors.New("too many alerts about one workload or in all; try again")
+	errNoRoom    = errors.New("too many alerts; try again")
+	errSurplus   = errors.New("as many alerts of one workload are followed as may be")
 )
 
 // Report takes in signals that others saw, and returns when all of them are written down, so that whoever reports may
-// forget them. What is about nothing that is known here is left out, and counted.
+// forget them. What is about nothing that is known here is left out, and counted; so is what is more of one workload than
+// is followed: its Incident is open, and what fires still is reported again when another has ended.
 func (r *Reconciler) Report(ctx context.Context, reports []incident.Report) error {
 	select {
 	case <-r.begun:
@@ -110,16 +144,23 @@ func (r *Reconciler) Report(ctx context.Context, reports []incident.Report) erro
 		return errNotLeader
 	}
 	var waits []<-chan struct{}
-	for _, report := range reports {
-		key, ok := r.target(report.Targets)
+	var full error
+	// What ended makes room.
+	for _, report := range slices.SortedStableFunc(slices.Values(reports), endedFirst) {
+		key, ok := r.target(report)
 		if !ok {
 			alertsTotal.WithLabelValues(resultUnmatched).Inc()
 			continue
 		}
-		done := r.intake.put(key, report.Alert)
-		if done == nil {
+		done, err := r.intake.put(key, report.Alert)
+		switch {
+		case errors.Is(err, errSurplus):
+			alertsTotal.WithLabelValues(resultSurplus).Inc()
+			continue
+		case err != nil:
 			alertsTotal.WithLabelValues(resultRefused).Inc()
-			return errNoRoom
+			full = err
+			continue
 		}
 		alertsTotal.WithLabelValues(resultTaken).Inc()
 		waits = append(waits, done)
@@ -132,11 +173,37 @@ func (r *Reconciler) Report(ctx context.Context, reports []incident.Report) erro
 			return ctx.Err()
 		}
 	}
-	return nil
+	return full
 }
 
-// target is the first that exists of what an alert may be about; of a pod, or a Job of a CronJob, what made it.
-func (r *Reconciler) target(targets []configuration.Key) (configuration.Key, bool) {
+func endedFirst(a, b incident.Report) int {
+	switch aFires, bFires := a.EndedAt.IsZero(), b.EndedAt.IsZero(); {
+	case aFires == bFires:
+		return 0
+	case bFires:
+		return -1
+	default:
+		return 1
+	}
+}
+
+// target is what an alert is about: what it was about before, since the pod that it names may be gone by the time that it
+// ends; else the first that exists of what it names.
+func (r *Reconciler) target(report incident.Report) (configuration.Key, bool) {
+	named := func(key configuration.Key) bool {
+		return key.Kind == incident.KindNode || slices.ContainsFunc(report.Targets, func(t configuration.Key) bool { return t.Namespace == key.Namespace })
+	}
+	if key, known := r.intake.about(report.Name); known && named(key) {
+		return key, true
+	}
+	if key, known := r.incidents.ofAlert(report.Name); known && named(key) {
+		return key, true
+	}
+	return r.existing(report.Targets)
+}
+
+// existing is the first that exists of what an alert may be about; of a pod, or a Job of a CronJob, what made it.
+func (r *Reconciler) existing(targets []configuration.Key) (configuration.Key, bool) {
 	for _, key := range targets {
 		switch {
 		case key.Kind == incident.KindService:

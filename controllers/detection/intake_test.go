@@ -119,7 +119,7 @@ func TestAlertTargets(t *testing.T) {
 		"a workload that there isn't": {[]configuration.Key{keyOfDeployment("other")}, configuration.Key{}},
 		"a node":                      {[]configuration.Key{{Kind: "Node", Name: "node-1"}}, configuration.Key{Kind: "Node", Name: "node-1"}},
 	} {
-		if got, ok := s.target(test.targets); got != test.want || ok != (got != configuration.Key{}) {
+		if got, ok := s.existing(test.targets); got != test.want || ok != (got != configuration.Key{}) {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
@@ -239,7 +239,10 @@ func TestAnAlertIsWrittenBeforeItIsAnswered(t *testing.T) {
 			s := newScene(t)
 			s.has(builder.MakeDeployment("shop", "web").Generation(1).RolledOut().Obj())
 			prepare(s)
-			answered := s.intake.put(key, incident.Alert{Name: "Slow/0123456789abcdef", Since: t0.Add(-time.Minute), Message: "p99 is 5 s"})
+			answered, err := s.intake.put(key, incident.Alert{Name: "Slow/0123456789abcdef", Since: t0.Add(-time.Minute), Message: "p99 is 5 s"})
+			if err != nil {
+				t.Fatal(err)
+			}
 			for n := range 2 {
 				if _, err := s.Reconcile(t.Context(), key); err != nil {
 					t.Fatal(err)

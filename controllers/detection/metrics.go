@@ -14,6 +14,7 @@ import (
 const (
 	resultTaken     = "taken"
 	resultUnmatched = "unmatched"
+	resultSurplus   = "surplus"
 	resultRefused   = "refused"
 )
 
@@ -29,7 +30,7 @@ var (
 	})
 	alertsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "itil_alerts_received_total",
-		Help: "Alerts that were reported: taken, unmatched (about nothing that is known) or refused (no room; they are sent again).",
+		Help: "Alerts that were reported: taken, unmatched (about nothing that is known), surplus (more of one workload than are followed) or refused (no room; they are sent again).",
 	}, []string{"result"})
 	stormsTotal = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "itil_incident_storms_total", Help: "Times when more than 20 Incidents were opened within a minute.",
