@@ -366,7 +366,8 @@ func (r *Reconciler) write(ctx context.Context, current *v1alpha1.Incident, d in
 	return nil
 }
 
-// evidence is the last Warning events of the failing pods.
+// evidence is the last Warning events of the failing pods, and of the workload itself where no pod shows what fails: why a
+// CronJob did not run, or pods are not created.
 func (r *Reconciler) evidence(ctx context.Context, in *input, result incident.Result) []v1alpha1.Evidence {
 	const shownPods, shownEvents = 2, 10
 	var pods []string
@@ -378,10 +379,17 @@ func (r *Reconciler) evidence(ctx context.Context, in *input, result incident.Re
 		}
 	}
 	list := r.warnings(ctx, in, pods)
+	if slices.ContainsFunc(result.Findings, showsOnNoPod) {
+		list = append(list, r.ownWarnings(ctx, in)...)
+	}
 	slices.SortFunc(list, func(a, b incident.Warning) int {
 		return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Reason, b.Reason))
 	})
 	return incident.EvidenceOf(list[:min(len(list), shownEvents)])
+}
+
+func showsOnNoPod(f incident.Finding) bool {
+	return len(f.Pods) == 0 && f.Reason != v1alpha1.SignalAlertFiring
 }
 
 // suspect is the change that may have caused it: in the workload, or in what its service cannot do without.

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -204,19 +205,45 @@ func (r *Reconciler) warnings(ctx context.Context, in *input, pods []string) []i
 		if !slices.Contains(pods, pod.Name) {
 			continue
 		}
-		list := &corev1.EventList{}
-		err := r.Reader.List(ctx, list, client.InNamespace(pod.Namespace), client.Limit(maxWarnings), client.MatchingFields{
-			"involvedObject.uid": string(pod.UID), "type": corev1.EventTypeWarning,
-		})
+		list, err := r.warningEvents(ctx, pod.Namespace, pod.UID)
 		if err != nil {
 			log.FromContext(ctx).V(1).Info("The events of a pod could not be read", "pod", pod.Name, "error", err.Error())
 			return out
 		}
-		for i := range list.Items {
-			out = append(out, warningOf(pod.Name, &list.Items[i]))
+		for i := range list {
+			out = append(out, warningOf(pod.Name, &list[i]))
 		}
 	}
 	return out
+}
+
+// ownWarnings asks for the Warning events of the workload itself.
+func (r *Reconciler) ownWarnings(ctx context.Context, in *input) []incident.Warning {
+	if in.Workload == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, warningsTimeout)
+	defer cancel()
+	list, err := r.warningEvents(ctx, in.Key.Namespace, in.Workload.UID)
+	if err != nil {
+		log.FromContext(ctx).V(1).Info("The events of a workload could not be read", "workload", incident.KeyString(in.Key), "error", err.Error())
+		return nil
+	}
+	var out []incident.Warning
+	for i := range list {
+		w := warningOf(in.Key.Name, &list[i])
+		w.Kind = in.Key.Kind
+		out = append(out, w)
+	}
+	return out
+}
+
+func (r *Reconciler) warningEvents(ctx context.Context, namespace string, uid types.UID) ([]corev1.Event, error) {
+	list := &corev1.EventList{}
+	err := r.Reader.List(ctx, list, client.InNamespace(namespace), client.Limit(maxWarnings), client.MatchingFields{
+		"involvedObject.uid": string(uid), "type": corev1.EventTypeWarning,
+	})
+	return list.Items, err
 }
 
 func warningOf(pod string, e *corev1.Event) incident.Warning {

@@ -492,7 +492,7 @@ func EvidenceOf(list []Warning) []v1alpha1.Evidence {
 			break
 		}
 		out = append(out, v1alpha1.Evidence{
-			At: metav1.NewTime(w.At.Truncate(time.Second)), Object: clip(KindPod+"/"+w.Pod, maxEvidenceObject),
+			At: metav1.NewTime(w.At.Truncate(time.Second)), Object: clip(cmp.Or(w.Kind, KindPod)+"/"+w.Pod, maxEvidenceObject),
 			Reason: clip(w.Reason, maxEvidenceReason), Message: clip(w.Message, maxMessage),
 		})
 	}

@@ -36,6 +36,8 @@ type Observation struct {
 
 // Warning is a Warning event of a pod.
 type Warning struct {
+	// Kind of what it is about; empty is a pod, and Pod its name.
+	Kind                 string
 	Pod, Reason, Message string
 	At                   time.Time
 	Count                int32
