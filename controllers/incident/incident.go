@@ -63,6 +63,7 @@ type Reconciler struct {
 
 	calendars calendars
 	counted   counted
+	doubted   doubted
 }
 
 // Caps says what bounds how many Incidents are open at once.
@@ -139,6 +140,7 @@ func stateOfIncident(o client.Object) string {
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	i := &v1alpha1.Incident{}
 	if err := r.Client.Get(ctx, req.NamespacedName, i); err != nil {
+		r.doubted.drop(req.NamespacedName)
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if i.DeletionTimestamp != nil {
@@ -153,14 +155,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if decision.Expired {
 		return reconcile.Result{}, r.expire(ctx, i)
 	}
-	if decision.Recovered && r.StillWell != nil {
-		well, err := r.StillWell(ctx, i)
-		if err != nil {
-			return reconcile.Result{}, err
-		}
-		if !well {
-			return reconcile.Result{RequeueAfter: patch.StaleRetry}, nil // what is not well is about to be written
-		}
+	if believed, again, err := r.believe(ctx, i, decision); err != nil || !believed {
+		return reconcile.Result{RequeueAfter: again}, err
 	}
 	if decision.Status.Children != i.Status.Children {
 		r.counted.written(i, now)
@@ -174,6 +170,21 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	r.tell(ctx, i, decision)
 	return after(decision.Next, now), nil
+}
+
+// believe asks, of a recovery, whether it is so still; if not, when to ask again.
+func (r *Reconciler) believe(ctx context.Context, i *v1alpha1.Incident, d practice.Decision) (believed bool, again time.Duration, err error) {
+	if d.Recovered && r.StillWell != nil {
+		well, err := r.StillWell(ctx, i)
+		if err != nil {
+			return false, 0, err
+		}
+		if !well {
+			return false, r.doubted.again(client.ObjectKeyFromObject(i)), nil // what is not well is about to be written
+		}
+	}
+	r.doubted.drop(client.ObjectKeyFromObject(i))
+	return true, 0, nil
 }
 
 // errStale: the Incident was written since it was read.

@@ -485,3 +485,38 @@ func TestARecoveryIsBelievedWhenItIsSo(t *testing.T) {
 		t.Error("asked again of what is resolved")
 	}
 }
+
+// TestARecoveryThatIsDoubtedIsAskedForEverMoreRarely, until it is believed, or is none any more.
+func TestARecoveryThatIsDoubtedIsAskedForEverMoreRarely(t *testing.T) {
+	s := newScene(t)
+	s.reconcile()
+	recovers := func() {
+		s.edit(func(i *v1alpha1.Incident) {
+			at := metav1.NewTime(t0.Add(time.Minute))
+			i.Status.Signals[0].ClearedAt, i.Status.RecoveredAt, i.Status.RecoveryHoldSeconds = &at, &at, 120
+		})
+	}
+	recovers()
+	s.StillWell = func(context.Context, *v1alpha1.Incident) (bool, error) { return false, nil }
+	s.clock.SetTime(t0.Add(3 * time.Minute))
+	want := patch.StaleRetry
+	for range 10 {
+		if again := s.reconcile(); again.RequeueAfter != want {
+			t.Fatalf("asked again in %s, want %s", again.RequeueAfter, want)
+		}
+		want = min(2*want, time.Minute)
+	}
+	s.edit(func(i *v1alpha1.Incident) { i.Status.Signals[0].ClearedAt, i.Status.RecoveredAt = nil, nil })
+	s.reconcile()
+	recovers()
+	if again := s.reconcile(); again.RequeueAfter != patch.StaleRetry {
+		t.Errorf("it failed in between: asked again in %s", again.RequeueAfter)
+	}
+	if err := s.server.Delete(t.Context(), s.live()); err != nil {
+		t.Fatal(err)
+	}
+	s.reconcile()
+	if n := len(s.doubted.waits); n > 0 {
+		t.Errorf("%d are remembered that there are not", n)
+	}
+}
