@@ -135,10 +135,33 @@ var _ = Describe("A review that no API server sent", func() {
 			expectDenied(s.change(ctx, mallory, s.checkout, image(next)), filed.Name)
 			expectDenied(s.attempt(ctx, image(next)))
 		}
+		By("its author hiding that the operator filed it")
+		env.Bind(GinkgoTB(), s.namespace, apiserver.User("mallory"), "itil-editor")
+		hidden := &v1alpha1.Change{}
+		Expect(mallory.Get(ctx, client.ObjectKeyFromObject(filed), hidden)).To(Succeed())
+		for _, labels := range []map[string]string{nil, {change.LabelFiledFor: change.FiledForPreAuthorised}} {
+			hidden.Labels = labels
+			Expect(mallory.Update(ctx, hidden.DeepCopy())).To(MatchError(ContainSubstring("says what the operator filed it for")))
+		}
+		expectDenied(s.change(ctx, mallory, s.checkout, image(next)))
 		By("another approving it as well")
 		s.vote(ctx, "carol", filed, v1alpha1.DecisionApprove)
 		expectDenied(s.change(ctx, mallory, s.checkout, image(next)))
 		Eventually(func() error { return s.attempt(ctx, image(next)) }).Should(Succeed())
+	})
+})
+
+// What is filed and undecided has a limit, so that who pretends to have been filed for takes the places of others.
+var _ = Describe("A Change of one's own", func() {
+	It("does not pass for one that the operator filed", func(ctx SpecContext) {
+		s := newScene(ctx)
+		own := s.file(ctx, "own", "checkout", evilImage)
+		Expect(s.eddie.Get(ctx, client.ObjectKeyFromObject(own), own)).To(Succeed())
+		own.Labels = map[string]string{change.LabelFiledFor: change.FiledForDenied}
+		another := own.DeepCopy()
+		another.Name, another.ResourceVersion, another.UID = "another", "", ""
+		Expect(s.eddie.Update(ctx, own)).To(MatchError(apierrors.IsForbidden, "IsForbidden"))
+		Expect(s.eddie.Create(ctx, another)).To(MatchError(apierrors.IsForbidden, "IsForbidden"))
 	})
 })
 

@@ -8,8 +8,8 @@ import (
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 )
 
-// LabelFiledFor on a Change that the operator filed says for which verdict. It gives a Change no rights, since whoever
-// may create one may also label it.
+// LabelFiledFor on a Change that the operator filed says for which verdict. An admission policy keeps it for the operator to
+// write: it gives a Change no rights, but who took it off could both vote for a filed one and apply it.
 const (
 	LabelFiledFor         = "itil.dev/filed-for"
 	FiledForDenied        = "Denied"
@@ -199,11 +199,15 @@ func (c *Candidate) approve(in *Agreed) map[string]VoteStatus {
 	if rules.SeparationOfDuties && isServiceAccount(c.Requester) {
 		unprovenSeparation(b.clauses)
 	}
+	demands, asked := groupDemands(b.clauses), b.groups()
 	if known && chg.Status.Approvals != nil {
 		b.minimum = chg.Status.Approvals.Required
+		b.clauses = append(b.clauses, demanded(chg.Status.Approvals.Demands)...)
 	}
 	var statuses map[string]VoteStatus
 	c.Approval, statuses = b.count(in.Approvals)
+	c.Approval.Demands = demands
+	c.Approval.Kept = slices.DeleteFunc(b.groups(), func(g string) bool { return slices.Contains(asked, g) })
 	if r := rejectionOf(chg.Status.RejectedDigests, about); r != nil {
 		c.Approval.Rejected = r
 	}
