@@ -210,12 +210,12 @@ undeploy: cluster ## Remove everything: webhooks, then operator, then CRDs. KEEP
 	KUBECTL=$(KUBECTL) KEEP_CRDS=$(KEEP_CRDS) hack/undeploy.sh
 
 .PHONY: build-installer
-build-installer: kubectl ## Write dist/install.yaml, everything in one file, with the image IMG; dist/stamping.yaml is for 1.36.
+build-installer: kubectl ## Write dist/install.yaml, everything in one file, with the image IMG, and dist/install-stamped.yaml for 1.36.
 	@mkdir -p dist
 	KUBECTL=$(KUBECTL) hack/render.sh $(IMG) >dist/install.yaml
-	$(KUBECTL) kustomize config/stamping >dist/stamping.yaml
+	KUBECTL=$(KUBECTL) hack/render.sh $(IMG) stamped >dist/install-stamped.yaml
 	@echo "dist/install.yaml: install it with kubectl apply --server-side -f dist/install.yaml"
-	@echo "dist/stamping.yaml: as well, where MutatingAdmissionPolicy is served (Kubernetes 1.36)"
+	@echo "dist/install-stamped.yaml: in its place, where MutatingAdmissionPolicy is served (Kubernetes 1.36 and newer)"
 
 ##@ Image
 

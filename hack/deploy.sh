@@ -33,12 +33,13 @@ live_selectors() {
 
 echo "installing $image on $("$kubectl" config current-context)"
 live_selectors >"$patches"
-hack/render.sh "$image" default "$patches" | "$kubectl" apply --server-side -f -
-
-# Stamps who asks, reports and votes; Kubernetes 1.36 and newer.
+# Whoever asks, reports or votes is stamped from Kubernetes 1.36 on.
 if "$kubectl" get --raw /apis/admissionregistration.k8s.io/v1 | grep -q '"mutatingadmissionpolicies"'; then
-  hack/render.sh "$image" stamping | "$kubectl" apply --server-side -f -
+  hack/render.sh "$image" stamped "$patches" | "$kubectl" apply --server-side -f -
+  # Of before this cluster stamped.
+  "$kubectl" delete --ignore-not-found -f config/unstamped/copies.yaml
 else
+  hack/render.sh "$image" default "$patches" | "$kubectl" apply --server-side -f -
   echo "this cluster has no MutatingAdmissionPolicy (Kubernetes 1.36): requester and approver must be written in manifests"
 fi
 

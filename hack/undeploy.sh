@@ -11,6 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 kubectl="${KUBECTL:-kubectl}"
 rendered="$(mktemp)"
 trap 'rm -f "$rendered"' EXIT
+# Whichever was installed.
 hack/render.sh none >"$rendered"
 {
   echo ---

@@ -11,6 +11,9 @@ const (
 	AnnotationBreakGlassBy = "itil.dev/break-glass-by"
 	// AnnotationRestartedAt is what `kubectl rollout restart` writes on a pod template.
 	AnnotationRestartedAt = "kubectl.kubernetes.io/restartedAt"
+	// AnnotationRollbackTo on a Deployment has the deployment controller bring back the template of an earlier revision, the
+	// last with "0". It is of the time of extensions/v1beta1; kubectl does not use it.
+	AnnotationRollbackTo = "deprecated.deployment.rollback.to"
 
 	// AnnotationRelease on a Change names the Release that raised it, and on an Incident the Release whose deployment or
 	// early life support it came in. Where the name is no longer than a label's value, it is a label too.

@@ -58,10 +58,12 @@ func (c *cluster) install(ctx context.Context, st *state) error {
 			return err
 		}
 	}
+	beside := "unstamped/*"
 	if st.MutatingAdmissionPolicy {
-		if err := c.apply(ctx, api, "stamping/*"); err != nil {
-			return err
-		}
+		beside = "stamping/*"
+	}
+	if err := c.apply(ctx, api, beside); err != nil {
+		return err
 	}
 	if err := c.installWebhooks(ctx, api, st); err != nil {
 		return err

@@ -171,10 +171,16 @@ func sourceOf(j *judged) (v1alpha1.BaselineSource, bool) {
 	case change.BreakGlass:
 		return v1alpha1.BaselineBreakGlass, true
 	case change.Warned, change.Audited:
-		return v1alpha1.BaselineAudited, true
+		return v1alpha1.BaselineAudited, !leavesTemplate(j.request)
 	case change.NotGoverned, change.Denied:
 	}
 	return "", false
+}
+
+// leavesTemplate reports whether a request is about an earlier template that the deployment controller shall bring back, and
+// leaves the present one as it is: of that there is nothing to record.
+func leavesTemplate(r *change.Request) bool {
+	return r.RollbackTo != "" && r.Old != nil && r.New != nil && r.Old.Hash == r.New.Hash
 }
 
 // answer tells a decision: in, in with a warning, or out with the reasons.

@@ -80,6 +80,7 @@ func enforced(t testing.TB, enforcement v1alpha1.Enforcement) change.World {
 
 func TestHandle(t *testing.T) {
 	newImage := workload("Deployment", image("registry.example/checkout:2.4"))
+	back := at("1", "metadata", "annotations", v1alpha1.AnnotationRollbackTo)
 	cases := map[string]struct {
 		enforcement   v1alpha1.Enforcement
 		operation     admissionv1.Operation
@@ -103,6 +104,11 @@ func TestHandle(t *testing.T) {
 		"audited":              {enforcement: v1alpha1.EnforcementAudit, operation: admissionv1.Update, before: workload("Deployment"), after: newImage, verdict: change.Audited, allowed: true, admitted: v1alpha1.BaselineAudited},
 		"pre-authorised":       {enforcement: "low risk", operation: admissionv1.Update, before: workload("Deployment"), after: newImage, verdict: change.PreAuthorised, allowed: true, filed: 1, admitted: v1alpha1.BaselinePreAuthorised},
 		"audited ReplicaSet":   {enforcement: v1alpha1.EnforcementAudit, operation: admissionv1.Update, before: workload("ReplicaSet"), after: workload("ReplicaSet", image("b")), verdict: change.Audited, allowed: true},
+		"by the controller":    {enforcement: v1alpha1.EnforcementEnforce, operation: admissionv1.Update, before: workload("Deployment"), after: workload("Deployment", back), verdict: change.Denied},
+		"… as dry run":         {enforcement: v1alpha1.EnforcementEnforce, operation: admissionv1.Update, before: workload("Deployment"), after: workload("Deployment", back), dryRun: true, verdict: change.Denied, allowed: true, warned: true},
+		"… warned":             {enforcement: v1alpha1.EnforcementWarn, operation: admissionv1.Update, before: workload("Deployment"), after: workload("Deployment", back), verdict: change.Warned, allowed: true, warned: true},
+		"… audited":            {enforcement: v1alpha1.EnforcementAudit, operation: admissionv1.Update, before: workload("Deployment"), after: workload("Deployment", back), verdict: change.Audited, allowed: true},
+		"… with another image": {enforcement: v1alpha1.EnforcementAudit, operation: admissionv1.Update, before: workload("Deployment"), after: workload("Deployment", back, image("b")), verdict: change.Audited, allowed: true, admitted: v1alpha1.BaselineAudited},
 		"audited and disowned": {enforcement: v1alpha1.EnforcementAudit, operation: admissionv1.Update, before: workload("Deployment"), after: workload("Deployment", image("b"), owner(false)), verdict: change.Audited, allowed: true, admitted: v1alpha1.BaselineAudited},
 	}
 	for name, c := range cases {

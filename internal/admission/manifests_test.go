@@ -50,7 +50,7 @@ func read[T any](t *testing.T, pattern, kind string) []T {
 // TestPoliciesRefuseAsTheGateDoes: on 409 and 422, and on words that say that a field cannot change, GitOps controllers delete
 // and make again what they apply. A right that is asked for costs a third of what an expression may.
 func TestPoliciesRefuseAsTheGateDoes(t *testing.T) {
-	for _, p := range read[admissionregistrationv1.ValidatingAdmissionPolicy](t, "../../config/policies/*.yaml", "ValidatingAdmissionPolicy") {
+	for _, p := range read[admissionregistrationv1.ValidatingAdmissionPolicy](t, "../../config/*/*.yaml", "ValidatingAdmissionPolicy") {
 		t.Run(p.Name, func(t *testing.T) {
 			if p.Spec.FailurePolicy == nil || *p.Spec.FailurePolicy != admissionregistrationv1.Fail {
 				t.Error("it lets in what it cannot judge")

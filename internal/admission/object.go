@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/json"
 
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 )
 
@@ -78,6 +79,14 @@ func readObject(data []byte, kind kind, name, namespace string) (*object, error)
 
 // owned reports whether a controller made it, as it says.
 func (o *object) owned() bool { return o.Owner != nil }
+
+// rollbackTo is its annotation for the deployment controller; empty where it has none, or it is no text.
+func (o *object) rollbackTo() string {
+	metadata, _ := o.raw["metadata"].(map[string]any)
+	annotations, _ := metadata["annotations"].(map[string]any)
+	to, _ := annotations[v1alpha1.AnnotationRollbackTo].(string)
+	return to
+}
 
 // owners are its ownerReferences; their order counts, as it does for the API server's match conditions.
 func (o *object) owners() []any {

@@ -60,6 +60,7 @@ func ask(req *admissionv1.AdmissionRequest) (asked, error) {
 		}
 		r := request(req, after, change.Create)
 		r.New, r.NewHold = &after.Template, after.Hold
+		r.RollbackTo = rollbackTo(nil, after)
 		return asked{[]*change.Request{r}, after}, nil
 	case admissionv1.Delete:
 		if before == nil {
@@ -111,6 +112,7 @@ func updates(req *admissionv1.AdmissionRequest, before, after *object) []*change
 	}
 	r.Old, r.New = &before.Template, &after.Template
 	r.OldHold, r.NewHold = before.Hold, after.Hold
+	r.RollbackTo = rollbackTo(before, after)
 	r.Fields = func() []string { return fields(before, after) }
 	r.Diff = func() []v1alpha1.FieldDiff {
 		return configuration.Diff(configuration.RawTemplate(before.raw), configuration.RawTemplate(after.raw))
@@ -126,6 +128,19 @@ func updates(req *admissionv1.AdmissionRequest, before, after *object) []*change
 		requests = append(requests, deletion(req, before))
 	}
 	return requests
+}
+
+// rollbackTo is the annotation at which the deployment controller brings an earlier template back, where a request has it do
+// so: on a paused Deployment the controller waits with that until it is resumed.
+func rollbackTo(before, after *object) string {
+	to := after.rollbackTo()
+	if after.Key.Kind != configuration.KindDeployment {
+		return ""
+	}
+	if before != nil && before.rollbackTo() == to && (!before.Hold.Paused || after.Hold.Paused) {
+		return ""
+	}
+	return to
 }
 
 // equal compares decoded JSON.

@@ -196,6 +196,49 @@ func TestAskWho(t *testing.T) {
 	}
 }
 
+func TestAskWhatAControllerShallBringBack(t *testing.T) {
+	to := func(revision string) func(map[string]any) {
+		return at(revision, "metadata", "annotations", v1alpha1.AnnotationRollbackTo)
+	}
+	paused, other := at(true, "spec", "paused"), at("c1", "metadata", "annotations", v1alpha1.AnnotationChange)
+	type alter []func(map[string]any)
+	for name, c := range map[string]struct {
+		kind          string
+		before, after alter
+		want          string
+	}{
+		"nothing":                        {},
+		"it is new":                      {after: alter{to("3")}, want: "3"},
+		"it is new on a paused one":      {before: alter{paused}, after: alter{paused, to("3")}, want: "3"},
+		"it is another":                  {before: alter{to("2")}, after: alter{to("3")}, want: "3"},
+		"it is new, and so is the image": {after: alter{to("0"), image("b")}, want: "0"},
+		"it was there":                   {before: alter{to("3")}, after: alter{to("3"), other}},
+		"it was there, and is paused":    {before: alter{to("3")}, after: alter{to("3"), paused}},
+		"it was there, and is resumed":   {before: alter{to("3"), paused}, after: alter{to("3")}, want: "3"},
+		"it is taken off":                {before: alter{to("3")}},
+		"it is taken off, and resumed":   {before: alter{to("3"), paused}},
+		"of a kind without one":          {kind: "StatefulSet", after: alter{to("3")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kindName := c.kind
+			if kindName == "" {
+				kindName = "Deployment"
+			}
+			question, err := ask(review(t, admissionv1.Update, workload(kindName, c.before...), workload(kindName, append(c.after, owner(false))...)))
+			if err != nil || len(question.requests) != 2 {
+				t.Fatalf("asked %+v, error %v", question.requests, err)
+			}
+			if got := question.requests[0].RollbackTo; got != c.want || question.requests[1].RollbackTo != "" {
+				t.Errorf("asked about %q, and %q of the owners; want %q", got, question.requests[1].RollbackTo, c.want)
+			}
+		})
+	}
+	created, err := ask(review(t, admissionv1.Create, nil, workload("Deployment", to("1"))))
+	if err != nil || created.requests[0].RollbackTo != "1" {
+		t.Errorf("of one that is made asked %+v, error %v", created.requests, err)
+	}
+}
+
 func TestAskNothing(t *testing.T) {
 	other := review(t, admissionv1.Create, nil, map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "x"}})
 	rollout := review(t, admissionv1.Create, nil, map[string]any{"apiVersion": "argoproj.io/v1alpha1", "kind": "Deployment", "metadata": map[string]any{"name": "x"}})

@@ -31,6 +31,7 @@ type Inventory struct {
 	selecting  selectorIndex[configuration.Key]
 	rolling    table[string, []configuration.Key]
 	services   table[servicelevel.ServiceName, *Service]
+	declared   table[string, []*Service] // by namespace
 	objects    table[servicelevel.ServiceName, *v1alpha1.Service]
 	dependents table[servicelevel.ServiceName, []Dependent]
 	rules      table[string, *change.Rules]

@@ -171,6 +171,41 @@ func TestGovernance(t *testing.T) {
 }
 
 // What leaves a Service by a new label is governed by that Service still.
+// TestAround: what of a namespace is enforced at all, which its Services and policies say, where a request is about that.
+func TestAround(t *testing.T) {
+	i := with(deployment("free"), shop(map[string]string{"env": "production"}))
+	claiming := func(name string, e v1alpha1.Enforcement, generation int64) client.Object {
+		s := builder.MakeService("shop", name).Claim("Deployment", name).Enforcement(e).Obj()
+		s.Generation = generation
+		return s
+	}
+	idle := builder.MakeService("shop", "idle").Enforcement("Enforce").Obj()
+	elsewhere := builder.MakeService("pay", "b").Claim("Deployment", "b").Enforcement("Enforce").Obj()
+	around := func(to string) v1alpha1.Enforcement {
+		return i.World(&change.Request{Operation: change.Template, Key: key("Deployment", "free"), RollbackTo: to}).Around
+	}
+	for n, step := range []struct {
+		do   func()
+		want v1alpha1.Enforcement
+	}{
+		{func() {}, ""},
+		{func() { i.Put(idle); i.Put(elsewhere) }, ""},
+		{func() { i.Put(claiming("a", "Warn", 1)) }, "Warn"},
+		{func() { i.Put(claiming("b", "Enforce", 1)) }, "Enforce"},
+		{func() { i.Put(claiming("b", "Disabled", 2)) }, "Warn"},
+		{func() { i.Remove(claiming("a", "Warn", 1)) }, "Disabled"},
+		{func() { i.Put(builder.MakeChangePolicy("production").AllWorkloads().Enforcement("Audit").Obj()) }, "Audit"},
+	} {
+		step.do()
+		if got := around("1"); got != step.want {
+			t.Errorf("step %d: %q, want %q", n, got, step.want)
+		}
+		if got := around(""); got != "" {
+			t.Errorf("step %d: looked for without need: %q", n, got)
+		}
+	}
+}
+
 func TestLeavingAService(t *testing.T) {
 	i := with(deployment("checkout"), builder.MakeService("shop", "a").ClaimApp("", "checkout").Enforcement("Enforce").Obj())
 	in := &configuration.Template{Labels: map[string]string{"app": "checkout"}}

@@ -128,6 +128,7 @@ func (i *Inventory) putService(obj *v1alpha1.Service, n *news) {
 	}
 	next := prepareService(obj)
 	i.services.put(name, next)
+	i.declare(name, next)
 	i.written.services.add(name.Namespace, name)
 	// The new claims first: a request that comes in between must not find the workloads unclaimed.
 	claims := i.written.claims[name]
@@ -144,6 +145,7 @@ func (i *Inventory) removeService(obj *v1alpha1.Service, n *news) {
 		return
 	}
 	i.services.remove(name)
+	i.declare(name, nil)
 	i.objects.remove(name)
 	i.written.services.remove(name.Namespace, name)
 	i.unclaim(i.written.claims[name])
@@ -151,6 +153,19 @@ func (i *Inventory) removeService(obj *v1alpha1.Service, n *news) {
 	i.depend(old, nil, n)
 	i.reclaimFor(name, nil, n)
 	n.service(name)
+}
+
+// declare puts a Service, nil for none, in the place of the one of that name among those of its namespace.
+func (i *Inventory) declare(name servicelevel.ServiceName, next *Service) {
+	all := slices.DeleteFunc(slices.Clone(i.declared.of(name.Namespace)), func(s *Service) bool { return s.Name == name })
+	if next != nil {
+		all = append(all, next)
+	}
+	if len(all) == 0 {
+		i.declared.remove(name.Namespace)
+		return
+	}
+	i.declared.put(name.Namespace, all)
 }
 
 func prepareService(obj *v1alpha1.Service) *Service {

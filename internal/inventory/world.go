@@ -109,6 +109,9 @@ func (i *Inventory) World(r *change.Request) *change.World {
 	if t, ok := i.targeted.get(key); ok {
 		w.Candidates = t.candidates
 	}
+	if r.RollbackTo != "" {
+		w.Around = i.around(key.Namespace, g.Rules)
+	}
 	w.FailedChanges = i.failedChanges(key.Namespace, w.Baselines)
 	services := serviceNames(key.Namespace, g.Claims)
 	w.Risk = i.riskFacts(key, labels, &g, services)
@@ -125,6 +128,17 @@ func (i *Inventory) World(r *change.Request) *change.World {
 		LastEpisode: func(base string) int { return i.lastEpisode(key, base, w.Candidates) },
 	}
 	return w
+}
+
+// around is the strictest enforcement in a namespace: of what nobody claims, and of what each of its Services does.
+func (i *Inventory) around(namespace string, rules *change.Rules) v1alpha1.Enforcement {
+	strictest := change.EnforcementFor(nil, rules)
+	for _, s := range i.declared.of(namespace) {
+		if len(s.Claims) > 0 {
+			strictest = change.Stricter(strictest, change.EnforcementFor([]change.Claim{s.change(configuration.Key{})}, rules))
+		}
+	}
+	return strictest
 }
 
 // serviceNames of claims, each once.

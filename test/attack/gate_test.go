@@ -506,7 +506,7 @@ var _ = Describe("What must pass", func() {
 		expectDenied(erin.Delete(ctx, s.checkout), "its deletion")
 		By("but not for what no record could be made of")
 		for _, kind := range []string{"Pod", "ReplicaSet", "ReplicationController"} {
-			Expect(erin.Create(ctx, s.twin(kind, glass("erin")))).To(refused("no record can be made"), kind)
+			Expect(erin.Create(ctx, s.twin(kind, glass("erin")))).To(refused("o record can be made of a "+kind+" for which"), kind)
 		}
 	})
 	It("goes on where the operator is gone, and nothing else does", Serial, func(ctx SpecContext) {

@@ -27,6 +27,11 @@ var _ = Describe("Broken glass under another's name, where nothing stamps", Seri
 	var s *scene
 	BeforeEach(func(ctx SpecContext) {
 		s = newScene(ctx)
+		env.Apply(GinkgoTB(), "config/unstamped")
+		DeferCleanup(func(ctx SpecContext) {
+			Expect(env.Admin().Delete(ctx, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: "itil-operator-copied-breakglass"}})).To(Succeed())
+			Expect(env.Admin().Delete(ctx, &admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "itil-operator-copied-breakglass"}})).To(Succeed())
+		})
 		// What there is of it on Kubernetes 1.30 to 1.35: nothing.
 		binding := &admissionregistrationv1.MutatingAdmissionPolicyBinding{}
 		Expect(env.Admin().Get(ctx, client.ObjectKey{Name: "itil-operator-copies"}, binding)).To(Succeed())

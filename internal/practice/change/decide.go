@@ -9,9 +9,9 @@ import (
 )
 
 // Decide says whether a request may go in, and why. It is a function of its arguments alone, and asks in this order:
-// is it governed, does it change what is agreed, does it go back to what was, does a Change cover it, would the
-// Change that it needs need no vote, was the glass broken, and at last what the enforcement says. It allocates next
-// to nothing for what goes in before the Change that it needs must be thought up.
+// does a controller carry it out unseen, is it governed, does it change what is agreed, does it go back to what was, does a
+// Change cover it, would the Change that it needs need no vote, was the glass broken, and at last what the enforcement says.
+// It allocates next to nothing for what goes in before the Change that it needs must be thought up.
 func Decide(r *Request, w *World, now time.Time) Decision {
 	rules := w.Rules
 	if rules == nil {
@@ -20,6 +20,9 @@ func Decide(r *Request, w *World, now time.Time) Decision {
 	d := Decision{Enforcement: w.Enforcement, Allowed: true}
 	if anothersGlass(r) && !goesBack(r, w, rules) {
 		return refuseAnothersGlass(r)
+	}
+	if e := Stricter(w.Enforcement, w.Around); r.RollbackTo != "" && enforced(e) {
+		return bringsBackUnseen(r, e)
 	}
 	if !governed(r, w) {
 		d.Verdict = NotGoverned
@@ -77,11 +80,40 @@ func refuseAnothersGlass(r *Request) Decision {
 	}
 }
 
+// bringsBackUnseen is about what has the deployment controller bring an earlier template back. The gate exempts the controller,
+// so that nobody would be asked about that template, which may have any labels: the strictest enforcement around counts. No
+// Change covers it and no broken glass forces it in, since neither says which template it is.
+func bringsBackUnseen(r *Request, e v1alpha1.Enforcement) Decision {
+	d := Decision{
+		Enforcement: e,
+		Reasons: []Cause{{Type: CauseRollbackTo, Field: "metadata.annotations[" + v1alpha1.AnnotationRollbackTo + "]", Message: "the annotation " +
+			v1alpha1.AnnotationRollbackTo + " has the deployment controller bring an earlier template back, which the gate could not judge"}},
+		Next: Next{Step: "Take it off, and use kubectl rollout undo " + nameOf(r.Key) + " -n " + r.Key.Namespace + "."},
+	}
+	d.Verdict, d.Allowed = notAgreed(e, r.DryRun)
+	return d
+}
+
+// notAgreed is the verdict on what nobody agreed to, and whether it goes in all the same.
+func notAgreed(e v1alpha1.Enforcement, dryRun bool) (Verdict, bool) {
+	switch e {
+	case v1alpha1.EnforcementAudit:
+		return Audited, true
+	case v1alpha1.EnforcementWarn:
+		return Warned, true
+	case v1alpha1.EnforcementEnforce, v1alpha1.EnforcementDisabled:
+	}
+	return Denied, dryRun
+}
+
+// enforced says whether an enforcement is one at all.
+func enforced(e v1alpha1.Enforcement) bool { return e != "" && e != v1alpha1.EnforcementDisabled }
+
 // governed says whether the gate has a say. Of what is governed only because its pods would pass for those of a
 // governed workload, and of single pods and what makes them on behalf of others, deletion is nobody's business: it
 // takes away nothing that was agreed to run.
 func governed(r *Request, w *World) bool {
-	if w.Enforcement == "" || w.Enforcement == v1alpha1.EnforcementDisabled {
+	if !enforced(w.Enforcement) {
 		return false
 	}
 	return r.Operation != Delete || !standIn(r, w)
@@ -219,16 +251,7 @@ func (g *gate) uncovered(d *Decision, r *Request, w *World) {
 		d.Verdict = BreakGlass
 		return
 	}
-	switch w.Enforcement {
-	case v1alpha1.EnforcementAudit:
-		d.Verdict = Audited
-	case v1alpha1.EnforcementWarn:
-		d.Verdict = Warned
-	case v1alpha1.EnforcementEnforce, v1alpha1.EnforcementDisabled:
-		d.Verdict, d.Allowed = Denied, r.DryRun
-	default:
-		d.Verdict, d.Allowed = Denied, r.DryRun
-	}
+	d.Verdict, d.Allowed = notAgreed(w.Enforcement, r.DryRun)
 	g.point(d, r, w, f)
 }
 
@@ -285,7 +308,10 @@ func (g *gate) annotations(r *Request, w *World, rep *report) {
 		rep.fail(CauseAnnotation, "", field+"["+v1alpha1.AnnotationChange+"]",
 			"it names Change %s, which does not exist, has ended or does not have %s as a target", brief(plain(r.Change), maxShownName), nameOf(r.Key))
 	}
-	if r.BreakGlass != "" {
+	if r.BreakGlass != "" && !configuration.Claimable(r.Key.Kind) {
+		rep.fail(CauseBreakGlass, "", field+"["+v1alpha1.AnnotationBreakGlass+"]",
+			"no record can be made of a %s for which the glass is broken: break it for the workload that makes it", r.Key.Kind)
+	} else if r.BreakGlass != "" {
 		rep.fail(CauseBreakGlass, "", field+"["+v1alpha1.AnnotationBreakGlass+"]",
 			"only people who hold the verb %s on changes in the namespace may break the glass, and not to delete", v1alpha1.VerbBreakGlass)
 	}

@@ -79,6 +79,8 @@ func TestDecide(t *testing.T) {
 	brokeGlass := asking(func(r *Request) { r.BreakGlass, r.BreakGlassPermitted = "outage", true })
 	// As kubectl rollout undo copies it, or as somebody forges it.
 	byErin := asking(func(r *Request) { r.BreakGlass, r.BreakGlassBy = "fire", "erin" })
+	byController := asking(func(r *Request) { r.New, r.RollbackTo = v23, "1" })
+	around := func(e v1alpha1.Enforcement) func(*situation) { return given(func(w *World) { w.Around = e }) }
 	backToV22 := func(s *situation) {
 		s.request.New = template("body", repository+"2.2.0")
 		s.world.Baselines = []v1alpha1.Baseline{baseline(v23), baseline(s.request.New)}
@@ -197,6 +199,36 @@ func TestDecide(t *testing.T) {
 		"another's broken glass, by who may break it": {given: situated(brokeGlass, byErin), verdict: Denied, causes: []CauseType{CauseCopiedGlass}},
 		"another's broken glass, where nothing is governed": {
 			given: situated(enforcement(v1alpha1.EnforcementDisabled), byErin), verdict: Denied, causes: []CauseType{CauseCopiedGlass},
+		},
+		"the deployment controller shall bring an earlier template back": {
+			given: situated(byController), verdict: Denied, causes: []CauseType{CauseRollbackTo},
+		},
+		"the controller shall, beside an approved Change": {
+			given: situated(approved(), asking(func(r *Request) { r.RollbackTo = "1" })), hours: 2, verdict: Denied, causes: []CauseType{CauseRollbackTo},
+		},
+		"the controller shall, beside a proven template": {
+			given: situated(backToV22, asking(func(r *Request) { r.RollbackTo = "1" })), verdict: Denied, causes: []CauseType{CauseRollbackTo},
+		},
+		"the controller shall, with the glass broken": {
+			given: situated(byController, brokeGlass), verdict: Denied, causes: []CauseType{CauseRollbackTo},
+		},
+		"the controller shall, on what is made": {
+			given: situated(asking(func(r *Request) { r.Operation, r.Old, r.New, r.RollbackTo = Create, nil, v23, "0" })), verdict: Denied,
+			causes: []CauseType{CauseRollbackTo},
+		},
+		"the controller shall, on what is not governed beside what is": {
+			given: situated(byController, enforcement(v1alpha1.EnforcementDisabled), around(v1alpha1.EnforcementEnforce)), verdict: Denied,
+			causes: []CauseType{CauseRollbackTo},
+		},
+		"the controller shall, where others are audited": {
+			given: situated(byController, enforcement(""), around(v1alpha1.EnforcementAudit)), verdict: Audited, causes: []CauseType{CauseRollbackTo},
+		},
+		"the controller shall, where the gate only warns": {
+			given: situated(byController, enforcement(v1alpha1.EnforcementWarn), around(v1alpha1.EnforcementAudit)), verdict: Warned,
+			causes: []CauseType{CauseRollbackTo},
+		},
+		"the controller shall, where nothing is governed": {
+			given: situated(byController, enforcement(v1alpha1.EnforcementDisabled), around(v1alpha1.EnforcementDisabled)), verdict: NotGoverned,
 		},
 		"where the gate only warns":   {given: situated(enforcement(v1alpha1.EnforcementWarn)), verdict: Warned, causes: []CauseType{CauseNoChange}},
 		"where the gate only watches": {given: situated(enforcement(v1alpha1.EnforcementAudit)), verdict: Audited, causes: []CauseType{CauseNoChange}},

@@ -28,7 +28,7 @@ func Explain(r *Request, w *World, d *Decision) Denial {
 		lines = append(lines, line)
 	}
 	lines = append(lines, reasonLines(d)...)
-	if line := digestLine(r, w); line != "" {
+	if line := digestLine(r, w); line != "" && !only(d, CauseRollbackTo) {
 		lines = append(lines, line)
 	}
 	if line := nextLine(w, d); line != "" {
@@ -73,10 +73,17 @@ func digestLine(r *Request, w *World) string {
 
 func ruleLine(r *Request, w *World, d *Decision) string {
 	name := fmt.Sprintf("%s %s/%s", strings.ToLower(r.Key.Kind), r.Key.Namespace, r.Key.Name)
-	if len(d.Reasons) == 1 && d.Reasons[0].Type == CauseCopiedGlass {
+	switch {
+	case only(d, CauseCopiedGlass):
 		return name + " stays as it is."
+	case only(d, CauseRollbackTo):
+		return fmt.Sprintf("%s is in a namespace with workloads under change control (%s).", name, d.Enforcement)
 	}
 	return fmt.Sprintf("%s is governed by %s: no approved Change covers %s.", name, governedBy(w), whatOf(r, w))
+}
+
+func only(d *Decision, cause CauseType) bool {
+	return len(d.Reasons) == 1 && d.Reasons[0].Type == cause
 }
 
 func governedBy(w *World) string {

@@ -37,6 +37,12 @@ Change shop/` + name + ` was filed for you; it needs 2 approvals from sre-leads 
 Better named by digest (image@sha256:...): the image of app. What a tag means can become another after the approval.
 Approve: kubectl itil approve shop/` + name,
 		},
+		"the deployment controller shall bring an earlier template back": {
+			given: situated(approved(), asking(func(r *Request) { r.RollbackTo = "1" })), hours: 2,
+			want: `deployment shop/checkout is in a namespace with workloads under change control (Enforce).
+The annotation deprecated.deployment.rollback.to has the deployment controller bring an earlier template back, which the gate could not judge.
+Take it off, and use kubectl rollout undo deployment/checkout -n shop.`,
+		},
 		"an approved Change waits for its window": {
 			given: situated(policies(policy("p", officeHours)), approved(window(1, 40))), hours: 7, retry: 3600,
 			want: `deployment shop/checkout is governed by Service checkout (tier 1): no approved Change covers image app=registry.shop.example/checkout:2.4.0 (template v1:` + v24.Hash[3:11] + `).

@@ -67,6 +67,14 @@ func glass(permitted, robot bool) func(*small) {
 	}
 }
 
+// reverting has the deployment controller bring an earlier template back, as far as others of the namespace let it.
+func reverting(around v1alpha1.Enforcement, more func(*small)) func(*small) {
+	return func(s *small) {
+		s.request.RollbackTo, s.around = "1", around
+		more(s)
+	}
+}
+
 // TestDecideInAllSmallWorlds goes through every combination of what a request asks for, what ran before, which Change
 // there is, and which rules hold.
 func TestDecideInAllSmallWorlds(t *testing.T) {
@@ -98,7 +106,10 @@ func TestDecideInAllSmallWorlds(t *testing.T) {
 			under(oneAtATime), under(officeHours),
 		},
 		{nothing, under4},
-		{nothing, glass(true, false), glass(false, false), glass(true, true)},
+		{
+			nothing, glass(true, false), glass(false, false), glass(true, true),
+			reverting("", nothing), reverting(v1alpha1.EnforcementWarn, glass(true, false)),
+		},
 	}
 	seen := map[Verdict]int{}
 	worlds := 0

@@ -77,16 +77,16 @@ func (m *merger) scope(s *v1alpha1.ChangePolicySpec) {
 		m.invalid("spec.enforcement", "%q is none; it counts as Enforce", enforcement)
 		enforcement = v1alpha1.EnforcementEnforce
 	}
-	m.rules.Enforcement = stricter(m.rules.Enforcement, enforcement)
+	m.rules.Enforcement = Stricter(m.rules.Enforcement, enforcement)
 	switch s.Scope {
 	case v1alpha1.ScopeServices, "":
 	case v1alpha1.ScopeAllWorkloads:
 		m.rules.AllWorkloads = true
-		m.rules.Unclaimed = stricter(m.rules.Unclaimed, cmp.Or(enforcement, v1alpha1.EnforcementAudit))
+		m.rules.Unclaimed = Stricter(m.rules.Unclaimed, cmp.Or(enforcement, v1alpha1.EnforcementAudit))
 	default:
 		m.invalid("spec.scope", "%q is none; it counts as AllWorkloads", s.Scope)
 		m.rules.AllWorkloads = true
-		m.rules.Unclaimed = stricter(m.rules.Unclaimed, cmp.Or(enforcement, v1alpha1.EnforcementAudit))
+		m.rules.Unclaimed = Stricter(m.rules.Unclaimed, cmp.Or(enforcement, v1alpha1.EnforcementAudit))
 	}
 }
 
@@ -322,7 +322,7 @@ func EnforcementFor(claims []Claim, rules *Rules) v1alpha1.Enforcement {
 			// Of a newer version, perhaps; whoever set it wanted to be governed. A policy's counts like this as well.
 			said = v1alpha1.EnforcementEnforce
 		}
-		strictest = stricter(strictest, said)
+		strictest = Stricter(strictest, said)
 	}
 	return strictest
 }
@@ -345,7 +345,8 @@ func strictness(e v1alpha1.Enforcement) int {
 	return -1
 }
 
-func stricter(a, b v1alpha1.Enforcement) v1alpha1.Enforcement {
+// Stricter returns the stricter of two enforcements, each of which may be empty.
+func Stricter(a, b v1alpha1.Enforcement) v1alpha1.Enforcement {
 	if strictness(b) > strictness(a) {
 		return b
 	}

@@ -63,7 +63,7 @@ func TestDecideAgreesWithTheOracle(t *testing.T) {
 	for _, c := range []CauseType{
 		CauseNoChange, CauseNotApproved, CauseRejected, CauseEnded, CauseOtherTemplate, CauseReleasePhase, CauseOtherOperation, CauseNotPinned,
 		CauseOutsideWindow, CauseFrozen, CauseBudgetExhausted, CauseConflict, CauseInvalid, CauseAnnotation, CauseBreakGlass, CauseCopiedGlass, CauseTwin,
-		CauseNoRollback, CauseFilingLimit, CauseRestart,
+		CauseNoRollback, CauseFilingLimit, CauseRestart, CauseRollbackTo,
 	} {
 		if causes[c] < worlds/200 {
 			t.Errorf("%s was told %d times in %d worlds: they do not try it", c, causes[c], worlds)

@@ -30,6 +30,10 @@ func (o oracle) verdict() Verdict {
 	switch {
 	case o.forged():
 		return Denied
+	case o.unseen() != "":
+		return map[v1alpha1.Enforcement]Verdict{
+			v1alpha1.EnforcementEnforce: Denied, v1alpha1.EnforcementWarn: Warned, v1alpha1.EnforcementAudit: Audited,
+		}[o.unseen()]
 	case o.enforced == v1alpha1.EnforcementDisabled, o.enforced == "", r.Operation == Delete && o.standIn():
 		return NotGoverned
 	case o.unchanged():
@@ -62,6 +66,16 @@ func (o oracle) forged() bool {
 	governed := o.enforced != v1alpha1.EnforcementDisabled && o.enforced != ""
 	back := r.Operation == Template && r.Old.Hash != r.New.Hash && (o.rollback() || o.unchanged())
 	return !governed || !back
+}
+
+// unseen is what is enforced, on the workload or around it, where a controller shall bring an earlier template back.
+func (o oracle) unseen() v1alpha1.Enforcement {
+	for _, e := range []v1alpha1.Enforcement{v1alpha1.EnforcementEnforce, v1alpha1.EnforcementWarn, v1alpha1.EnforcementAudit} {
+		if o.request.RollbackTo != "" && (o.enforced == e || o.around == e) {
+			return e
+		}
+	}
+	return ""
 }
 
 // standIn: it is governed only for the sake of another workload, or no Change can name it.
@@ -543,6 +557,9 @@ func (o oracle) reasons() map[string]map[CauseType]bool {
 		own[CauseCopiedGlass] = true
 		return out
 	}
+	if o.unseen() != "" {
+		return map[string]map[CauseType]bool{"": {CauseRollbackTo: true}}
+	}
 	for _, c := range o.changes {
 		out[c.Name] = o.faults(c)
 		delete(out[c.Name], silent)
@@ -572,7 +589,7 @@ func (o oracle) reasons() map[string]map[CauseType]bool {
 
 // wouldFile says whether a refusal files a Change, if there is room.
 func (o oracle) wouldFile() bool {
-	if o.forged() {
+	if o.forged() || o.unseen() != "" {
 		return false
 	}
 	for _, p := range o.policies {

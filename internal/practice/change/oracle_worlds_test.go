@@ -14,6 +14,7 @@ import (
 type small struct {
 	request   Request
 	enforced  v1alpha1.Enforcement
+	around    v1alpha1.Enforcement
 	claims    []Claim
 	policies  []*v1alpha1.ChangePolicy
 	calendar  hourly
@@ -42,7 +43,7 @@ type approvedSince struct {
 func (s *small) world() *World {
 	rules := Merge(s.policies, map[string]Calendar{"office": s.calendar})
 	w := &World{
-		Claims: s.claims, Enforcement: s.enforced, Rules: rules, Baselines: s.baselines, FailedChanges: s.failed, Risk: s.risk,
+		Claims: s.claims, Enforcement: s.enforced, Around: s.around, Rules: rules, Baselines: s.baselines, FailedChanges: s.failed, Risk: s.risk,
 		Concurrency: Concurrency{Rollouts: slices.Values(s.rollouts), AtMost: len(s.rollouts)}, ExhaustedBudgets: s.exhausted,
 		Filed: Filed{Undecided: s.undecided}, Twins: s.twins,
 	}
@@ -141,6 +142,10 @@ func random(r *rand.Rand) *small {
 	}
 	for i := range r.IntN(3) {
 		s.rollouts = append(s.rollouts, Rollout{Workload: configuration.Key{Group: "apps", Kind: "Deployment", Namespace: "shop", Name: []string{"checkout", "cart", "search"}[i]}})
+	}
+	if pick(20) && s.request.Key == checkout && s.request.Operation != Delete {
+		s.request.RollbackTo = "1"
+		s.around = []v1alpha1.Enforcement{"", v1alpha1.EnforcementDisabled, v1alpha1.EnforcementAudit, v1alpha1.EnforcementWarn, v1alpha1.EnforcementEnforce}[r.IntN(5)]
 	}
 	return s
 }

@@ -67,6 +67,9 @@ type Request struct {
 	// BreakGlassBy is who signed that reason. Another than the user is copied with an earlier template, by kubectl rollout
 	// undo, or forged.
 	BreakGlassBy string
+	// RollbackTo is the annotation deprecated.deployment.rollback.to of a Deployment where this request has the deployment
+	// controller go by it: it writes the annotation, or resumes a paused Deployment that has it.
+	RollbackTo string
 	// BreakGlassPermitted: the API server found that the user may break the glass. Requests of which that is true
 	// never reach the gate; who accounts for them afterwards sets it.
 	BreakGlassPermitted bool
@@ -88,6 +91,8 @@ type World struct {
 	Claims []Claim
 	// Enforcement that applies; see EnforcementFor.
 	Enforcement v1alpha1.Enforcement
+	// Around is the strictest enforcement of anything in the namespace. Looked for only where a request has a RollbackTo.
+	Around v1alpha1.Enforcement
 	// Rules of the namespace; nil: the defaults.
 	Rules *Rules
 	// Baselines of the workload, the newest first.
@@ -380,6 +385,8 @@ const (
 	CauseBreakGlass CauseType = "BreakGlassNotPermitted"
 	// CauseCopiedGlass: the reason in itil.dev/break-glass is signed by another than the user, and nothing goes back.
 	CauseCopiedGlass CauseType = "BreakGlassOfAnother"
+	// CauseRollbackTo: it has the deployment controller bring an earlier template back, about which nobody is asked.
+	CauseRollbackTo CauseType = "RollbackByController"
 	// CauseTwin: it makes pods that pass for those of a governed workload.
 	CauseTwin CauseType = "Twin"
 	// CauseNoRollback: it is an earlier template, but may not come back without a Change.

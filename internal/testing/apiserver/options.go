@@ -8,7 +8,7 @@ type Option func(*options)
 type options struct {
 	// mutatingPolicies: MutatingAdmissionPolicy is served, as from Kubernetes 1.36.
 	mutatingPolicies bool
-	// policies: the manifests of config/policies (and config/stamping) are applied.
+	// policies: the manifests of config/policies, and of config/stamping or config/unstamped, are applied.
 	policies bool
 	// objects are folders of manifests to apply, in this order.
 	objects []string
@@ -28,8 +28,8 @@ func WithMutatingAdmissionPolicy(served bool) Option {
 	return func(o *options) { o.mutatingPolicies = served }
 }
 
-// WithPolicies applies the admission policies of config/policies and config/stamping and waits until the API server follows them.
-// Documents of kinds that are not served are left out.
+// WithPolicies applies the admission policies of config/policies, with config/stamping or, where MutatingAdmissionPolicy is
+// not served, config/unstamped, and waits until the API server follows them.
 func WithPolicies() Option {
 	return func(o *options) { o.policies = true }
 }

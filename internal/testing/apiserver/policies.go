@@ -61,11 +61,11 @@ spec: {policyName: test-probe}
 `
 
 func (e *Env) applyPolicies(ctx context.Context, mutating bool) error {
-	folders := []string{"policies"}
+	beside := "unstamped"
 	if mutating {
-		folders = append(folders, "stamping")
+		beside = "stamping"
 	}
-	for _, folder := range folders {
+	for _, folder := range []string{"policies", beside} {
 		objects, err := ReadManifests(filepath.Join(e.root, "config", folder))
 		if err != nil {
 			return err
