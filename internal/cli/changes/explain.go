@@ -13,6 +13,7 @@ import (
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/cli/screen"
+	"github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 )
 
@@ -357,7 +358,11 @@ func (c *considered) writeAssessment(p *screen.Page) {
 		d := &s.Diff[i]
 		about("differs", screen.Line(d.Path+": "+cmp.Or(d.From, "nothing")+" → "+cmp.Or(d.To, "nothing")))
 	}
-	if more := len(s.Diff) - shown; more > 0 {
+	left := change.LeftOut(s.Diff)
+	switch more := len(s.Diff) - shown; {
+	case left != "":
+		about("", fmt.Sprintf("and %d more of them; ", max(more-1, 0))+p.Palette.Paint(screen.Bad, "NOT ALL IS SHOWN: "+screen.Line(left)))
+	case more > 0:
 		about("", "and "+screen.Plural(more, "more difference"))
 	}
 	if s.Risk != nil {
@@ -378,6 +383,9 @@ func (c *considered) writeAssessment(p *screen.Page) {
 	}
 	if votes := s.Approvals; votes != nil && votes.Required > 0 {
 		about("votes", fmt.Sprintf("%d of %d%s", votes.Granted, votes.Required, fromGroups(votes.From)))
+		if missing := approvedMessage(c.change); missing != "" {
+			about("", screen.Line(missing))
+		}
 	}
 	if next, _, _ := strings.Cut(nextFor(c.change), "\n"); next != "" {
 		about("next", screen.Line(next))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/cli/screen"
+	"github.com/itil-dev/itil-operator/internal/practice/change"
 )
 
 // approversPage is what an approver must know of a Change: what would change, how risky that is and why, what is in
@@ -121,6 +122,10 @@ func writeDiff(p *screen.Page, c *v1alpha1.Change) {
 		return
 	}
 	p.Field("Diff", "against what runs; values of env and args are hidden")
+	if left := change.LeftOut(c.Status.Diff); left != "" {
+		p.Item(p.Palette.Paint(screen.Bad, "NOT ALL IS SHOWN: "+screen.Line(left)))
+		p.Item("ask the requester for the manifest: kubectl diff -f FILE shows all, kubectl itil why -f FILE which template it makes")
+	}
 	for _, d := range c.Status.Diff {
 		p.Item(screen.Line(d.Path))
 		if d.From != "" {
@@ -291,6 +296,9 @@ func writeVotes(p *screen.Page, c *v1alpha1.Change, now time.Time) {
 		return
 	}
 	p.Field("Votes", fmt.Sprintf("%d of %d%s", a.Granted, a.Required, fromGroups(a.From)))
+	if missing := approvedMessage(c); missing != "" {
+		p.Item(screen.Line(missing))
+	}
 	for _, v := range a.Votes {
 		line := strings.ToLower(string(v.Decision)) + " by " + string(v.Approver)
 		if v.Group != "" {
@@ -309,6 +317,19 @@ func writeVotes(p *screen.Page, c *v1alpha1.Change, now time.Time) {
 	if missing := a.Required - a.Granted; missing > 0 && isOpen(c) {
 		p.Item(screen.Plural(missing, "more vote") + " needed")
 	}
+}
+
+// approvedMessage says which votes are missing, from which groups, while groups have a say; else empty.
+func approvedMessage(c *v1alpha1.Change) string {
+	approved := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionApproved)
+	if approved == nil || approved.Status == "True" || len(c.Status.Approvals.From) == 0 || !isOpen(c) {
+		return ""
+	}
+	_, missing, found := strings.Cut(approved.Message, "it lacks ")
+	if !found {
+		return ""
+	}
+	return "it lacks " + missing
 }
 
 func fromGroups(groups []string) string {

@@ -2,6 +2,7 @@ package changes
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -148,6 +149,26 @@ func TestByWindow(t *testing.T) {
 		for j, b := range ordered {
 			if got := byWindow(a, b); got < 0 != (i < j) || got > 0 != (i > j) {
 				t.Errorf("%s to %s: %d", a.Name, b.Name, got)
+			}
+		}
+	}
+}
+
+// TestWhoVotesIsToldWhatThereIsNoRoomFor: and which groups must vote, also where no policy of now asks for them.
+func TestWhoVotesIsToldWhatThereIsNoRoomFor(t *testing.T) {
+	c := awaiting("checkout-2-4", full, func(c *v1alpha1.Change) {
+		c.Status.Diff = append(c.Status.Diff, v1alpha1.FieldDiff{Path: "deployment/checkout: …", To: "71 more differences"})
+		c.Status.Approvals.From = []string{"security", "sre-leads"}
+		condition(v1alpha1.ConditionApproved, "1/2 votes; it lacks 1 vote from security; security was asked for when it was assessed")(c)
+		c.Status.Conditions[len(c.Status.Conditions)-1].Status = metav1.ConditionFalse
+	})
+	a := &answer{trial: &trial{}, changes: []considered{{targeted: targeted{change: c}}}}
+	why := &screen.Page{}
+	a.writeChanges(why)
+	for name, page := range map[string]string{"show": approversPage(c, nil, now, screen.Palette{}).String(), "why": why.String()} {
+		for _, want := range []string{"NOT ALL IS SHOWN: 71 more differences", "it lacks 1 vote from security; security was asked for when it was assessed"} {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s lacks %q:\n%s", name, want, page)
 			}
 		}
 	}

@@ -97,6 +97,40 @@ func unprovenSeparation(clauses []clause) {
 	}
 }
 
+// groupDemands are the clauses that ask for votes from groups, without those that another implies, as a status holds them.
+func groupDemands(clauses []clause) []v1alpha1.GroupDemand {
+	var out []v1alpha1.GroupDemand
+	for i := range clauses {
+		c := lack{clauses[i].Required, clauses[i].Groups}
+		if c.votes <= 0 || len(c.groups) == 0 {
+			continue
+		}
+		implied := false
+		for j := range clauses {
+			other := lack{clauses[j].Required, clauses[j].Groups}
+			implied = implied || j != i && c.within(&other) && (j < i || !other.within(&c))
+		}
+		if !implied {
+			out = append(out, v1alpha1.GroupDemand{Required: c.votes, Groups: c.groups[:min(len(c.groups), maxDemandedGroups)]})
+		}
+	}
+	return out[:min(len(out), maxDemands)]
+}
+
+const (
+	maxDemands        = 20
+	maxDemandedGroups = 10
+)
+
+// demanded are clauses again.
+func demanded(demands []v1alpha1.GroupDemand) []clause {
+	out := make([]clause, 0, len(demands))
+	for i := range demands {
+		out = append(out, clause{Quorum: Quorum{Required: demands[i].Required, Groups: demands[i].Groups}})
+	}
+	return out
+}
+
 // isServiceAccount says whether a user name is a ServiceAccount's.
 func isServiceAccount(user string) bool { return strings.HasPrefix(user, serviceAccountPrefix) }
 

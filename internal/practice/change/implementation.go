@@ -338,35 +338,6 @@ func (l *life) wentIn(w v1alpha1.WorkloadReference) bool {
 	return slices.ContainsFunc(l.status.Implementations, func(i v1alpha1.Implementation) bool { return i.Workload == w })
 }
 
-// diff names what differs from the baselines, as far as the targets say it. What a template hash stands for is known
-// only where the operator filed the Change, and recorded it then.
-func (l *life) diff() []v1alpha1.FieldDiff {
-	var out []v1alpha1.FieldDiff
-	for i := range l.Change.Spec.Targets {
-		t := &l.Change.Spec.Targets[i]
-		var from map[string]string
-		if base := l.base(t); base != nil {
-			from = base.Images
-		}
-		room, unknown := maxDiff, t.TemplateHash != "" && (!isRecord(l.Change) || !l.imagesAlone(t))
-		if unknown {
-			room-- // lest many images crowd it out: without it they would pass for all there is
-		}
-		for _, container := range sortedKeys(t.Images) {
-			if to := string(t.Images[container]); from[container] != to && len(out) < room {
-				out = append(out, imageDiff(t.Workload, container, from[container], to))
-			}
-		}
-		if unknown && len(out) < maxDiff {
-			out = append(out, v1alpha1.FieldDiff{
-				Path: diffPath(t.Workload, hashAlone),
-				To:   shortDigest(string(t.TemplateHash)) + ", of which the hash alone is known: more than images may differ",
-			})
-		}
-	}
-	return out
-}
-
 // base is the baseline that a target is compared with: the one that is agreed to, and of what went in without a Change
 // the one before it. Nil: there is none.
 func (l *life) base(t *v1alpha1.ChangeTarget) *v1alpha1.Baseline {

@@ -335,7 +335,7 @@ func (l *life) authorise() {
 		l.status.ApprovedAt = ptrTime(at)
 	}
 	l.status.Approvals = &v1alpha1.Approvals{
-		Required: a.Required, Granted: a.Granted, Summary: summaryOf(a), From: a.From[:min(len(a.From), maxGroups)], Votes: a.Votes,
+		Required: a.Required, Granted: a.Granted, Summary: summaryOf(a), From: a.From[:min(len(a.From), maxGroups)], Demands: l.demands(), Votes: a.Votes,
 	}
 	switch {
 	case isRecord(l.Change):
@@ -353,6 +353,18 @@ func (l *life) authorise() {
 	case !w.IsZero():
 		l.status.Window = &v1alpha1.EffectiveWindow{Start: timestamp(w.From), End: timestamp(w.To)}
 	}
+}
+
+// demands of groups are those of when this version was assessed, at its present risk. Who asks for a group later may take that
+// back; who asks for less later does not take away what was asked for.
+func (l *life) demands() []v1alpha1.GroupDemand {
+	switch {
+	case len(l.lacks) > 0:
+		return nil
+	case l.before.Risk != nil && l.status.Approvals != nil:
+		return l.status.Approvals.Demands
+	}
+	return l.candidate.Approval.Demands
 }
 
 // letsNothingMoreIn says whether all its targets went in, or it has ended.

@@ -29,13 +29,50 @@ func (l *life) nextStep() string {
 	case v1alpha1.ChangeRejected:
 		return "Rejected: " + l.rejection() + ". Edit spec, which makes a new version to vote on (kubectl edit chg " + l.Change.Name + " -n " + l.Change.Namespace + "), or file another Change."
 	case v1alpha1.ChangeCanceled:
-		return ""
+		return l.whatStays()
 	case v1alpha1.ChangeClosed:
 		if l.status.Outcome == v1alpha1.OutcomeRolledBack {
 			return l.proposeProblem()
 		}
 	}
 	return ""
+}
+
+// whatStays says what of a canceled Change is in all the same, and how to go back; empty where nothing is.
+func (l *life) whatStays() string {
+	var names, back []string
+	for i := range l.Change.Spec.Targets {
+		w := l.Change.Spec.Targets[i].Workload
+		key := KeyOf(l.Change.Namespace, w)
+		if l.broughtIn(w, l.Workloads[key].Baselines) != 0 {
+			continue // nothing of it came in, or it does not run any more
+		}
+		names = append(names, nameOf(key))
+		switch key.Kind {
+		case configuration.KindDeployment, configuration.KindStatefulSet, configuration.KindDaemonSet:
+			back = append(back, "kubectl rollout undo "+nameOf(key)+" -n "+l.Change.Namespace)
+		default:
+			back = append(back, "apply the earlier manifest of "+nameOf(key))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	const shown = 3
+	step := fmt.Sprintf("It was canceled after it went in: %s runs what it brought in. To go back, which needs no Change where the earlier template is proven: %s.",
+		list(shortened(names, shown)), strings.Join(shortened(back, shown), "; "))
+	if l.status.Outcome == "" {
+		step += " It is watched until its outcome is known."
+	}
+	return step
+}
+
+// shortened is the first of a list, and how many more there are.
+func shortened(items []string, shown int) []string {
+	if len(items) <= shown {
+		return items
+	}
+	return append(items[:shown:shown], plural(len(items)-shown, "other"))
 }
 
 // ref is the Change as the arguments of kubectl itil name it.
@@ -64,7 +101,7 @@ func (l *life) howToApprove() string {
 	if l.candidate.Type == v1alpha1.ChangeEmergency && len(a.Missing) > 0 && a.Granted >= a.Required {
 		return "Not approved: it lacks " + a.Missing + "."
 	}
-	vote := fmt.Sprintf("Lacks %s. %sRead it and vote: kubectl itil approve %s (or reject).", a.Missing, l.whatNobodySees(), l.ref())
+	vote := fmt.Sprintf("Lacks %s. %s%sRead it and vote: kubectl itil approve %s (or reject).", a.Missing, l.whatNobodySees(), l.whatIsLeftOut(), l.ref())
 	intro := vote + WithoutPlugin + "\n"
 	manifest := approval{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ChangeApproval"}
 	manifest.Metadata.GenerateName, manifest.Metadata.Namespace = l.Change.Name+"-", l.Change.Namespace
@@ -99,6 +136,16 @@ func (l *life) whatNobodySees() string {
 		}
 	}
 	return ""
+}
+
+// whatIsLeftOut warns whoever votes of differences that there is no room for; empty where there is none.
+func (l *life) whatIsLeftOut() string {
+	left := LeftOut(l.status.Diff)
+	if left == "" {
+		return ""
+	}
+	count, _, _ := strings.Cut(left, ",")
+	return "Not all is shown: " + count + ". Ask for the manifest and see all (kubectl diff -f FILE), or reject it. "
 }
 
 // approval is a ChangeApproval as somebody would write it.
@@ -208,10 +255,7 @@ func holdWords(h configuration.Hold) string {
 }
 
 func (l *life) howToReview() string {
-	outcome := l.status.Outcome
-	if outcome == "" {
-		outcome = v1alpha1.OutcomeSuccessful
-	}
+	outcome := l.suggestedOutcome()
 	var steps []string
 	if l.reviewOverdue() {
 		steps = append(steps, "Overdue since "+l.Rules.show(l.reviewDue())+".")
@@ -221,11 +265,51 @@ func (l *life) howToReview() string {
 			steps = append(steps, undo)
 		}
 	}
+	if open := l.openIncidents(); open != "" {
+		steps = append(steps, open)
+	}
 	steps = append(steps, fmt.Sprintf("Write the review: kubectl itil change review %s --outcome %s -m 'what we learnt'", l.ref(), outcome))
 	if l.status.Outcome == v1alpha1.OutcomeRolledBack {
 		steps = append(steps, l.proposeProblem())
 	}
 	return strings.Join(steps, "\n")
+}
+
+// suggestedOutcome is the outcome as far as it is known: of what went in without a Change nothing but this tells it.
+func (l *life) suggestedOutcome() v1alpha1.Outcome {
+	switch {
+	case l.status.Outcome != "":
+		return l.status.Outcome
+	case l.any(v1alpha1.RolloutRolledBack):
+		return v1alpha1.OutcomeRolledBack
+	case l.any(v1alpha1.RolloutFailed), l.suspectedOf(true):
+		return v1alpha1.OutcomeUnsuccessful
+	case l.suspectedOf(false):
+		return v1alpha1.OutcomeSuccessfulWithIssues
+	}
+	return v1alpha1.OutcomeSuccessful
+}
+
+// openIncidents warns of Incidents that it may have caused, or was to end, and that go on.
+func (l *life) openIncidents() string {
+	var names []string
+	for i := range l.Suspicions {
+		if s := &l.Suspicions[i]; s.Open {
+			names = append(names, s.Namespace+"/"+s.Name+" ("+string(s.Priority)+")")
+		}
+	}
+	slices.Sort(names)
+	const shown = 3
+	ended := l.Incident
+	switch {
+	case len(names) == 1:
+		return "Incident " + names[0] + ", which suspects it, is open: wait until it is resolved, or say what is known."
+	case len(names) > 1:
+		return "Incidents " + list(shortened(names, shown)) + ", which suspect it, are open: wait until they are resolved, or say what is known."
+	case ended != nil && ended.Open && l.candidate.Type == v1alpha1.ChangeEmergency:
+		return "Incident " + ended.Name + ", which it was to end, is open: wait until it is resolved, or say what is known."
+	}
+	return ""
 }
 
 // howToUndo names the workloads that the operator could not bring back.

@@ -199,11 +199,15 @@ func (c *Candidate) approve(in *Agreed) map[string]VoteStatus {
 	if rules.SeparationOfDuties && isServiceAccount(c.Requester) {
 		unprovenSeparation(b.clauses)
 	}
+	demands, asked := groupDemands(b.clauses), b.groups()
 	if known && chg.Status.Approvals != nil {
 		b.minimum = chg.Status.Approvals.Required
+		b.clauses = append(b.clauses, demanded(chg.Status.Approvals.Demands)...)
 	}
 	var statuses map[string]VoteStatus
 	c.Approval, statuses = b.count(in.Approvals)
+	c.Approval.Demands = demands
+	c.Approval.Kept = slices.DeleteFunc(b.groups(), func(g string) bool { return slices.Contains(asked, g) })
 	if r := rejectionOf(chg.Status.RejectedDigests, about); r != nil {
 		c.Approval.Rejected = r
 	}

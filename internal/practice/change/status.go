@@ -168,9 +168,9 @@ func (l *life) setApproved() {
 	case a.Approved:
 		l.set(v1alpha1.ConditionApproved, true, "Granted", votes)
 	case a.Granted == 0 && slices.ContainsFunc(a.Votes, func(v v1alpha1.Vote) bool { return v.Ignored != "" && !VerifyDigest(&l.Change.Spec, v.Digest) }):
-		l.set(v1alpha1.ConditionApproved, false, "VotesVoided", "the Change was edited after votes were cast; "+votes+" for its present digest, it lacks "+a.Missing+l.unproven())
+		l.set(v1alpha1.ConditionApproved, false, "VotesVoided", "the Change was edited after votes were cast; "+votes+" for its present digest, it lacks "+a.Missing+l.unproven()+l.kept())
 	default:
-		l.set(v1alpha1.ConditionApproved, false, "VotesMissing", votes+"; it lacks "+a.Missing+l.unproven())
+		l.set(v1alpha1.ConditionApproved, false, "VotesMissing", votes+"; it lacks "+a.Missing+l.unproven()+l.kept())
 	}
 }
 
@@ -196,6 +196,18 @@ func (l *life) unproven() string {
 		return " (one vote more than usual: its requester is a ServiceAccount, which cannot prove that who asked and who approves are two people)"
 	}
 	return ""
+}
+
+// kept says which groups must vote although no policy of now asks for them.
+func (l *life) kept() string {
+	groups := l.candidate.Approval.Kept
+	switch len(groups) {
+	case 0:
+		return ""
+	case 1:
+		return "; " + brief(groups[0], maxShownName) + " was asked for when it was assessed, and a laxer ChangePolicy does not take that away"
+	}
+	return "; " + brief(list(groups), maxShownText) + " were asked for when it was assessed, and a laxer ChangePolicy does not take that away"
 }
 
 func (l *life) setConflictFree() {

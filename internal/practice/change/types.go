@@ -287,6 +287,10 @@ type Approval struct {
 	Rejected *v1alpha1.RejectedDigest
 	// Missing says what is missing, in words; empty where Approved.
 	Missing string
+	// Demands are the votes from groups that the policies of now ask for. Kept are groups that were asked for when the Change
+	// was assessed, and are not by now.
+	Demands []v1alpha1.GroupDemand
+	Kept    []string
 }
 
 // Verdict is the outcome of a decision.

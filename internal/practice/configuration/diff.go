@@ -13,6 +13,8 @@ import (
 const (
 	// MaxDiff is how many differences Diff names at most.
 	MaxDiff = 30
+	// MoreDiff is the path of the last difference where it counts those that there is no room for.
+	MoreDiff = "…"
 	// maxDiffPath leaves room in a FieldDiff for the workload that a caller puts before the path.
 	maxDiffPath  = 400
 	maxDiffValue = 256
@@ -36,28 +38,79 @@ func Diff(from, to map[string]any) []v1alpha1.FieldDiff {
 			paths = append(paths, path)
 		}
 	}
+	paths = slices.DeleteFunc(paths, func(path string) bool {
+		old, had := before[path]
+		current, has := after[path]
+		return had && has && old.text == current.text
+	})
 	slices.Sort(paths)
-
-	var diffs []v1alpha1.FieldDiff
-	more := 0
+	more := len(paths) - MaxDiff
+	if more > 0 {
+		paths = fairly(paths, MaxDiff-1)
+	}
+	diffs := make([]v1alpha1.FieldDiff, 0, len(paths)+1)
 	for _, path := range paths {
 		old, had := before[path]
 		current, has := after[path]
-		if had && has && old.text == current.text {
-			continue
-		}
-		if len(diffs) == MaxDiff {
-			more++
-			continue
-		}
 		diffs = append(diffs, v1alpha1.FieldDiff{
 			Path: printable(path, maxDiffPath), From: old.shown(had), To: current.shown(has),
 		})
 	}
 	if more > 0 {
-		diffs[MaxDiff-1] = v1alpha1.FieldDiff{Path: "…", To: strconv.Itoa(more+1) + " more differences"}
+		diffs = append(diffs, v1alpha1.FieldDiff{Path: MoreDiff, To: strconv.Itoa(more+1) + " more differences"})
+	}
+	if len(diffs) == 0 {
+		return nil
 	}
 	return diffs
+}
+
+// fairly picks of sorted paths from each part of a template in turn, from its spec first: fifty labels hide no other field.
+func fairly(paths []string, room int) []string {
+	parts, names := map[string][]string{}, []string(nil)
+	for _, path := range paths {
+		name := partOf(path)
+		if parts[name] == nil {
+			names = append(names, name)
+		}
+		parts[name] = append(parts[name], path)
+	}
+	slices.SortStableFunc(names, func(a, b string) int {
+		inSpec := func(name string) int {
+			if strings.HasPrefix(name, "spec.") {
+				return 0
+			}
+			return 1
+		}
+		return inSpec(a) - inSpec(b)
+	})
+	picked := make([]string, 0, room)
+	for n := 0; len(picked) < min(room, len(paths)); n++ {
+		for _, name := range names {
+			if n < len(parts[name]) && len(picked) < room {
+				picked = append(picked, parts[name][n])
+			}
+		}
+	}
+	slices.Sort(picked)
+	return picked
+}
+
+// partOf is the field that a path is in: of a container that field of its own, such as spec.containers[app].env.
+func partOf(path string) string {
+	segments := strings.SplitN(path, ".", 4)
+	depth := 2
+	if len(segments) > depth && strings.Contains(segments[1], "ontainers[") {
+		depth = 3
+	}
+	part := strings.Join(segments[:min(len(segments), depth)], ".")
+	if depth == 2 {
+		part, _, _ = strings.Cut(part, "[")
+		return part
+	}
+	at := strings.LastIndexByte(part, '.')
+	field, _, _ := strings.Cut(part[at:], "[")
+	return part[:at] + field
 }
 
 type leaf struct {

@@ -103,3 +103,32 @@ func TestDiffIsBounded(t *testing.T) {
 		t.Errorf("the last is %v, want %v", got[29], want)
 	}
 }
+
+// TestDiffIsFair: what is left out for want of room is no part of a template that nothing else is shown of.
+func TestDiffIsFair(t *testing.T) {
+	labels, env := map[string]any{}, []any{}
+	for i := range 100 {
+		labels[fmt.Sprintf("label-%03d", i)] = "x"
+		env = append(env, map[string]any{"name": fmt.Sprintf("A%03d", i), "value": "x"})
+	}
+	container := map[string]any{"name": "app", "env": env, "image": "evil", "securityContext": map[string]any{"privileged": true}}
+	got := configuration.Diff(nil, map[string]any{
+		"metadata": map[string]any{"labels": labels, "annotations": map[string]any{"zzz": "x"}},
+		"spec":     map[string]any{"containers": []any{container}, "hostNetwork": true, "volumes": []any{map[string]any{"name": "root", "hostPath": map[string]any{"path": "/"}}}},
+	})
+	paths := map[string]bool{}
+	for _, d := range got {
+		paths[d.Path] = true
+	}
+	for _, want := range []string{
+		"metadata.annotations[zzz]", "spec.containers[app].image", "spec.containers[app].securityContext.privileged", "spec.hostNetwork",
+		"spec.volumes[root].hostPath.path",
+	} {
+		if !paths[want] {
+			t.Errorf("%s is not shown", want)
+		}
+	}
+	if last := got[len(got)-1]; len(got) != configuration.MaxDiff || last.Path != configuration.MoreDiff || !strings.HasSuffix(last.To, " more differences") {
+		t.Errorf("%d differences, the last is %v", len(got), last)
+	}
+}
