@@ -57,7 +57,7 @@ func (f *follower) round(ctx context.Context) (expired bool, err error) {
 	for i := range list.Items {
 		f.admit(&list.Items[i])
 	}
-	list.Items = chosen(list.Items, func(i *v1alpha1.Incident) bool { return f.shown[i.UID] == pending })
+	list.Items = chosen(list.Items, f.isPending)
 	for i := range list.Items {
 		if err := f.show(ctx, &list.Items[i]); err != nil {
 			return false, err
@@ -95,12 +95,18 @@ func (f *follower) admit(i *v1alpha1.Incident) {
 	}
 }
 
+// isPending reports whether an incident is to be shown; one of which nothing is known is not.
+func (f *follower) isPending(i *v1alpha1.Incident) bool {
+	version, known := f.shown[i.UID]
+	return known && version == pending
+}
+
 func (f *follower) handle(ctx context.Context, event watch.Event) (expired bool, err error) {
 	switch event.Type {
 	case watch.Added, watch.Modified:
 		if i, ok := event.Object.(*v1alpha1.Incident); ok {
 			f.admit(i)
-			if version, known := f.shown[i.UID]; known && version == pending {
+			if f.isPending(i) {
 				return false, f.show(ctx, i)
 			}
 		}
