@@ -241,6 +241,7 @@ func after(next, now time.Time) reconcile.Result {
 	return reconcile.Result{RequeueAfter: max(next.Sub(now), leastWait)}
 }
 
+// parentOf is the Incident that explains one; none explains itself, whatever it says.
 func parentOf(i *v1alpha1.Incident) types.NamespacedName {
 	ref := i.Spec.ParentRef
 	if ref == nil {
@@ -252,6 +253,9 @@ func parentOf(i *v1alpha1.Incident) types.NamespacedName {
 	parent := types.NamespacedName{Namespace: string(ref.Namespace), Name: string(ref.Name)}
 	if parent.Namespace == "" {
 		parent.Namespace = i.Namespace
+	}
+	if parent == client.ObjectKeyFromObject(i) {
+		return types.NamespacedName{}
 	}
 	return parent
 }

@@ -72,6 +72,20 @@ func TestEdits(t *testing.T) {
 			edit: func(i *v1alpha1.Incident) (patch, error) { return merged(links{parent: "shop/b"}.patch(i)), nil },
 			of:   incident("a", func(i *v1alpha1.Incident) { i.Spec.ParentRef = &v1alpha1.NamespacedReference{Name: "b"} }),
 		},
+		"a duplicate of itself": {
+			edit: func(i *v1alpha1.Incident) (patch, error) {
+				return resolve(i, v1alpha1.Resolution{Code: v1alpha1.ResolutionDuplicate}, "shop/a")
+			},
+			of: incident("a"), code: exit.Usage,
+		},
+		"its own parent": {
+			edit: func(i *v1alpha1.Incident) (patch, error) { return nil, links{parent: "a"}.apart(i) },
+			of:   incident("a"), code: exit.Usage,
+		},
+		"its own parent, taken away": {
+			edit: func(i *v1alpha1.Incident) (patch, error) { return nil, links{parent: "a", remove: true}.apart(i) },
+			of:   incident("a"),
+		},
 		"removing what is not linked": {
 			edit: func(i *v1alpha1.Incident) (patch, error) {
 				return merged(links{change: "x", problem: "y", parent: "z", remove: true}.patch(i)), nil

@@ -41,7 +41,12 @@ func newLink(f *session.Factory) *cobra.Command {
 		return checkParent(cmd, "parent", l.parent)
 	}
 	e.links = func() links { return l }
-	e.edit = func(i *v1alpha1.Incident, _ session.Identity) (patch, error) { return merged(l.patch(i)), nil }
+	e.edit = func(i *v1alpha1.Incident, _ session.Identity) (patch, error) {
+		if err := l.apart(i); err != nil {
+			return nil, err
+		}
+		return merged(l.patch(i)), nil
+	}
 	return cmd
 }
 
@@ -79,6 +84,14 @@ func (l links) exist(ctx context.Context, s *session.Session, namespace string) 
 		}
 	}
 	return nil
+}
+
+// apart refuses an Incident that would explain itself.
+func (l links) apart(i *v1alpha1.Incident) error {
+	if l.parent == "" || l.remove || joined(parentRef(i, l.parent)) != refOf(i) {
+		return nil
+	}
+	return exit.New(exit.Usage, "Incident %s cannot explain itself", refOf(i)).WithNext("name the one that does: kubectl itil incidents -A")
 }
 
 // checkParent checks the form of a parent.

@@ -12,6 +12,7 @@ import (
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/cli/args"
 	"github.com/itil-dev/itil-operator/internal/cli/complete"
+	"github.com/itil-dev/itil-operator/internal/cli/exit"
 	"github.com/itil-dev/itil-operator/internal/cli/output"
 	"github.com/itil-dev/itil-operator/internal/cli/session"
 )
@@ -110,6 +111,9 @@ func (l *lister) run(ctx context.Context) error {
 		return l.output.List(s.Screen.Out, list)
 	}
 	if len(list.Items) == 0 {
+		if err := l.known(ctx, s, namespace); err != nil {
+			return err
+		}
 		s.Screen.Notef("%s", l.nothing(namespace))
 		return nil
 	}
@@ -119,6 +123,19 @@ func (l *lister) run(ctx context.Context) error {
 		t.Add(row(&list.Items[i], s.Now(), l.allNamespaces, l.output.Wide(), func(i *v1alpha1.Incident) string { return times.text(ctx, i) })...)
 	}
 	return t.Write(s.Screen.Out, s.Screen.Palette)
+}
+
+// known refuses a Service that there is not: of a name that was mistyped, all is quiet. In all namespaces, and where it may
+// not be read, the name is taken as it is.
+func (l *lister) known(ctx context.Context, s *session.Session, namespace string) error {
+	if l.service == "" || namespace == "" {
+		return nil
+	}
+	err := s.Read(ctx, session.Ref{Namespace: namespace, Name: l.service}, &v1alpha1.Service{}, "Service", "services")
+	if exit.CodeOf(err) == exit.NotFound {
+		return err
+	}
+	return nil
 }
 
 // chosen are the incidents that a filter keeps, in the order of what is due.

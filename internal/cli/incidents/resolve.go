@@ -65,6 +65,9 @@ Codes: ` + strings.Join(codes, ", ") + ".",
 // resolve declares a resolution.
 func resolve(i *v1alpha1.Incident, wanted v1alpha1.Resolution, parent string) (patch, error) {
 	linked := links{parent: parent}.patch(i)
+	if err := (links{parent: parent}).apart(i); err != nil {
+		return nil, err
+	}
 	if wanted.Code == v1alpha1.ResolutionDuplicate && parent == "" && i.Spec.ParentRef == nil {
 		return nil, exit.New(exit.Usage, "Incident %s names no Incident that it duplicates", refOf(i)).WithNext("name it: --of NAMESPACE/NAME")
 	}

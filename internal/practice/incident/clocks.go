@@ -98,7 +98,7 @@ func dueBefore(a, b time.Time) bool { return !a.IsZero() && (b.IsZero() || a.Bef
 
 // explained reports whether another incident explains this one, so that nobody need respond to it.
 func (e *evaluation) explained() bool {
-	return e.incident.Spec.ParentRef != nil || e.Status.ParentRef != nil
+	return e.parent() != nil
 }
 
 // paused reports whether the resolution clock stands still.

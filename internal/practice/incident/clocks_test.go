@@ -127,6 +127,15 @@ func TestClocks(t *testing.T) {
 			t.Errorf("clocks %v", k.i.Status.Clocks)
 		}
 	})
+	t.Run("one that is said to explain itself does", func(t *testing.T) {
+		k := clocked(t, servicelevel.Always())
+		k.do(func(s *v1alpha1.IncidentSpec) {
+			s.ParentRef = &v1alpha1.NamespacedReference{Name: v1alpha1.ObjectName(k.i.Name)}
+		})
+		if response(k).State != v1alpha1.ClockRunning {
+			t.Errorf("clocks %v", k.i.Status.Clocks)
+		}
+	})
 	t.Run("the strictest agreement counts", func(t *testing.T) {
 		k := clocked(t, servicelevel.Always())
 		strict := gold(servicelevel.Always())

@@ -134,10 +134,11 @@ func (e *evaluation) setExplained() {
 	e.set(kind, true, "Parent", message)
 }
 
-// parent is the incident that explains this one; what a person declared wins.
+// parent is the incident that explains this one; what a person declared wins, but that it explains itself.
 func (e *evaluation) parent() *v1alpha1.NamespacedReference {
-	if e.incident.Spec.ParentRef != nil {
-		return e.incident.Spec.ParentRef
+	i := e.incident
+	if ref := i.Spec.ParentRef; ref != nil && refText(*ref, i.Namespace) != i.Namespace+"/"+i.Name {
+		return ref
 	}
 	return e.Status.ParentRef
 }

@@ -201,11 +201,13 @@ var _ = Describe("Incidents", func() {
 		Expect(names("--service", "other")).To(BeEmpty())
 		Expect(strings.Fields(names("--all"))).To(ContainElement("done"))
 		sam.runs(ctx, namespace, "incidents", "--priority", "P7").expect(exit.Usage, "P7")
-		sam.runs(ctx, namespace, "incidents", "--service", "other").expect(exit.OK, "No open Incidents on Service other in namespace "+namespace)
+		sam.runs(ctx, namespace, "incidents", "--service", "other").expect(exit.NotFound, "there is no Service "+namespace+"/other")
+		sam.runs(ctx, namespace, "incidents", "--service", "checkout", "--priority", "P5").expect(exit.OK, "No open Incidents on Service checkout of priority P5 in namespace "+namespace)
 		sam.runs(ctx, namespace, "incidents", "-o", "wide").expect(exit.OK, "SUMMARY", "later is OOMKilled")
 	})
 
 	It("is followed as it changes", func(ctx SpecContext) {
+		detected(ctx, "bygone", func(i *v1alpha1.Incident) { i.Status.State = v1alpha1.IncidentResolved })
 		detected(ctx, "first")
 		watching, stop := context.WithCancel(ctx)
 		out := &safeBuffer{}
@@ -225,6 +227,7 @@ var _ = Describe("Incidents", func() {
 		stop()
 		Eventually(done).WithContext(ctx).Should(Receive(Equal(exit.OK)))
 		Expect(strings.Count(out.String(), "PRIORITY")).To(Equal(1))
+		Expect(out.String()).NotTo(ContainSubstring("bygone"), "what was over before is not shown")
 	})
 })
 
