@@ -23,8 +23,6 @@ type Collector struct {
 	Inventory *inventory.Inventory
 }
 
-var _ prometheus.Collector = &Collector{}
-
 var (
 	health = prometheus.NewDesc("itil_service_health",
 		"1 for what the service's health is, 0 for what it is not: Operational, Degraded, Outage, Maintenance or Unknown.",
@@ -45,13 +43,7 @@ var exported = leadmetrics.New(health, openIncidents)
 
 func init() { metrics.Registry.MustRegister(exported) } //nolint:gochecknoinits // the registry is filled once, by whoever has metrics
 
-// Describe implements prometheus.Collector.
-func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
-	descs <- health
-	descs <- openIncidents
-}
-
-// Collect implements prometheus.Collector.
+// Collect sends health and open Incidents of each Service.
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	const patience = 5 * time.Second
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

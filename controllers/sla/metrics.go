@@ -23,8 +23,6 @@ type Collector struct {
 	Clock  clock.PassiveClock
 }
 
-var _ prometheus.Collector = &Collector{}
-
 var (
 	labels = []string{"namespace", "service", "sla"}
 
@@ -77,14 +75,7 @@ var exported = leadmetrics.New(descriptions...)
 
 func init() { metrics.Registry.MustRegister(exported) } //nolint:gochecknoinits // the registry is filled once, by whoever has metrics
 
-// Describe implements prometheus.Collector.
-func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range descriptions {
-		descs <- d
-	}
-}
-
-// Collect implements prometheus.Collector.
+// Collect sends what is known of the running period of each agreement.
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	const patience = 5 * time.Second
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -101,19 +101,6 @@ func ParseTemplate(kind string, raw map[string]any, ignoredAnnotationPrefixes ..
 	return t.Ignoring(ignoredAnnotationPrefixes)
 }
 
-// ParseTemplateJSON is ParseTemplate of JSON; the error says why it is not a JSON object.
-func ParseTemplateJSON(kind string, data []byte, ignoredAnnotationPrefixes ...string) (Template, error) {
-	v, err := decodeJSON(data)
-	if err != nil {
-		return Template{}, fmt.Errorf("decode template: %w", err)
-	}
-	raw, ok := v.(map[string]any)
-	if !ok {
-		return Template{}, errors.New("decode template: not an object")
-	}
-	return ParseTemplate(kind, raw, ignoredAnnotationPrefixes...), nil
-}
-
 // Ignoring is the same template with the hashes that it has where annotations that begin with one of the
 // prefixes do not count.
 func (t Template) Ignoring(prefixes []string) Template {

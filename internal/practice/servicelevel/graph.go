@@ -95,17 +95,6 @@ func NewGraph() *Graph {
 	}
 }
 
-// Propagate computes the health of all services at once.
-func Propagate(services []ServiceNode) map[ServiceName]ServiceHealth {
-	graph := NewGraph()
-	graph.Fill(services)
-	healths := make(map[ServiceName]ServiceHealth, len(services))
-	for name, node := range graph.nodes {
-		healths[name] = node.health
-	}
-	return healths
-}
-
 // Fill puts services into a graph that has none and computes how they are, in time linear in all their edges: by Set,
 // each would be looked at anew for every one that it depends on.
 func (g *Graph) Fill(services []ServiceNode) {

@@ -91,8 +91,8 @@ func (o OpenHours) NextClose(t time.Time) (time.Time, bool) {
 	return first, found
 }
 
-// FirstOpen is the window that begins with the next open time from t on and ends when so much open time has passed
-// in it; it may hold closed time. It reports false where there is no such window within two years, or where length
+// FirstOpen is the window of a Change that names none: it begins with the next open time from t on and ends when so much
+// open time has passed in it; it may hold closed time. It reports false where there is no such window within two years, or where length
 // is not above 0.
 func (o OpenHours) FirstOpen(t time.Time, length time.Duration) (Interval, bool) {
 	limit := t.Add(windowHorizon)
@@ -112,11 +112,4 @@ func (o OpenHours) FirstOpen(t time.Time, length time.Duration) (Interval, bool)
 		}
 	}
 	return Interval{}, false
-}
-
-// NextOpenWindow is the first so many open hours after t, given calendars that must all be open and freezes that
-// must all be over: the window of a Change that names none. It reports false where there is no such window within
-// two years.
-func NextOpenWindow(t time.Time, length time.Duration, calendars []Calendar, freezes []Interval) (Interval, bool) {
-	return NewOpenHours(calendars, freezes).FirstOpen(t, length)
 }

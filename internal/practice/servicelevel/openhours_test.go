@@ -8,7 +8,7 @@ import (
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 )
 
-func TestNextOpenWindow(t *testing.T) {
+func TestFirstOpen(t *testing.T) {
 	berlin := must(t, weekly("Europe/Berlin", "08:00", "18:00", workdays...))
 	nights := must(t, weekly("America/New_York", "00:00", "06:00", workdays...))
 	sundays := must(t, weekly("", "00:00", "24:00", "Sun"))
@@ -49,7 +49,7 @@ func TestNextOpenWindow(t *testing.T) {
 		"too few hours are left": {[]Calendar{berlin}, []Interval{freeze("2026-11-24 00:00", "9998-01-01 00:00")}, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, ok := NextOpenWindow(from, 24*time.Hour, test.calendars, test.freezes)
+			got, ok := NewOpenHours(test.calendars, test.freezes).FirstOpen(from, 24*time.Hour)
 			if test.start == "" {
 				if ok {
 					t.Errorf("got a window from %s to %s, want none", got.Start, got.End)
@@ -62,7 +62,7 @@ func TestNextOpenWindow(t *testing.T) {
 			}
 		})
 	}
-	if _, ok := NextOpenWindow(from, 0, nil, nil); ok {
+	if _, ok := NewOpenHours(nil, nil).FirstOpen(from, 0); ok {
 		t.Error("a window of no length was found")
 	}
 }
@@ -126,20 +126,20 @@ func TestOpenHoursMinuteByMinute(t *testing.T) {
 	}
 }
 
-func BenchmarkNextOpenWindow(b *testing.B) {
+func BenchmarkFirstOpen(b *testing.B) {
 	business := must(b, weekly("Europe/Berlin", "08:00", "18:00", workdays...))
 	nights := must(b, weekly("America/New_York", "00:00", "06:00", workdays...))
 	from := time.Date(2026, 11, 20, 21, 0, 0, 0, time.UTC)
 	freezes := []Interval{{Start: from, End: from.AddDate(0, 0, 9)}}
 	b.Run("24 hours of two calendars", func(b *testing.B) {
 		for b.Loop() {
-			NextOpenWindow(from, 24*time.Hour, []Calendar{business, nights}, freezes)
+			NewOpenHours([]Calendar{business, nights}, freezes).FirstOpen(from, 24*time.Hour)
 		}
 	})
 	never := must(b, weekly("", "00:00", "24:00", v1alpha1.Weekday("Sun")))
 	b.Run("two that never meet", func(b *testing.B) {
 		for b.Loop() {
-			NextOpenWindow(from, 24*time.Hour, []Calendar{business, never}, freezes)
+			NewOpenHours([]Calendar{business, never}, freezes).FirstOpen(from, 24*time.Hour)
 		}
 	})
 }

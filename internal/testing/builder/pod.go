@@ -4,7 +4,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // Pod builds a Pod.
@@ -30,22 +29,6 @@ func (p *Pod) Image(container, image string) *Pod {
 // Label sets a label.
 func (p *Pod) Label(key, value string) *Pod {
 	p.obj.Labels[key] = value
-	return p
-}
-
-// Controller sets its controlling owner, with the UID that builders give objects.
-func (p *Pod) Controller(apiVersion, kind, name string) *Pod {
-	yes := true
-	p.obj.OwnerReferences = []metav1.OwnerReference{{
-		APIVersion: apiVersion, Kind: kind, Name: name, Controller: &yes,
-		UID: types.UID("uid-" + kind + "-" + p.obj.Namespace + "-" + name),
-	}}
-	return p
-}
-
-// Node binds it to a node.
-func (p *Pod) Node(name string) *Pod {
-	p.obj.Spec.NodeName = name
 	return p
 }
 

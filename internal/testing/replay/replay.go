@@ -45,12 +45,6 @@ type Target interface {
 	Apply(e Event) error
 }
 
-// TargetFunc is a function that is a Target.
-type TargetFunc func(e Event) error
-
-// Apply calls the function.
-func (f TargetFunc) Apply(e Event) error { return f(e) }
-
 // Names are those of all traces, in alphabetical order.
 func Names() []string {
 	files, err := fs.Glob(traces, "testdata/*"+suffix)

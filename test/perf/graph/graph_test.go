@@ -79,11 +79,19 @@ func graph(count int) *servicelevel.Graph {
 	return g
 }
 
+// filled is a graph whose services are computed all at once.
+func filled(services []servicelevel.ServiceNode) *servicelevel.Graph {
+	g := servicelevel.NewGraph()
+	g.Fill(services)
+	return g
+}
+
 // moved are the services of which something else is told when one of so many is out, by computing all twice.
 func moved(count, out int) (names []servicelevel.ServiceName) {
-	before, after := servicelevel.Propagate(nodes(count, -1)), servicelevel.Propagate(nodes(count, out))
+	before, after := filled(nodes(count, -1)), filled(nodes(count, out))
 	for n := range count {
-		if before[name(n)] != after[name(n)] {
+		was, _ := before.Health(name(n))
+		if is, _ := after.Health(name(n)); is != was {
 			names = append(names, name(n))
 		}
 	}
@@ -126,7 +134,7 @@ func BenchmarkTransition(b *testing.B) {
 					}
 				}
 				begin := time.Now()
-				servicelevel.Propagate(all)
+				filled(all)
 				anew = append(anew, time.Since(begin))
 			}
 			each := func(i int) float64 { return taken[i].median() / float64(reached[i]) }
