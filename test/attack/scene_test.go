@@ -166,7 +166,7 @@ func keyOf(o client.Object) configuration.Key { return workloadOf(o).Key }
 // edit alters a copy of an object.
 type edit func(o client.Object)
 
-// podSpecs of whatever makes pods.
+// template is that of whatever makes pods: its metadata and its pod spec.
 func template(o client.Object) (*metav1.ObjectMeta, *corev1.PodSpec) {
 	GinkgoHelper()
 	switch o := o.(type) {

@@ -34,7 +34,7 @@ const (
 // Add appends a row.
 func (t *Table) Add(cells ...Cell) { t.Rows = append(t.Rows, cells) }
 
-// WriteTo writes header and rows; the header alone is never written.
+// write writes the rows, below the header where that is wanted; the header alone is never written.
 func (t *Table) write(w io.Writer, p Palette, header bool) error {
 	if len(t.Rows) == 0 {
 		return nil

@@ -98,7 +98,7 @@ type rule struct {
 	any *rule
 	// defaultValue is the value, as canonical JSON, that counts as absent; empty where there is none.
 	defaultValue string
-	// drop leaves out the field, or, with dropLabel, the keys that are generated labels.
+	// drop leaves out the field, or, with dropGenerated, the keys that are generated labels.
 	drop, dropGenerated bool
 	// image marks a container's image.
 	image bool

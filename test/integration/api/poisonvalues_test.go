@@ -59,7 +59,7 @@ var poisonBases = map[string][]string{
 	},
 }
 
-// hostileValues are what an editor's script may send, as JSON.
+// What an editor's script may send, as JSON.
 var (
 	hostileAnywhere = []string{`null`, `true`, `[]`, `{}`, `[null]`, `{"a":null}`, `[[{"a":[]}]]`, `""`, `0`, `1.5`, `"nonsense"`}
 	hostileTexts    = []string{
