@@ -70,11 +70,13 @@ type ChangeSpec struct {
 	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="!self.matches(r'[\\x{80}-\\x{9f}\\x{61c}\\x{200b}\\x{200e}\\x{200f}\\x{2028}-\\x{202e}\\x{2060}-\\x{2069}\\x{feff}]')",message="summary has characters that cannot be seen or turn the direction of writing"
 	Summary string `json:"summary"`
 	// justification says why it is needed.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=4096
+	// +kubebuilder:validation:XValidation:rule="!self.matches(r'[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x{9f}\\x{61c}\\x{200b}\\x{200e}\\x{200f}\\x{2028}-\\x{202e}\\x{2060}-\\x{2069}\\x{feff}]')",message="justification has characters that cannot be seen or turn the direction of writing"
 	Justification string `json:"justification,omitempty"`
 	// requester is the authenticated user who asks for it; stamped by the API server where it can, and
 	// unchangeable.

@@ -72,6 +72,7 @@ type ReleaseSpec struct {
 	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="!self.matches(r'[\\x{80}-\\x{9f}\\x{61c}\\x{200b}\\x{200e}\\x{200f}\\x{2028}-\\x{202e}\\x{2060}-\\x{2069}\\x{feff}]')",message="version has characters that cannot be seen or turn the direction of writing"
 	Version string `json:"version"`
 	// requester is the authenticated user who asks for it; stamped by the API server where it can, and
 	// unchangeable.
@@ -180,6 +181,7 @@ type ReleaseChange struct {
 	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="!self.matches(r'[\\x{80}-\\x{9f}\\x{61c}\\x{200b}\\x{200e}\\x{200f}\\x{2028}-\\x{202e}\\x{2060}-\\x{2069}\\x{feff}]')",message="summary has characters that cannot be seen or turn the direction of writing"
 	Summary string `json:"summary,omitempty"`
 	// standardChange is, for type Standard, the policy's pre-authorised change that it claims to be.
 	// +optional

@@ -128,7 +128,30 @@ status: {implementations: [{
 
 func targets(items string) string { return `spec: {targets: [` + items + `]}` }
 
+// unseen turn the direction of writing, or cannot be seen; foreign are letters and joiners of scripts that need them.
+var (
+	unseen  = []string{`a\u202eb`, `a\u2066b`, `a\u2069`, `\u200fa`, `a\u200eb`, `a\u200bb`, `a\u2060b`, `a\ufeff`, `a\u061cb`, `a\u0085b`, `a\u009bb`, `a\u2028b`}
+	foreign = []string{`עדכון קופה`, `تحديث`, `می\u200cخواهم`, `\U0001F469\u200d\U0001F680`, `Überprüfung – 結帳`}
+)
+
+func texts(patch string, all []string) []string {
+	var patches []string
+	for _, text := range all {
+		patches = append(patches, fmt.Sprintf(patch, text))
+	}
+	return patches
+}
+
 var changeRules = []rule{
+	{
+		kind: "Change", path: "spec.summary", message: "summary has characters that cannot be seen or turn the direction of writing",
+		passes: texts(`spec: {summary: "%s"}`, foreign), refuses: texts(`spec: {summary: "%s"}`, unseen),
+	},
+	{
+		kind: "Change", path: "spec.justification", message: "justification has characters that cannot be seen or turn the direction of writing",
+		passes:  texts(`spec: {justification: "%s"}`, append([]string{`one\n\ttwo\r\n`}, foreign...)),
+		refuses: texts(`spec: {justification: "%s"}`, append([]string{`a\u001b[2K`, `a\u0007`, `a\u0000`, `a\u007f`, `a\u000bb`}, unseen...)),
+	},
 	{
 		kind: "Change", path: "spec", message: "an Emergency change needs incidentRef: the Incident that it is to end",
 		passes: []string{
@@ -365,6 +388,14 @@ var otherRules = []rule{
 		message: "set either change (the Change that the release raises) or changeRef (an existing one)",
 		passes:  []string{`spec: {change: null, changeRef: {name: a}}`, `spec: {change: {summary: a}}`},
 		refuses: []string{`spec: {change: null}`, `spec: {changeRef: {name: a}}`},
+	},
+	{
+		kind: "Release", path: "spec.version", message: "version has characters that cannot be seen or turn the direction of writing",
+		passes: texts(`spec: {version: "%s"}`, foreign), refuses: texts(`spec: {version: "%s"}`, unseen),
+	},
+	{
+		kind: "Release", path: "spec.change.summary", message: "summary has characters that cannot be seen or turn the direction of writing",
+		passes: texts(`spec: {change: {summary: "%s"}}`, foreign), refuses: texts(`spec: {change: {summary: "%s"}}`, unseen),
 	},
 	{
 		kind: "Release", path: "spec", message: "a phase names a unit that spec.units does not have",
