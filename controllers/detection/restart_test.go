@@ -130,7 +130,7 @@ func TestNoChildLeavesALostNodeAtARestart(t *testing.T) {
 			}
 		}
 		f.putNode(nil, lost)
-		for _, step := range []time.Duration{61 * time.Second, 5*time.Minute + 2*time.Second} {
+		for _, step := range []time.Duration{61 * time.Second, 6*time.Minute + 2*time.Second} {
 			f.look(step)
 			f.restart()
 		}

@@ -145,6 +145,10 @@ func (l *look) waitingRule(state string) (v1alpha1.SignalReason, time.Duration) 
 	}
 }
 
+// evictionMargin is how much longer a pod on a lost node may be not ready: it is evicted when the five minutes are over for
+// which pods tolerate that by default (tolerationSeconds), and then another takes its place.
+const evictionMargin = time.Minute
+
 // notReady: all containers run, and have for as long as the grace time, and the pod is not ready.
 func (l *look) notReady(pod *Pod) {
 	if pod.Phase != corev1.PodRunning || pod.Ready.True() {
@@ -170,7 +174,11 @@ func (l *look) notReady(pod *Pod) {
 			unready = append(unready, c.Name)
 		}
 	}
-	if !runs || !l.over(l.seen(since.Time()), l.rollout.readyWithin(pod, l.settings)) {
+	grace := l.rollout.readyWithin(pod, l.settings)
+	if !l.LostNodes[pod.Node].IsZero() {
+		grace += evictionMargin
+	}
+	if !runs || !l.over(l.seen(since.Time()), grace) {
 		return
 	}
 	message := "its containers run, the pod is not ready"

@@ -52,6 +52,7 @@ func nodeStories() map[string]story {
 		return gone
 	}
 	stories := map[string]story{
+		// Its pod is evicted after five minutes, and another takes its place: nothing of the workload is to be told.
 		"a node is lost, and comes back": {
 			tell: func(p *tape) {
 				vanish(p)
@@ -61,7 +62,6 @@ func nodeStories() map[string]story {
 			},
 			want: []string{
 				"node2: the node does not answer (1 pod ran there) | Resolved NodeLost SelfRecovered",
-				"web: pods run and are not ready | Resolved NotReady SelfRecovered explained",
 			},
 		},
 		"a node is lost for a minute": {
@@ -82,7 +82,7 @@ func nodeStories() map[string]story {
 			},
 			want: []string{
 				"node2: the node does not answer (1 pod ran there) | Resolved NodeLost NoFault",
-				"web: pods run and are not ready | Resolved StuckTerminating SelfRecovered explained",
+				"web: pods do not terminate | Resolved StuckTerminating SelfRecovered explained",
 			},
 		},
 		"a node is drained": {
@@ -163,7 +163,7 @@ func nodeStories() map[string]story {
 			},
 			want: []string{
 				"node2: the node does not answer (1 pod ran there) | New NodeLost",
-				"web: pods run and are not ready | New Unschedulable explained",
+				"web: no node takes its pods | New Unschedulable explained",
 			},
 		},
 	}
