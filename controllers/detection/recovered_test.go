@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/incident"
 	"github.com/itil-dev/itil-operator/internal/testing/builder"
 )
 
@@ -137,5 +138,45 @@ func TestARecoveryOfANode(t *testing.T) {
 	})
 	if well, err := s.StillWell(t.Context(), i); well || err != nil {
 		t.Errorf("well %t, error %v of a node that was lost again, of which no watch told", well, err)
+	}
+}
+
+// TestNewPodsFailWhileARecoveryIsNotBelieved: it is the same Incident, which shows what fails, names the pods that do, and is
+// held anew when they are well.
+func TestNewPodsFailWhileARecoveryIsNotBelieved(t *testing.T) {
+	s := recovered(t)
+	before := s.one().Status
+	made := metav1.NewTime(t0.Add(3 * time.Minute))
+	p := crashing("web", 1)
+	p.CreationTimestamp, p.Status.StartTime = made, &made
+	p.Status.Conditions[0].LastTransitionTime = made
+	crash := p.Status.ContainerStatuses[0].LastTerminationState.Terminated
+	crash.StartedAt.Time, crash.FinishedAt.Time = t0.Add(4*time.Minute+50*time.Second), t0.Add(4*time.Minute+52*time.Second)
+	s.has(deployment("web", 1))
+	s.removePod(record(repairedPod(time.Minute)))
+	s.seePod(p)
+	if well, err := s.StillWell(t.Context(), s.one()); well || err != nil {
+		t.Errorf("well %t, error %v", well, err)
+	}
+	s.work()
+	i := s.one()
+	if !incident.Active(i.Status.Signals) || i.Status.RecoveredAt != nil || i.Status.Reason != v1alpha1.SignalCrashLooping {
+		t.Fatalf("recovered at %v, signals %+v", i.Status.RecoveredAt, i.Status.Signals)
+	}
+	if got := i.Status.Signals[0]; len(got.Pods) != 1 || got.Pods[0] != "web-5d4f-1" || !got.Since.Equal(&before.Signals[0].Since) {
+		t.Errorf("signal %+v, was %+v", got, before.Signals[0])
+	}
+	since := metav1.NewTime(t0.Add(6 * time.Minute))
+	p = pod("web", 1)
+	p.CreationTimestamp, p.Status.StartTime, p.Status.Conditions[0].LastTransitionTime = made, &made, since
+	p.Status.ContainerStatuses[0].RestartCount, p.Status.ContainerStatuses[0].State.Running.StartedAt = 4, since
+	p.Status.ContainerStatuses[0].LastTerminationState.Terminated = crash
+	s.at(6 * time.Minute)
+	s.has(builder.MakeDeployment("shop", "web").Replicas(1).Generation(1).RolledOut().Obj())
+	s.seePod(p)
+	s.work()
+	i = s.look(8 * time.Minute)
+	if at := i.Status.RecoveredAt; at == nil || at.Before(&since) || incident.Active(i.Status.Signals) {
+		t.Errorf("recovered at %v, signals %+v", at, i.Status.Signals)
 	}
 }
