@@ -91,7 +91,7 @@ var _ = Describe("A Release", func() {
 		live := &v1alpha1.Change{}
 		Expect(env.Admin().Get(ctx, client.ObjectKeyFromObject(chg), live)).To(Succeed())
 		live.Annotations = nil
-		Expect(s.eddie.Update(ctx, live)).To(Succeed())
+		Expect(s.eddie.Update(ctx, live)).To(refused("names the Release that raised it"))
 		Consistently(func() error { return s.attempt(ctx, image(releasedImage)) }, time.Second).ShouldNot(Succeed())
 
 		By("bringing it in when it is its turn")
@@ -118,6 +118,14 @@ var _ = Describe("A Release", func() {
 			return exists
 		}).Should(BeFalse())
 		Consistently(func() error { return s.attempt(ctx, image(releasedImage)) }, time.Second).ShouldNot(Succeed())
+
+		By("taking what says of it from the Change as well")
+		Expect(s.eddie.Get(ctx, client.ObjectKeyFromObject(chg), chg)).To(Succeed())
+		for _, other := range []string{"", "another"} {
+			chg.Annotations = map[string]string{v1alpha1.AnnotationRelease: other}
+			Expect(s.eddie.Update(ctx, chg.DeepCopy())).To(refused("names the Release that raised it"))
+		}
+		expectDenied(s.attempt(ctx, image(releasedImage)), "goes in under another by now")
 	})
 })
 

@@ -12,7 +12,7 @@ import (
 )
 
 // RaisedBy is the Release that raised a Change, as the Change says; empty: none did. It can only take rights from a
-// Change, so whoever may write the annotation harms but their own.
+// Change, so whoever may write the annotation harms but their own; that it is not taken off is an admission policy's care.
 func RaisedBy(chg *v1alpha1.Change) string { return chg.Annotations[v1alpha1.AnnotationRelease] }
 
 // ChangeOf is the name of the Change that a Release goes in under; empty while it has raised none.
