@@ -250,8 +250,16 @@ func (a *answer) writeGovernance(p *screen.Page) {
 	if a.outlook != nil {
 		a.outlook.writeHold(p)
 		p.Field("Not known", "change windows, freezes, and how many must vote: you may not read "+screen.And(a.unread))
-		p.Item("ask for a ClusterRoleBinding to itil-viewer; or ask the gate: kubectl itil why " + screen.Line(strings.ToLower(a.trial.kind)+"/"+a.trial.name) + " CONTAINER=IMAGE")
+		p.Item("ask for a ClusterRoleBinding to " + a.roleLacking() + "; or ask the gate: kubectl itil why " + screen.Line(strings.ToLower(a.trial.kind)+"/"+a.trial.name) + " CONTAINER=IMAGE")
 	}
+}
+
+// roleLacking is the least ClusterRole that lets the user read what they may not.
+func (a *answer) roleLacking() string {
+	if slices.ContainsFunc(a.unread, func(kind string) bool { return kind != kindPolicies && kind != kindCalendars }) {
+		return "itil-viewer"
+	}
+	return "itil-policy-viewer"
 }
 
 func (a *answer) writeDrift(p *screen.Page) {

@@ -32,7 +32,7 @@ type asker struct {
 func NewWhy(f *session.Factory) *cobra.Command {
 	a := &asker{factory: f}
 	cmd := &cobra.Command{
-		Use:   "why (KIND/NAME [CONTAINER=IMAGE...] | -f MANIFESTS)",
+		Use:   "why (KIND/NAME [CONTAINER=IMAGE... | --delete] | -f MANIFESTS)",
 		Short: "Ask what the gate would say to a deployment now, and why",
 		Long: `Ask what the gate would say now, and why.
 

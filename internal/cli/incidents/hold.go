@@ -21,7 +21,7 @@ func newHold(f *session.Factory) *cobra.Command {
 	var reason, comment, change, problem string
 	e := &editor{factory: f, done: "on hold"}
 	cmd := e.command(&cobra.Command{
-		Use:   "hold NAME... --reason REASON",
+		Use:   "hold NAME... (--reason REASON | --change NAME | --problem NAME)",
 		Short: "Say what Incidents wait for",
 		Long: `Say what Incidents wait for. While the reporter is asked (AwaitingCaller, with -m: who is asked what), the
 resolution clock stands still; for a Change, a Problem or a vendor it runs on. A hold for a Change or Problem ends by
@@ -32,7 +32,7 @@ Reasons: ` + strings.Join(holdReasons, ", ") + ".",
   kubectl itil incident hold checkout-7f3a9 --reason AwaitingCaller -m "asked bob for the order number"`,
 	})
 	flags := cmd.Flags()
-	flags.StringVar(&reason, "reason", "", "What it waits for. Required.")
+	flags.StringVar(&reason, "reason", "", "What it waits for. Default: AwaitingChange with --change, AwaitingProblem with --problem.")
 	flags.StringVarP(&comment, "message", "m", "", "What exactly is waited for.")
 	flags.StringVar(&change, "change", "", "The Change that it waits for; it is linked as well.")
 	flags.StringVar(&problem, "problem", "", "The Problem that it waits for; it is linked as well.")

@@ -25,7 +25,7 @@ func newResolve(f *session.Factory) *cobra.Command {
 	var closed bool
 	e := &editor{factory: f, done: "resolved"}
 	cmd := e.command(&cobra.Command{
-		Use:   "resolve NAME... --code CODE",
+		Use:   "resolve NAME... (--code CODE | --of NAME)",
 		Short: "Say how Incidents ended",
 		Long: `Say how Incidents ended. Most need nobody's word: the operator resolves what has recovered. While a failure still
 shows, only Workaround with notes (-m: what is accepted, and until when) or Duplicate resolves an Incident.
@@ -36,7 +36,7 @@ Codes: ` + strings.Join(codes, ", ") + ".",
   kubectl itil incident resolve checkout-7f3a9 --code Duplicate --of finance/ledger-1b2c3`,
 	})
 	flags := cmd.Flags()
-	flags.StringVar(&code, "code", "", "How it ended. Required.")
+	flags.StringVar(&code, "code", "", "How it ended. Default: Duplicate with --of.")
 	flags.StringVarP(&notes, "message", "m", "", "Notes for whoever meets it again.")
 	flags.StringVar(&parent, "of", "", "The Incident that it duplicates, as NAME or NAMESPACE/NAME.")
 	flags.BoolVar(&closed, "close", false, "Close it as well, without waiting for the closing time.")
