@@ -262,19 +262,35 @@ func (l *life) undertaking() *Undertaking {
 		for container, image := range t.Images {
 			a.To[container] = string(image)
 		}
+		l.recordedImages(t, a.To)
 		a.OtherFields = t.TemplateHash != "" && !l.imagesAlone(t)
 		u.Alterations = append(u.Alterations, a)
 	}
 	return u
 }
 
+// recordedImages adds those that a target which pins a template does not name: the schema has no room for every image.
+func (l *life) recordedImages(t *v1alpha1.ChangeTarget, images map[string]string) {
+	for i := range l.status.Diff {
+		d := &l.status.Diff[i]
+		container, found := l.imageOf(t, d)
+		if _, named := images[container]; found && !named && t.TemplateHash != "" && d.To != "" {
+			images[container] = d.To
+		}
+	}
+}
+
 // imagesAlone says whether the recorded differences of a target that pins a template are all in images. A hash alone
-// does not say; the record is the operator's, made from the request for which it filed the Change.
+// does not say; the record is the operator's, made from the request for which it filed the Change. Of one that is full
+// nobody knows what else there is.
 func (l *life) imagesAlone(t *v1alpha1.ChangeTarget) bool {
 	if isRecord(l.Change) {
 		base, at := l.base(t), l.broughtIn(t.Workload, l.Workloads[KeyOf(l.Change.Namespace, t.Workload)].Baselines)
 		return base != nil && at >= 0 && base.ImagelessHash != "" &&
 			base.ImagelessHash == l.Workloads[KeyOf(l.Change.Namespace, t.Workload)].Baselines[at].ImagelessHash
+	}
+	if len(l.status.Diff) >= maxDiff {
+		return false
 	}
 	prefix := diffPath(t.Workload, "")
 	found := false

@@ -2,6 +2,7 @@ package change
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -243,6 +244,40 @@ func TestTheRecordedDifferencesFollowTheBaseline(t *testing.T) {
 	s.at(1).runs(running(v24), since(baseline(v24, by(v1alpha1.BaselineRollback, "checkout-2-3")), 1)).is(v1alpha1.ChangeAuthorize)
 	if from(s, path(hashAlone)) != "" || !slices.Contains(factors(s), "Template") {
 		t.Errorf("after a rollback to the same image and another body: %v, %v", s.last.Status.Diff, factors(s))
+	}
+}
+
+// TestWhatIsFiledRisksWhatTheRefusalSaid: an image that the schema of a Change has no room for is in the record of the
+// differences alone, and of a record that is full nobody knows what else differs.
+func TestWhatIsFiledRisksWhatTheRefusalSaid(t *testing.T) {
+	recorded := func(container, from, to string) v1alpha1.FieldDiff {
+		return imageDiff(ReferenceTo(checkout), container, from, to)
+	}
+	factors := func(diff ...v1alpha1.FieldDiff) []string {
+		s := told(t, pinnedTo(v24)).runs(running(v23), baseline(v23))
+		s.subject.Change.Status.Diff = diff
+		var out []string
+		for _, f := range s.at(1).is(v1alpha1.ChangeAuthorize).last.Status.Risk.Factors {
+			out = append(out, f.Name+": "+f.Why)
+		}
+		return out
+	}
+	const byAddress = "[2001:db8::1]:5000/miner:1"
+	if presentable("app", byAddress) {
+		t.Error("it is to be an image that a target cannot name")
+	}
+	if got := factors(recorded("app", v23.Images["app"], byAddress)); !slices.Contains(got, "Image: other repository image of app") {
+		t.Errorf("an image that a target cannot name: %q", got)
+	}
+	full := []v1alpha1.FieldDiff{recorded("app", v23.Images["app"], v24.Images["app"])}
+	for i := range maxDiff - 1 {
+		full = append(full, recorded("side-"+strconv.Itoa(i), "", v24.Images["app"]))
+	}
+	if got := factors(full[:maxDiff-1]...); slices.Contains(got, "Template: changes more than images") {
+		t.Errorf("all that differs is recorded: %q", got)
+	}
+	if got := factors(full...); !slices.Contains(got, "Template: changes more than images") {
+		t.Errorf("there may be more than is recorded: %q", got)
 	}
 }
 
