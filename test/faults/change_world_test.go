@@ -114,6 +114,14 @@ func (w *world) governed() *world {
 	return w
 }
 
+// governedInLong is governed in the long version: all that a delivery goes through takes half a minute or more.
+func (w *world) governedInLong() *world {
+	if !long() {
+		return w
+	}
+	return w.governed()
+}
+
 // create makes what a builder built.
 func create(ctx context.Context, o client.Object) error {
 	o.SetUID("")

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 
@@ -28,6 +29,8 @@ type fleet struct {
 	wait   sync.WaitGroup
 	// gated: the replicas answer for the gate.
 	gated bool
+	// start is held while none may be started.
+	start sync.RWMutex
 }
 
 // slot is one place in the fleet, and the replica that is in it now.
@@ -60,6 +63,9 @@ func newFleet(t *testing.T, w *world, count int, alter ...func(*replica.Config))
 		f.config.Between = append(f.config.Between, w.delivery.between())
 		w.delivery.front.of(f.slots)
 	}
+	if w.promises != nil {
+		f.config.Between = append(f.config.Between, w.promises.between())
+	}
 	for _, s := range f.slots {
 		f.wait.Go(func() { f.keep(ctx, s) })
 	}
@@ -74,14 +80,8 @@ func newFleet(t *testing.T, w *world, count int, alter ...func(*replica.Config))
 func (f *fleet) keep(ctx context.Context, s *slot) {
 	const backOff = 300 * time.Millisecond
 	for ctx.Err() == nil {
-		config := f.config
-		config.Between = append([]replica.Middleware{s.fuse.middleware(s)}, config.Between...)
-		if f.gated {
-			config.WebhookPort = freePort(f.t)
-		}
-		r, err := replica.New(config)
+		r, err := f.fill(s)
 		if err == nil {
-			s.put(r, config.WebhookPort)
 			select {
 			case <-r.Done():
 			case <-ctx.Done():
@@ -101,6 +101,47 @@ func (f *fleet) keep(ctx context.Context, s *slot) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// fill a slot with a replica, as soon as one may be started.
+func (f *fleet) fill(s *slot) (*replica.Replica, error) {
+	f.start.RLock()
+	defer f.start.RUnlock()
+	config := f.config
+	config.Between = append([]replica.Middleware{s.fuse.middleware(s)}, config.Between...)
+	if f.gated {
+		config.WebhookPort = freePort(f.t)
+	}
+	r, err := replica.New(config)
+	if err == nil {
+		s.put(r, config.WebhookPort)
+	}
+	return r, err
+}
+
+// without kills all replicas, and lets something be done before there are others.
+func (f *fleet) without(w *world, do func()) {
+	f.t.Helper()
+	w.g.Eventually(f.working).Should(Equal(1), f.describe)
+	f.start.Lock()
+	defer f.start.Unlock()
+	leader := f.leader()
+	for _, s := range f.slots {
+		// One that is only beginning does not end before it has read what there is.
+		if r := s.get(); r != nil && s != leader {
+			if err := r.Stop(); !replica.LostLease(err) {
+				w.must(err)
+			}
+		}
+	}
+	if leader != nil {
+		w.must(leader.get().Kill())
+	}
+	if w.promises != nil {
+		w.promises.alone = true
+		defer func() { w.promises.alone = false }()
+	}
+	do()
 }
 
 func (f *fleet) stop() {

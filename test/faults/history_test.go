@@ -27,13 +27,14 @@ import (
 type track[T client.Object] struct {
 	mu       sync.Mutex
 	versions []T
-	known    map[string]bool
+	// arrived is when each version was told of, by the machine's clock.
+	arrived map[string]time.Time
 }
 
 // trackAll takes down versions until the test ends. Where the watch is lost it begins with a list.
 func trackAll[T client.Object](t *testing.T, namespace string, list client.ObjectList) *track[T] {
 	t.Helper()
-	h := &track[T]{known: map[string]bool{}}
+	h := &track[T]{arrived: map[string]time.Time{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -72,12 +73,20 @@ func (h *track[T]) listAndWatch(ctx context.Context, namespace string, kind clie
 func (h *track[T]) add(o T) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	id := string(o.GetUID()) + "/" + o.GetResourceVersion()
-	if !h.known[id] {
-		h.known[id] = true
+	if _, known := h.arrived[versionOf(o)]; !known {
+		h.arrived[versionOf(o)] = time.Now()
 		h.versions = append(h.versions, o)
 	}
 }
+
+// arrival is when a version was told of, by the machine's clock.
+func (h *track[T]) arrival(o T) time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.arrived[versionOf(o)]
+}
+
+func versionOf(o client.Object) string { return string(o.GetUID()) + "/" + o.GetResourceVersion() }
 
 func (h *track[T]) count() int {
 	h.mu.Lock()

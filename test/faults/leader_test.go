@@ -16,7 +16,7 @@ var errKilled = errors.New("the replica was killed at this write")
 // TestLeaderKilled kills the leader again and again while faults come and go: at once, or at one of its next writes,
 // of which it never learns whether it was done.
 func TestLeaderKilled(t *testing.T) {
-	w := newWorld(t, size(6, 10)).governed()
+	w := newWorld(t, size(6, 10)).governed().promised()
 	f := newFleet(t, w, 2)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -36,6 +36,7 @@ func TestLeaderKilled(t *testing.T) {
 		}
 	}
 	w.round(ctx)
+	w.whileNobodyLeads(ctx, f)
 	w.stays(ctx)
 	t.Logf("%d leaders killed in %d rounds, %d versions of Incidents", kills, rounds, w.history.count())
 }
@@ -85,7 +86,7 @@ func TestTwoLeaders(t *testing.T) {
 		t.Log("in `make faults`: TestStorms has two leaders as well")
 		return
 	}
-	w := newWorld(t, size(6, 10)).governed()
+	w := newWorld(t, size(6, 10)).governed().promised()
 	f := newFleet(t, w, 2, func(c *replica.Config) { c.LeaderElect = false })
 	ctx := t.Context()
 	w.g.Eventually(f.working).Should(Equal(2), f.describe)

@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -113,7 +114,7 @@ func TestStorms(t *testing.T) {
 				t.Logf("in `make faults`: its short version is part of \"everything wrong\"")
 				return
 			}
-			w := newWorld(t, size(6, 10)).governed()
+			w := newWorld(t, size(6, 10)).governed().promised()
 			weather.random = w.stream(1)
 			weather.blows.Store(true)
 			f := newFleet(t, w, 2, func(c *replica.Config) {
@@ -136,10 +137,10 @@ func TestStorms(t *testing.T) {
 type watches struct {
 	mu   sync.Mutex
 	open map[*cutBody]struct{}
-	// expired: a watch that is resumed is told that its version is too old, as after a compaction.
-	expired atomic.Bool
-	// away: none can be opened.
-	away atomic.Bool
+	// compacted are the watches that were told that their version is too old, since a compaction; nil: there was none.
+	compacted map[string]bool
+	// away is open while none can be opened: whoever tries waits.
+	away chan struct{}
 
 	cuts, gone atomic.Int64
 }
@@ -147,7 +148,17 @@ type watches struct {
 // cutBody is the stream of a watch that can be ended by others.
 type cutBody struct {
 	io.ReadCloser
-	of *watches
+	of  *watches
+	cut atomic.Bool
+}
+
+// Read implements io.Reader. One that is cut ends as those that a server ends, and is resumed.
+func (b *cutBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && b.cut.Load() {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // Close implements io.Closer.
@@ -163,11 +174,10 @@ func (w *watches) middleware(next http.RoundTripper) http.RoundTripper {
 		if !replica.TargetOf(r).Watch {
 			return next.RoundTrip(r)
 		}
-		version := r.URL.Query().Get("resourceVersion")
-		switch {
-		case w.away.Load():
-			return nil, errBroken
-		case w.expired.Load() && version != "" && version != "0":
+		if err := w.wait(r.Context()); err != nil {
+			return nil, err
+		}
+		if w.expired(r) {
 			w.gone.Add(1)
 			return refuse(r, http.StatusGone, metav1.StatusReasonExpired, ""), nil
 		}
@@ -187,6 +197,59 @@ func (w *watches) middleware(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
+// leave lets nobody open a watch until back.
+func (w *watches) leave() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.away = make(chan struct{})
+}
+
+func (w *watches) back() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.away)
+	w.away = nil
+}
+
+func (w *watches) wait(ctx context.Context) error {
+	w.mu.Lock()
+	away := w.away
+	w.mu.Unlock()
+	if away == nil {
+		return nil
+	}
+	select {
+	case <-away:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// compact lets no watch be resumed that was open before. What is listed from now on may be followed.
+func (w *watches) compact() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.compacted = map[string]bool{}
+}
+
+// expired reports whether a watch is the first of its kind since a compaction, and is to be resumed.
+func (w *watches) expired(r *http.Request) bool {
+	query := r.URL.Query()
+	// One that asks for all that there is resumes nothing.
+	if version := query.Get("resourceVersion"); version == "" || version == "0" || query.Get("sendInitialEvents") == "true" {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	of := r.URL.Path + "?" + query.Get("fieldSelector")
+	if w.compacted == nil || w.compacted[of] {
+		return false
+	}
+	w.compacted[of] = true
+	return true
+}
+
 // cut ends all watches that are open.
 func (w *watches) cut() {
 	w.mu.Lock()
@@ -197,6 +260,7 @@ func (w *watches) cut() {
 	w.mu.Unlock()
 	for _, body := range all {
 		w.cuts.Add(1)
+		body.cut.Store(true)
 		_ = body.Close()
 	}
 }
@@ -204,14 +268,15 @@ func (w *watches) cut() {
 // TestWatchesCompacted cuts all watches, lets the world change meanwhile, and refuses to resume: what was deleted and
 // replaced in between is never told, and must be found by a list.
 func TestWatchesCompacted(t *testing.T) {
-	w := newWorld(t, size(6, 10))
+	w := newWorld(t, size(6, 10)).governedInLong().promised()
 	lines := &watches{}
 	f := newFleet(t, w, 1, func(c *replica.Config) { c.Between = []replica.Middleware{lines.middleware} })
 	ctx := t.Context()
 	w.round(ctx)
-	for range size(1, 10) {
-		lines.away.Store(true)
-		lines.expired.Store(true)
+	// Each makes client-go wait twice as long before it reads everything again, up to a minute where none was resumed for two.
+	for range size(1, 5) {
+		lines.leave()
+		lines.compact()
 		lines.cut()
 		// Some fail, others recover, and pods are replaced, all unseen.
 		changed := w.some()
@@ -222,9 +287,8 @@ func TestWatchesCompacted(t *testing.T) {
 				w.must(w.end(ctx, one))
 			}
 		}
-		lines.away.Store(false)
+		lines.back()
 		w.agrees(ctx, "after the watches were cut and could not be resumed")
-		lines.expired.Store(false)
 	}
 	for _, one := range w.workloads {
 		if one.fault != nil {
@@ -247,7 +311,7 @@ func TestServerAway(t *testing.T) {
 	}
 	// So slow that within the minute no reopen window ends: what is seen only then counts by when it is seen.
 	const slow = 10
-	w := newWorldAt(t, 10, slow)
+	w := newWorldAt(t, 10, slow).governed().promised()
 	f := newFleet(t, w, 2)
 	ctx := t.Context()
 	w.round(ctx)

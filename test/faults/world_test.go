@@ -80,6 +80,8 @@ type workload struct {
 	// What the oracle expects: so many Incidents, the last reopened so many times.
 	incidents int
 	reopened  int32
+	// until when what fails is the last Incident again; the zero time: it is not, or for as long as it fails.
+	until time.Time
 }
 
 // world is workloads that fail and recover. It writes their status in place of the kubelet and the controllers.
@@ -94,6 +96,8 @@ type world struct {
 	history   *history
 	// delivery of changes meanwhile; nil: there is none.
 	delivery *delivery
+	// promises about some of the workloads; nil: there are none.
+	promises *promises
 }
 
 const podsEach = 2
@@ -144,7 +148,7 @@ func (w *world) clear() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for _, kind := range []client.Object{
-		&appsv1.Deployment{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{}, &v1alpha1.Incident{},
+		&appsv1.Deployment{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{}, &v1alpha1.ServiceLevelAgreement{}, &v1alpha1.Service{}, &v1alpha1.Incident{},
 	} {
 		if err := env.Admin().DeleteAllOf(ctx, kind, client.InNamespace(w.namespace)); err != nil {
 			w.t.Errorf("clearing: %v", err)
@@ -222,6 +226,7 @@ func (w *world) pod(ctx context.Context, one *workload, n int) error {
 			label = incident.LabelTemplateHash
 		}
 		p.Labels = map[string]string{"app": one.key.Name, label: one.revision()}
+		p.Annotations = map[string]string{madeAt: w.clock.Now().UTC().Format(time.RFC3339)}
 		p.OwnerReferences = []metav1.OwnerReference{owner}
 		p.Spec = corev1.PodSpec{NodeName: "node1", Containers: []corev1.Container{{Name: "app", Image: "app"}}}
 		err = env.Admin().Create(ctx, p)
@@ -316,24 +321,55 @@ func (w *world) begin(ctx context.Context, one *workload) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case last == nil, last.Status.ResolvedAt == nil, w.clock.Now().Sub(last.Status.ResolvedAt.Time) > incident.DefaultRules().ReopenWindow:
-		one.incidents++
-		one.reopened = 0
-	default:
+	one.until = time.Time{}
+	if last != nil && last.Status.ResolvedAt != nil {
+		one.until = last.Status.ResolvedAt.Add(incident.DefaultRules().ReopenWindow)
+	}
+	if w.clock.Now().After(one.until) {
+		one.another()
+	} else {
 		one.reopened++
 	}
 	one.fault = &faults[w.random.IntN(len(faults))]
 	// Always by a new template: restarts of the same one count for a day, and with hours between them they are a slow loop,
 	// which is believed to be over only after half as long again as its longest run.
+	from := w.clock.Now()
 	if err := w.replace(ctx, one); err != nil {
 		return err
 	}
-	return w.show(ctx, one)
+	return w.turn(ctx, one, from)
+}
+
+// another Incident is expected of it.
+func (one *workload) another() {
+	one.incidents, one.reopened, one.until = one.incidents+1, 0, time.Time{}
+}
+
+// sawLate: the window in which it would be the same Incident again ended while it was made to fail, and by what was found the
+// failure began only then.
+func (one *workload) sawLate(incidents []*v1alpha1.Incident) {
+	if n := len(incidents); one.until.IsZero() || one.fault == nil || n != one.incidents+1 {
+		return
+	}
+	if began := incidents[len(incidents)-1].Status.StartedAt; began != nil && began.After(one.until) {
+		one.another()
+	}
+}
+
+// turn shows how a workload is now, which was begun at a time, and tells the oracle.
+func (w *world) turn(ctx context.Context, one *workload, from time.Time) error {
+	if err := w.show(ctx, one); err != nil {
+		return err
+	}
+	if w.promises != nil {
+		w.promises.turned(one, from)
+	}
+	return nil
 }
 
 // end repairs a workload: its pods run again, or others in their place.
 func (w *world) end(ctx context.Context, one *workload) error {
+	from := w.clock.Now()
 	if restarts := one.fault.status(metav1.Time{}).RestartCount; restarts == 0 || w.random.IntN(2) == 0 {
 		one.fault = nil
 		if err := w.replace(ctx, one); err != nil {
@@ -343,7 +379,7 @@ func (w *world) end(ctx context.Context, one *workload) error {
 		one.fault = nil
 		one.restarts += restarts + 1
 	}
-	return w.show(ctx, one)
+	return w.turn(ctx, one, from)
 }
 
 // all are the Incidents of the world by workload, in the order of their episodes.
@@ -394,6 +430,7 @@ func (w *world) differs(ctx context.Context, aside ...*workload) error {
 	for _, one := range w.workloads {
 		incidents := all[one.key]
 		delete(all, one.key)
+		one.sawLate(incidents)
 		if len(incidents) != one.incidents {
 			wrong = append(wrong, fmt.Errorf("%s has %d Incidents, want %d: %s", one.key.Name, len(incidents), one.incidents, describe(incidents)))
 			continue
@@ -415,6 +452,9 @@ func (w *world) differs(ctx context.Context, aside ...*workload) error {
 	for key, incidents := range all {
 		wrong = append(wrong, fmt.Errorf("nobody knows of %v: %s", key, describe(incidents)))
 	}
+	if w.promises != nil {
+		wrong = append(wrong, w.promises.differ(ctx))
+	}
 	return errors.Join(wrong...)
 }
 
@@ -435,11 +475,17 @@ func describe(incidents []*v1alpha1.Incident) string {
 func (w *world) agrees(ctx context.Context, when string) {
 	w.t.Helper()
 	w.g.Eventually(func() error { return w.differs(ctx) }).Should(Succeed(), func() string { return when + "\n" + w.history.tell() })
+	if w.promises != nil {
+		w.promises.agreed = append(w.promises.agreed, w.clock.Now())
+	}
 }
 
 // round lets some fail and recover, and on some rounds hours pass before the next.
 func (w *world) round(ctx context.Context) {
 	w.t.Helper()
+	if w.promises != nil {
+		w.agrees(ctx, "before they fail")
+	}
 	failing := w.some()
 	for _, one := range failing {
 		w.must(w.begin(ctx, one))
@@ -458,8 +504,10 @@ func (w *world) round(ctx context.Context) {
 func (w *world) hoursPass() {
 	const hours = 2 * time.Hour
 	switch {
-	case w.delivery == nil:
+	case w.delivery == nil && w.promises == nil:
 		w.clock.Step(hours)
+	case w.delivery == nil:
+		w.clock.Leap(hours)
 	case w.delivery.hours.TryLock():
 		// What is due in these hours is done, so that a Change is not older than all that was to become of it.
 		w.clock.Leap(hours)
@@ -485,6 +533,9 @@ func (w *world) stays(ctx context.Context) {
 	}).Should(Succeed())
 	w.agrees(ctx, "some time later")
 	w.history.verify(w)
+	if w.promises != nil {
+		w.promises.ends(ctx)
+	}
 	if w.delivery != nil {
 		w.delivery.ends(ctx)
 	}
