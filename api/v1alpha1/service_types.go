@@ -381,6 +381,11 @@ type ServiceStatus struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
 	HealthSince *metav1.Time `json:"healthSince,omitempty"`
+	// governedSince is since when the gate is asked about what the present spec claims, as Governed says. What is made later,
+	// and nobody let in, came in past it; what was there before is adopted. It stays while the gate's configuration is gone.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="must be a time since 1970"
+	GovernedSince *metav1.Time `json:"governedSince,omitempty"`
 	// transitions are the latest changes of health, the oldest first; at most 20. The last one is the health that is
 	// told. What service levels are computed from follows from them, also where several came at once.
 	// +optional

@@ -2932,6 +2932,10 @@ func (in *ServiceStatus) DeepCopyInto(out *ServiceStatus) {
 		in, out := &in.HealthSince, &out.HealthSince
 		*out = (*in).DeepCopy()
 	}
+	if in.GovernedSince != nil {
+		in, out := &in.GovernedSince, &out.GovernedSince
+		*out = (*in).DeepCopy()
+	}
 	if in.Transitions != nil {
 		in, out := &in.Transitions, &out.Transitions
 		*out = make([]HealthTransition, len(*in))

@@ -184,7 +184,8 @@ func service(e v1alpha1.Enforcement) *v1alpha1.Service {
 
 // governed is a Service that was found to be governed before the workload was created.
 func governed(s *v1alpha1.Service, since time.Time) *v1alpha1.Service {
-	s.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionGoverned, Status: metav1.ConditionTrue, LastTransitionTime: metav1.NewTime(since)}}
+	at := metav1.NewTime(since)
+	s.Status.GovernedSince, s.Status.ObservedGeneration = &at, s.Generation
 	return s
 }
 

@@ -56,3 +56,20 @@ func (o *observed) askedSince() time.Time {
 	}
 	return o.governedSince
 }
+
+// sinceWhen finds out since when the gate is asked about a workload.
+func (r *Reconciler) sinceWhen(ctx context.Context, o *observed) (err error) {
+	o.governedSince = r.governedSince(o.claimants)
+	if o.unseen() {
+		o.coveredSince, err = r.enforcedSince(ctx, o.key.Namespace, o.rules)
+	}
+	return err
+}
+
+// wasInForce reports whether the gate was in force for the workload when that was last seen.
+func (o *observed) wasInForce() bool {
+	if o.item != nil && o.item.Status.Enforcement == v1alpha1.EnforcementEnforce {
+		return true
+	}
+	return o.unseen() && !o.askedSince().IsZero()
+}

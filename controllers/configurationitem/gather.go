@@ -7,7 +7,6 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
@@ -112,16 +111,12 @@ func (r *Reconciler) gather(ctx context.Context, key configuration.Key, now time
 	if err != nil {
 		return nil, err
 	}
-	if o.unseen() {
-		if o.coveredSince, err = r.enforcedSince(ctx, key.Namespace, o.rules); err != nil {
-			return nil, err
-		}
+	if err := r.sinceWhen(ctx, o); err != nil {
+		return nil, err
 	}
-	known := o.item != nil && o.item.Status.Enforcement == enforcement || !o.coveredSince.IsZero()
-	o.inForce = enforcement == v1alpha1.EnforcementEnforce && (listed == gateconfig.ListedEnforce || known)
+	o.inForce = enforcement == v1alpha1.EnforcementEnforce && (listed == gateconfig.ListedEnforce || o.wasInForce())
 	o.enforced = o.inForce && (o.item == nil || o.item.Status.State != v1alpha1.ConfigurationItemUnclaimed)
 	o.watched = (enforcement == v1alpha1.EnforcementAudit || enforcement == v1alpha1.EnforcementWarn) && listed == gateconfig.ListedAudit
-	o.governedSince = r.governedSince(o.claimants)
 	o.showsImages = r.Images != nil
 	if o.showsImages && w.RolledOut() {
 		o.imageIDs = r.Images.ImageIDs(key)
@@ -155,19 +150,16 @@ func (r *Reconciler) listed(ctx context.Context, namespace string) (gateconfig.L
 	return gateconfig.Read(config).Of(namespace), nil
 }
 
-// governedSince is the earliest time at which one of the Services was found to be governed.
+// governedSince is the earliest time since which the gate is asked about what one of the Services claims. Of a spec that was
+// edited since it was looked at nobody knows: it may claim what has long been there.
 func (r *Reconciler) governedSince(claimants []inventory.Claimant) time.Time {
 	var since time.Time
 	for _, c := range claimants {
 		obj := r.Inventory.ServiceObject(c.Service.Name)
-		if obj == nil {
+		if obj == nil || obj.Status.GovernedSince == nil || obj.Status.ObservedGeneration != obj.Generation {
 			continue
 		}
-		governed := meta.FindStatusCondition(obj.Status.Conditions, v1alpha1.ConditionGoverned)
-		if governed == nil || governed.Status != "True" {
-			continue
-		}
-		at := governed.LastTransitionTime.Add(listingSlack)
+		at := obj.Status.GovernedSince.Add(listingSlack)
 		if since.IsZero() || at.Before(since) {
 			since = at
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
@@ -55,6 +56,7 @@ func decide(seen *observed, told servicelevel.ServiceHealth, changes []v1alpha1.
 	setDependenciesHealthy(&s, told, now)
 	setCapacityMet(&s, seen, now)
 	setGoverned(&s, seen, now)
+	s.GovernedSince = governedSince(&s, before, seen, now)
 	setLifecycleKept(&s, seen, now)
 	s.Goals = goals(seen)
 	s.NextStep = nextStep(&s, seen)
@@ -143,6 +145,25 @@ func setGoverned(s *v1alpha1.ServiceStatus, seen *observed, now time.Time) {
 	default:
 		set(s, v1alpha1.ConditionGoverned, metav1.ConditionTrue, reason, message+strictest(seen), now)
 	}
+}
+
+// governedSince is since when the API server asks the gate about what this spec claims, and the gate says of it what it says now.
+// An edit of the spec may claim what has long been there, so that it begins anew; so does another enforcement. It stays while
+// the gate's configuration is gone, or lists the namespace nowhere: nobody agreed to that.
+func governedSince(s, before *v1alpha1.ServiceStatus, seen *observed, now time.Time) *metav1.Time {
+	was, is := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionGoverned), meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionGoverned)
+	kept := before.GovernedSince.DeepCopy()
+	if was == nil || before.ObservedGeneration != s.ObservedGeneration || is.Status == metav1.ConditionTrue && was.Reason != is.Reason && was.Reason != reasonWebhookPending {
+		kept = nil
+	}
+	switch {
+	case is.Status == metav1.ConditionTrue && kept == nil:
+		at := metav1.NewTime(now.Truncate(time.Second))
+		return &at
+	case is.Status == metav1.ConditionTrue, is.Reason == reasonWebhookPending && seen.listed == gateconfig.NotListed:
+		return kept
+	}
+	return nil
 }
 
 // strictest says who claims, as well, what this service claims, and whose enforcement applies.
