@@ -158,7 +158,6 @@ func TestOneWriteAndItsEvents(t *testing.T) {
 	}
 }
 
-// TestStaleCache: a decision about an older version is not written, and tells nothing.
 // TestFailsBesideWhatServes: a rollout that does not come in takes nothing from anybody, though its Service is out for another
 // workload: one outage is one P1.
 func TestFailsBesideWhatServes(t *testing.T) {
@@ -189,6 +188,7 @@ func TestFailsBesideWhatServes(t *testing.T) {
 	}
 }
 
+// TestStaleCache: a decision about an older version is not written, and tells nothing.
 func TestStaleCache(t *testing.T) {
 	s := newScene(t)
 	s.patch = func() error {

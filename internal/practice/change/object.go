@@ -148,7 +148,7 @@ func workloadHash(key configuration.Key) string {
 }
 
 // recordWithin is how long after it came in a baseline gets the Change that it lacks: later it had one, which was
-// deleted after its retention time. FiledWithin is how long the replica that let something in as pre-authorised has to
+// deleted after its retention time. filedWithin is how long the replica that let something in as pre-authorised has to
 // file its Change.
 const (
 	recordWithin = 7 * 24 * time.Hour

@@ -148,9 +148,6 @@ func (e *Env) configure(assets string, o options) *envtest.Environment {
 	if o.quota > 0 {
 		environment.ControlPlane.Etcd.Configure().Set("quota-backend-bytes", strconv.FormatInt(o.quota, 10))
 	}
-	for name, values := range o.apiServerArgs {
-		args.Append(name, values...)
-	}
 	return environment
 }
 

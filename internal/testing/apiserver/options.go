@@ -18,8 +18,6 @@ type options struct {
 	syncing bool
 	// quota of etcd's file, in bytes; 0 is etcd's own, of gigabytes.
 	quota int64
-	// apiServerArgs are further flags of kube-apiserver, without the leading dashes.
-	apiServerArgs map[string][]string
 }
 
 // WithMutatingAdmissionPolicy says whether the API server serves and runs MutatingAdmissionPolicies; default true.
@@ -54,17 +52,6 @@ func WithSyncingEtcd() Option {
 // WithEtcdQuota lets etcd refuse writes once its file has so many bytes: see Etcd.Fill.
 func WithEtcdQuota(bytes int64) Option {
 	return func(o *options) { o.quota = bytes }
-}
-
-// WithAPIServerFlag sets a flag of kube-apiserver, without the leading dashes. The same flag given twice has both
-// values.
-func WithAPIServerFlag(name string, values ...string) Option {
-	return func(o *options) {
-		if o.apiServerArgs == nil {
-			o.apiServerArgs = map[string][]string{}
-		}
-		o.apiServerArgs[name] = append(o.apiServerArgs[name], values...)
-	}
 }
 
 func newOptions(list []Option) options {
