@@ -324,9 +324,12 @@ func TestChoose(t *testing.T) {
 		findings      []incident.Finding
 		current, last int
 	}{
-		"none":                       {},
-		"open":                       {records: []*v1alpha1.Incident{record(2, "New", 0, true), record(1, "Closed", 0, false)}, current: 2},
-		"closed":                     {records: []*v1alpha1.Incident{record(1, "Closed", 0, false), record(2, "Closed", 0, false)}, last: 2},
+		"none":   {},
+		"open":   {records: []*v1alpha1.Incident{record(2, "New", 0, true), record(1, "Closed", 0, false)}, current: 2},
+		"closed": {records: []*v1alpha1.Incident{record(1, "Closed", 0, false), record(2, "Closed", 0, false)}, last: 2},
+		"open, and one that is over has a greater episode": {
+			records: []*v1alpha1.Incident{record(2, "Closed", 0, false), record(1, "InProgress", 0, true), record(3, "Resolved", 3*hour-minute, false)}, current: 1,
+		},
 		"resolved within the window": {records: []*v1alpha1.Incident{record(1, "Resolved", 3*hour-59*minute, false)}, current: 1},
 		"resolved before the window": {records: []*v1alpha1.Incident{record(1, "Resolved", hour, false)}, last: 1},
 		"it began in the window, and is seen later": {

@@ -17,13 +17,14 @@ type Records struct {
 	Last *v1alpha1.Incident
 }
 
-// Choose finds the newest of a workload's incidents, by episode, and whether it takes what fails now, if anything does.
-// One that was resolved does as long as what was accepted shows, and for what began within the reopen window: whenever
+// Choose finds the newest of a workload's incidents, by episode, and whether it takes what fails now, if anything does. One
+// that is open comes before all that are not: an episode is a label, and whoever alters that by hand must not hide it, so
+// that another is opened beside it. One that was resolved does as long as what was accepted shows, and for what began within the reopen window: whenever
 // that is seen, and however long a loop of which its last crash was a part pauses.
 func Choose(incidents []*v1alpha1.Incident, rules Rules, findings []Finding, now time.Time) Records {
 	var newest *v1alpha1.Incident
 	for _, i := range incidents {
-		if newest == nil || Episode(i.Labels) > Episode(newest.Labels) {
+		if newest == nil || goesBefore(i, newest) {
 			newest = i
 		}
 	}
@@ -38,6 +39,24 @@ func Choose(incidents []*v1alpha1.Incident, rules Rules, findings []Finding, now
 	default:
 		return Records{Current: newest}
 	}
+}
+
+func goesBefore(a, b *v1alpha1.Incident) bool {
+	if over := isOver(a); over != isOver(b) {
+		return !over
+	}
+	if x, y := Episode(a.Labels), Episode(b.Labels); x != y {
+		return x > y
+	}
+	if closed := a.Status.State == v1alpha1.IncidentClosed; closed != (b.Status.State == v1alpha1.IncidentClosed) {
+		return !closed
+	}
+	return a.CreationTimestamp.After(b.CreationTimestamp.Time)
+}
+
+// isOver: it is closed, or was resolved and nothing of it shows any more.
+func isOver(i *v1alpha1.Incident) bool {
+	return i.Status.State == v1alpha1.IncidentClosed || i.Status.State == v1alpha1.IncidentResolved && !shows(i)
 }
 
 // shows reports whether something of a resolved incident still goes on, or was accepted. What lies in the past was dealt with.
