@@ -8,7 +8,7 @@ import (
 // Service is what a team provides to its customers: who owns it, which workloads it runs on, what it depends
 // on and how well it is. It governs workloads of its own namespace only.
 //
-// `kubectl explain services.itil.dev` prints the core Service; use `kubectl explain itsvc`.
+// `kubectl explain service` and `services.itil.dev` ask for the core Service; use `kubectl explain itsvc`.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
