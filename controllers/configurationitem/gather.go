@@ -190,6 +190,19 @@ func (r *Reconciler) implemented(w *configuration.Workload, baselines []v1alpha1
 	return nil
 }
 
+// filed is the name of the Change that the gate filed for what needs no vote, where that is known already and nothing went
+// in by it; else the one that it would file now.
+func (r *Reconciler) filed(key configuration.Key, decision *change.Decision) string {
+	for _, c := range r.Inventory.ChangesOf(key) {
+		of := c.Object
+		if of.Labels[change.LabelFiledFor] == change.FiledForPreAuthorised && c.Candidate.Ended == change.NotEnded &&
+			len(of.Status.Implementations) == 0 && decision.File != nil && decision.File.Is(of) {
+			return of.Name
+		}
+	}
+	return decision.Change
+}
+
 // derive finds out who let a template in where the gate's record of it is lost, or never was: whoever breaks the glass
 // does not pass the gate.
 func (r *Reconciler) derive(w *configuration.Workload, operation change.Operation, now time.Time) (*configuration.AdmissionRecord, *refusal) {
@@ -213,8 +226,8 @@ func (r *Reconciler) derive(w *configuration.Workload, operation change.Operatio
 	case change.Covered:
 		record.Source, record.Change = v1alpha1.BaselineChange, decision.Change
 	case change.PreAuthorised:
-		// By the name that the gate would have filed it under, so that it is found there, or filed late.
-		record.Source, record.Change = v1alpha1.BaselinePreAuthorised, decision.Change
+		// By the name that the gate filed it under, or would have, so that it is found there, or filed late.
+		record.Source, record.Change = v1alpha1.BaselinePreAuthorised, r.filed(w.Key, &decision)
 	case change.Rollback:
 		record.Source, record.Change = v1alpha1.BaselineRollback, decision.Change
 	case change.Warned, change.Audited:
