@@ -168,7 +168,8 @@ func reasonLines(d *Decision) []string {
 		if kind, other := elsewhere[c.Change]; other && c.Type != kind && c.Type != CauseNoRollback {
 			continue
 		}
-		if c.Type == CauseNoChange || c.Type == CauseNotApproved && c.Change == d.Change || c.Type == CauseEnded && noReturn(c.Change, d) {
+		said := c.Type == CauseNotApproved && c.Change == d.Change && d.Votes.Required > 0 // with the Change
+		if said || c.Type == CauseNoChange || c.Type == CauseEnded && noReturn(c.Change, d) {
 			continue
 		}
 		if _, seen := reasons[c.Change]; !seen {
@@ -236,6 +237,11 @@ func nextLine(w *World, d *Decision) string {
 	return strings.TrimSpace(line)
 }
 
+// lacking says whether the Change to look at is approved, but not for who asks.
+func lacking(d *Decision) bool {
+	return slices.ContainsFunc(d.Reasons, func(c Cause) bool { return c.Type == CauseNotApproved && c.Change == d.Change })
+}
+
 // step says what the user should do about a denial.
 func (f *draft) step(d *Decision, nearest *Candidate) string {
 	name := f.request.Key.Namespace + "/" + d.Change
@@ -244,7 +250,9 @@ func (f *draft) step(d *Decision, nearest *Candidate) string {
 		return ""
 	case nearest != nil && nearest.Ended == EndedRejected:
 		return "Change the manifest, or create a Change of your own for this template and have it approved."
-	case nearest != nil && nearest.Approval.Approved:
+	case nearest != nil && d.Votes.Required == 0 && !nearest.Approval.Approved:
+		return "Give it what it lacks, then retry: kubectl describe chg " + d.Change + " -n " + f.request.Key.Namespace
+	case nearest != nil && nearest.Approval.Approved && !lacking(d):
 		return "Retry when the gate is open: kubectl itil why " + nameOf(f.request.Key) + " -n " + f.request.Key.Namespace
 	case d.Change != "" && nearest == nil && f.request.DryRun:
 		return "Without a dry run that Change is filed; then have it approved: kubectl itil approve " + name

@@ -84,6 +84,24 @@ Change deletion: it asks for Delete, not for Template.
 Better named by digest (image@sha256:...): the image of app. What a tag means can become another after the approval.
 Approve: kubectl itil approve shop/this`,
 		},
+		"an Emergency lacks what votes do not make up for": {
+			given: situated(policies(policy("p", func(p *v1alpha1.ChangePolicySpec) { p.Emergency = &v1alpha1.EmergencyRule{} })),
+				knowing(changeOf("this", ofType(v1alpha1.ChangeEmergency), func(c *v1alpha1.Change) { c.Spec.IncidentRef = &v1alpha1.LocalReference{Name: "down"} }))), hours: 2,
+			want: `deployment shop/checkout is governed by Service checkout (tier 1): no approved Change covers image app=registry.shop.example/checkout:2.4.0 (template v1:` + v24.Hash[3:11] + `).
+Change shop/this is for exactly this.
+Change this: it lacks Incident down, which does not exist.
+Better named by digest (image@sha256:...): the image of app. What a tag means can become another after the approval.
+Give it what it lacks, then retry: kubectl describe chg this -n shop`,
+		},
+		"a colleague applies what was filed for another": {
+			given: situated(approved(func(c *v1alpha1.Change) { c.Labels = map[string]string{LabelFiledFor: FiledForDenied} }),
+				asking(func(r *Request) { r.User.Name = "erin" })), hours: 2,
+			want: `deployment shop/checkout is governed by Service checkout (tier 1): no approved Change covers image app=registry.shop.example/checkout:2.4.0 (template v1:` + v24.Hash[3:11] + `).
+Change shop/checkout-2-4 is for exactly this.
+Change checkout-2-4: it was filed for alice, and who applies it is another: it needs one vote more.
+Better named by digest (image@sha256:...): the image of app. What a tag means can become another after the approval.
+Approve: kubectl itil approve shop/checkout-2-4`,
+		},
 		"a pod that passes for another's": {
 			given: situated(given(func(w *World) {
 				w.Claims, w.Baselines = []Claim{{Service: "checkout", Tier: 1, Through: checkout}}, nil
