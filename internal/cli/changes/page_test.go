@@ -173,3 +173,17 @@ func TestWhoVotesIsToldWhatThereIsNoRoomFor(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsNextWhereVotesAreNotMissing(t *testing.T) {
+	c := &v1alpha1.Change{}
+	c.Namespace, c.Name = "shop", "stop"
+	c.Status.State, c.Status.Approvals = v1alpha1.ChangeAuthorize, &v1alpha1.Approvals{Required: 1}
+	c.Status.NextStep = "Not approved: it lacks an Incident that is open."
+	if got, want := nextFor(c), "vote: kubectl itil approve shop/stop, or kubectl itil reject shop/stop -m REASON"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	c.Status.Approvals.Granted = 1
+	if got := nextFor(c); got != c.Status.NextStep {
+		t.Errorf("got %q, want the operator's next step", got)
+	}
+}

@@ -60,9 +60,10 @@ func readChange(ctx context.Context, f *session.Factory, name string) (*session.
 	return s, c, s.Read(ctx, ref, c, "Change", "changes")
 }
 
-// nextFor is what is to be done about a Change. Who has the plugin needs no manifest of a vote.
+// nextFor is what is to be done about a Change. Who has the plugin needs no manifest of a vote; where votes are not what is
+// missing, the operator knows best.
 func nextFor(c *v1alpha1.Change) string {
-	if stateOf(c) == v1alpha1.ChangeAuthorize && votesMissing(c) != "" {
+	if a := c.Status.Approvals; stateOf(c) == v1alpha1.ChangeAuthorize && a != nil && a.Granted < a.Required {
 		return "vote: kubectl itil approve " + refOf(c) + ", or kubectl itil reject " + refOf(c) + " -m REASON"
 	}
 	return c.Status.NextStep
