@@ -102,10 +102,11 @@ func (r *Reconciler) recall(g *servicelevel.ServiceGap, m *member, status *v1alp
 	}
 	switch m.Key.Kind {
 	case configuration.KindDeployment, configuration.KindStatefulSet, configuration.KindDaemonSet:
-		w.Told = true
 		for _, p := range r.Pods.PodsOf(m.Key) {
 			w.Pods = append(w.Pods, timesOf(p, m.Key.Kind != configuration.KindDeployment))
 		}
+		// Where pods are ready, and it is not known which, that none is known says nothing.
+		w.Told = len(w.Pods) > 0 || m.Ready == 0
 	}
 	var planned []servicelevel.Interval
 	for _, p := range m.plannedUntil {

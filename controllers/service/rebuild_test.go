@@ -71,6 +71,7 @@ func TestWhileNobodyWatched(t *testing.T) {
 		again  time.Duration
 	}{
 		"nothing happened": {health: up, ready: 1, now: 1, pod: podSince(true, before(5*time.Hour), time.Time{}), want: []string{"Operational-6h0m0s"}},
+		"pods of it are ready, and nobody knows which": {health: up, ready: 1, now: 1, want: []string{"Operational-6h0m0s"}},
 		"an outage began, and goes on": {
 			health: up, ready: 1, now: 0, pod: podSince(false, before(50*time.Minute), time.Time{}), want: []string{"Operational-6h0m0s", "Outage-50m0s"},
 		},
@@ -100,7 +101,10 @@ func TestWhileNobodyWatched(t *testing.T) {
 			front := recorded(builder.MakeService("shop", "front").DependsOn("", "checkout", "Hard"), c.health, c.ready)
 			shop := recorded(builder.MakeService("shop", "shop").DependsOn("", "front", "Hard"), c.health, c.ready)
 			k := newCluster(t, checkout, front, shop, builder.MakeDeployment("shop", "checkout").Replicas(1).Status(1, 1, c.now).Unstructured())
-			k.r.Pods = pods{"checkout": {c.pod}}
+			k.r.Pods = pods{}
+			if c.pod != nil {
+				k.r.Pods = pods{"checkout": {c.pod}}
+			}
 			k.r.Watched = func() time.Time { return before(time.Hour) }
 			if _, ok := k.r.Told(named("checkout")); ok {
 				t.Error("told of a Service before it was looked at")
