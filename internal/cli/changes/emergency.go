@@ -3,7 +3,6 @@ package changes
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -442,7 +441,7 @@ func (r *rescuer) ask(cmd *cobra.Command, s *session.Session, me session.Identit
 			WithNext("see what is open: kubectl itil incidents -n %s; or say what is wrong: kubectl itil incident open --help", ref.Namespace)
 	}
 	if alone(incident, me) {
-		s.Screen.Notef("You raised Incident %s yourself, and nobody else has taken notice of it: that alone makes no emergency. Have somebody take it: kubectl itil incident ack %s", ref, ref)
+		s.Screen.Notef("You raised Incident %s yourself, and the operator sees nothing of it: that alone makes no emergency, and this Change is not approved by it. Have a colleague file it, or refer to an Incident that another reported", ref)
 	}
 	n := &filer{factory: r.factory, output: r.output, files: r.files, manager: r.manager, pin: string(pinAuto), dryRun: r.dryRun, wait: r.wait,
 		request: request{kind: string(v1alpha1.ChangeEmergency), incident: ref.Name, justification: r.reason}}
@@ -451,8 +450,7 @@ func (r *rescuer) ask(cmd *cobra.Command, s *session.Session, me session.Identit
 
 // alone reports whether nobody but the user says that there is an Incident.
 func alone(incident *v1alpha1.Incident, me session.Identity) bool {
-	return incident.Spec.Source == v1alpha1.IncidentSourceUser && string(incident.Spec.Reporter) == me.Name && len(incident.Status.Signals) == 0 &&
-		slices.Contains([]string{"", me.Name}, string(incident.Spec.Assignee))
+	return incident.Spec.Source != v1alpha1.IncidentSourceDetector && string(incident.Spec.Reporter) == me.Name && len(incident.Status.Signals) == 0
 }
 
 // writeGitOps says who will put the old template back.

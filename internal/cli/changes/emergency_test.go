@@ -149,7 +149,8 @@ func TestAlone(t *testing.T) {
 	}{
 		"raised by the user":    {func(*v1alpha1.Incident) {}, true},
 		"and taken by the user": {func(i *v1alpha1.Incident) { i.Spec.Assignee = "erin" }, true},
-		"taken by another":      {func(i *v1alpha1.Incident) { i.Spec.Assignee = "dave" }, false},
+		"another is named":      {func(i *v1alpha1.Incident) { i.Spec.Assignee = "dave" }, true},
+		"and called an alert":   {func(i *v1alpha1.Incident) { i.Spec.Source = v1alpha1.IncidentSourceAlert }, true},
 		"raised by another":     {func(i *v1alpha1.Incident) { i.Spec.Reporter = "dave" }, false},
 		"detected":              {func(i *v1alpha1.Incident) { i.Spec.Source = v1alpha1.IncidentSourceDetector }, false},
 		"seen":                  {func(i *v1alpha1.Incident) { i.Status.Signals = []v1alpha1.Signal{{}} }, false},
