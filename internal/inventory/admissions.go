@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 )
 
@@ -14,6 +15,8 @@ const (
 	maxAdmitted = 10_000
 	// MaxAdmissions of one workload are remembered.
 	MaxAdmissions = 5
+	// maxComing bounds what is remembered of a namespace as let in and not seen yet; a policy's limit is far below.
+	maxComing = 1000
 )
 
 // admissions are what this replica's gate let in. They last until they are written on the ConfigurationItem.
@@ -22,12 +25,22 @@ type admissions struct {
 	records map[configuration.Key][]configuration.AdmissionRecord
 	// order in which workloads had their first record, to forget the oldest.
 	order []configuration.Key
+	// coming is the newest of each workload, by namespace, in the order in which they came. Read without a lock.
+	coming table[string, []coming]
+}
+
+// coming is a template that this replica's gate let in. It is of use until it is seen, and no longer than
+// change.ComingFor.
+type coming struct {
+	workload configuration.Key
+	record   configuration.AdmissionRecord
 }
 
 // Admitted takes down that this replica's gate let a template in. It never blocks for longer than another call of it,
 // and tells subscribers, who must not block either.
 func (i *Inventory) Admitted(workload configuration.Key, record configuration.AdmissionRecord) {
 	i.letIn.add(workload, record)
+	i.letIn.expect(workload, record)
 	for _, tell := range i.subscribers.all() {
 		tell(Event{Workload: workload})
 	}
@@ -47,6 +60,31 @@ func (a *admissions) add(key configuration.Key, record configuration.AdmissionRe
 		delete(a.records, a.order[0])
 		a.order = a.order[1:]
 	}
+}
+
+func (a *admissions) expect(key configuration.Key, record configuration.AdmissionRecord) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	next := slices.DeleteFunc(slices.Clone(a.coming.of(key.Namespace)), func(c coming) bool {
+		return c.workload == key || record.At.Sub(c.record.At) >= change.ComingFor
+	})
+	next = append(next, coming{workload: key, record: record})
+	a.coming.put(key.Namespace, next[max(0, len(next)-maxComing):])
+}
+
+// comingIn is what this replica's gate let in of a namespace and has not seen yet. It takes no lock.
+func (i *Inventory) comingIn(namespace string) []change.Coming {
+	var out []change.Coming
+	rolling := i.rolling.of(namespace)
+	for _, c := range i.letIn.coming.of(namespace) {
+		if w, exists := i.workloads.get(c.workload); exists && w.Template.Hash == c.record.TemplateHash {
+			continue
+		}
+		if !slices.Contains(rolling, c.workload) {
+			out = append(out, change.Coming{Workload: c.workload, At: c.record.At})
+		}
+	}
+	return out
 }
 
 // Admissions are what the gate let in of a workload, as far as no baseline tells of it yet: by this replica, and, as

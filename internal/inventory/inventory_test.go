@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -473,4 +474,46 @@ func TestAdmissions(t *testing.T) {
 	if left := i.AdmittedHere(at); len(left) != 0 {
 		t.Errorf("left %v", left)
 	}
+}
+
+// TestWhatIsComing: what the gate let in counts until it is seen on its workload, the newest of each workload alone.
+func TestWhatIsComing(t *testing.T) {
+	deployment := func(name, tag string) client.Object {
+		d := builder.MakeDeployment("shop", name).TemplateLabel("app", name).Image("app", "r/"+name+":"+tag).RolledOut().Obj()
+		return builder.Unstructured(d, appsv1.SchemeGroupVersion.WithKind("Deployment"))
+	}
+	i := with(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: map[string]string{"env": "production"}}},
+		builder.MakeChangePolicy("production").AllWorkloads().Spec(func(s *v1alpha1.ChangePolicySpec) { s.MaxConcurrentRollouts = 2 }).Obj(),
+		deployment("cart", "1"), deployment("search", "1"))
+	coming := func() []string {
+		tmpl := configuration.Template{Labels: map[string]string{"app": "checkout"}}
+		w := i.World(&change.Request{Operation: change.Create, Key: key("Deployment", "checkout"), New: &tmpl})
+		names := []string{}
+		for _, c := range w.Concurrency.Coming {
+			names = append(names, c.Workload.Name+" "+c.At.Sub(builder.Epoch).String())
+		}
+		return names
+	}
+	is := func(what string, want ...string) {
+		t.Helper()
+		if diff := cmp.Diff(append([]string{}, want...), coming()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", what, diff)
+		}
+	}
+	letIn := func(name, tag string, after time.Duration) {
+		seen, _ := with(deployment(name, tag)).Workload(key("Deployment", name))
+		i.Admitted(key("Deployment", name), configuration.AdmissionRecord{TemplateHash: seen.Template.Hash, At: builder.Epoch.Add(after)})
+	}
+	is("nothing was let in")
+	letIn("cart", "2", 0)
+	letIn("search", "2", time.Second)
+	is("neither is seen", "cart 0s", "search 1s")
+	letIn("cart", "3", 2*time.Second)
+	is("another of the same", "search 1s", "cart 2s")
+	i.Put(deployment("search", "2"))
+	is("one is seen", "cart 2s")
+	i.Put(deployment("cart", "2"))
+	is("the one before is seen", "cart 2s")
+	letIn("new", "1", 2*time.Second+change.ComingFor)
+	is("what was never seen is forgotten", "new 12s")
 }

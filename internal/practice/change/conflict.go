@@ -129,7 +129,7 @@ func (g *gate) free(c *Candidate, key configuration.Key, rep *report) bool {
 			ok = rep.fail(CauseConflict, name, "", "Change %s on %s %s", other.Name, nameOf(key), g.untilWhen(other, c))
 		}
 	}
-	if most := int(g.rules.MaxConcurrentRollouts); most > 0 && g.concurrency.reaches(most, key) {
+	if most := int(g.rules.MaxConcurrentRollouts); most > 0 && g.concurrency.reaches(most, key, g.now) {
 		if rep == nil {
 			return false
 		}
@@ -208,12 +208,27 @@ func (c *Candidate) approvedBefore(other *Candidate) bool {
 	return cmp.Or(c.Approval.At.Compare(other.Approval.At), cmp.Compare(c.Name, other.Name)) < 0
 }
 
-// reaches says whether as many workloads, other than one, are being rolled out.
-func (c *Concurrency) reaches(most int, except configuration.Key) bool {
-	if c.Rollouts == nil || c.AtMost < most {
+// ComingFor is how long what was let in counts as being rolled out before that is seen. Watches tell of it within a second or
+// so; what they have not told of by then was refused after all, by what the API server asks after the gate.
+const ComingFor = 10 * time.Second
+
+// reaches says whether as many workloads, other than one, are being rolled out, or are about to be.
+func (c *Concurrency) reaches(most int, except configuration.Key, now time.Time) bool {
+	if c.AtMost+len(c.Coming) < most {
 		return false
 	}
 	n := 0
+	for _, next := range c.Coming {
+		if next.Workload != except && now.Sub(next.At) < ComingFor {
+			n++
+		}
+	}
+	if n >= most {
+		return true
+	}
+	if c.Rollouts == nil {
+		return false
+	}
 	for r := range c.Rollouts {
 		if r.Workload != except {
 			n++

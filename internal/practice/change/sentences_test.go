@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -301,6 +302,43 @@ func TestRolledBackProposesAProblem(t *testing.T) {
 			l.status.CausedIncidents = c.caused
 			if got := l.proposeProblem(); !strings.Contains(got, `problem open "Why checkout-2-5 went back" `+c.want) {
 				t.Errorf("next step %q, want one with %q", got, c.want)
+			}
+		})
+	}
+}
+
+// TestWhatWasJustLetInCountsAsARollout: else ten requests within a second would all find room for one.
+func TestWhatWasJustLetInCountsAsARollout(t *testing.T) {
+	cart, search := checkout, checkout
+	cart.Name, search.Name = "cart", "search"
+	for name, test := range map[string]struct {
+		coming  map[configuration.Key]time.Duration // ago
+		rolling []configuration.Key
+		in      bool
+	}{
+		"nothing":                      {nil, nil, true},
+		"one of two":                   {map[configuration.Key]time.Duration{cart: 0}, nil, true},
+		"two of two":                   {map[configuration.Key]time.Duration{cart: 0, search: time.Second}, nil, false},
+		"one, and one that rolls":      {map[configuration.Key]time.Duration{cart: 0}, []configuration.Key{search}, false},
+		"it, and one that rolls":       {map[configuration.Key]time.Duration{checkout: 0}, []configuration.Key{search}, true},
+		"one was never seen in time":   {map[configuration.Key]time.Duration{cart: ComingFor, search: 0}, nil, true},
+		"one is as good as seen late":  {map[configuration.Key]time.Duration{cart: ComingFor - time.Second, search: 0}, nil, false},
+		"it was late, and another too": {map[configuration.Key]time.Duration{checkout: ComingFor, search: 0}, []configuration.Key{checkout}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rollouts := make([]Rollout, 0, len(test.rolling))
+			for _, key := range test.rolling {
+				rollouts = append(rollouts, Rollout{Workload: key})
+			}
+			limit := policy("p", func(p *v1alpha1.ChangePolicySpec) { p.MaxConcurrentRollouts = 2 })
+			g := situated(policies(limit), approved(), given(func(w *World) {
+				w.Concurrency = Concurrency{Rollouts: slices.Values(rollouts), AtMost: len(rollouts)}
+				for key, ago := range test.coming {
+					w.Concurrency.Coming = append(w.Concurrency.Coming, Coming{Workload: key, At: hour(2).Add(-ago)})
+				}
+			})).decide(2)
+			if (g.Verdict == Covered) != test.in {
+				t.Errorf("%s: %v", g.Verdict, g.Reasons)
 			}
 		})
 	}

@@ -139,6 +139,14 @@ type Concurrency struct {
 	Rollouts iter.Seq[Rollout]
 	// AtMost is how many there can be: a number that is known without looking.
 	AtMost int
+	// Coming is what the gate that decides let in, and has not seen yet; none of it is among Rollouts.
+	Coming []Coming
+}
+
+// Coming is a template that was let in, and is not seen on its workload yet.
+type Coming struct {
+	Workload configuration.Key
+	At       time.Time
 }
 
 // Rollout is a template that is being rolled out.
