@@ -270,9 +270,28 @@ func (r *Reconciler) assess(seen *observed, now time.Time) (own servicelevel.Own
 	if !known {
 		m = remembered(seen)
 	}
+	over := r.endedElsewhere(seen)
+	if !over.IsZero() {
+		m.out, m.wellSince = false, time.Time{}
+	}
 	own, at, wake = m.assess(seen, r.hold(), now)
+	if !over.IsZero() && !m.out {
+		at = over
+	}
 	r.memories[seen.name] = m
 	return own, at, wake
+}
+
+// endedElsewhere is when an outage was over that this process told of, or found told, and another leader told the end of: two
+// may lead for a moment, and each would wait out its own hold. Zero: nothing later than what this process told is known.
+func (r *Reconciler) endedElsewhere(seen *observed) time.Time {
+	s := &seen.object.Status
+	told, known := r.told[seen.name]
+	well := s.Health == v1alpha1.HealthOperational || s.Health == v1alpha1.HealthDegraded
+	if !known || !well || !r.memories[seen.name].out || s.HealthSince == nil || !s.HealthSince.After(told) {
+		return time.Time{}
+	}
+	return s.HealthSince.Time
 }
 
 func (r *Reconciler) hold() time.Duration {

@@ -288,6 +288,35 @@ func TestOutageEndsUnderANewLeader(t *testing.T) {
 	}
 }
 
+// Of two leaders at once, one sees later that it is well: it takes back nothing of what the other has told.
+func TestOutageEndsUnderAnotherLeader(t *testing.T) {
+	c := newCluster(t, builder.MakeService("shop", "checkout").Claim("Deployment", "checkout").Obj(), checkout(2, 0))
+	c.reconcile("checkout")
+	late := *c
+	late.r = &Reconciler{Client: c.r.Client, Inventory: c.r.Inventory, Clock: c.clock, Recorder: c.events}
+	late.r.enqueue = c.r.enqueue
+	late.after(time.Second).reconcile("checkout")
+
+	c.after(time.Minute).put(checkout(2, 2))
+	well := c.clock.Now()
+	c.reconcile("checkout")
+	late.after(2 * time.Second).reconcile("checkout")
+	over, _ := c.after(58 * time.Second).reconcile("checkout")
+	if over.Health != v1alpha1.HealthOperational || !over.HealthSince.Time.Equal(well) {
+		t.Fatalf("health %s since %s, want Operational since %s", over.Health, over.HealthSince, well)
+	}
+	c.writes = 0
+	got, again := late.reconcile("checkout")
+	if diff := cmp.Diff(over, got); diff != "" || again != 0 || c.writes > 0 {
+		t.Errorf("again after %s (-want +got):\n%s", again, diff)
+	}
+	// The next outage is an outage to both.
+	c.after(time.Minute).put(checkout(2, 0))
+	if got, _ = late.reconcile("checkout"); got.Health != v1alpha1.HealthOutage || !got.HealthSince.Time.Equal(c.clock.Now()) {
+		t.Errorf("health %s since %s", got.Health, got.HealthSince)
+	}
+}
+
 // An edit of a workload does not make its health unknown for the moment until its controller has seen it.
 func TestEditsDoNotFlicker(t *testing.T) {
 	c := newCluster(t, builder.MakeService("shop", "checkout").Claim("Deployment", "checkout").Obj(), checkout(2, 2))
