@@ -66,8 +66,11 @@ type Reconciler struct {
 	// shown is the health of Services as it is told last, by their status or to it; waiting are changes that no status
 	// has yet, and told since when a status is as it should be.
 	shown   map[servicelevel.ServiceName]v1alpha1.Health
-	waiting map[servicelevel.ServiceName][]v1alpha1.HealthTransition
+	waiting map[servicelevel.ServiceName][]finding
 	told    map[servicelevel.ServiceName]time.Time
+	// found is until when nobody else told of a Service's health: when this process found out about its latest change, or
+	// the latest that it wrote or found to be right.
+	found map[servicelevel.ServiceName]time.Time
 	// enqueue another Service; nil where no manager runs.
 	enqueue func(ctrl.Request)
 }
@@ -215,7 +218,7 @@ const staleRetry = 100 * time.Millisecond
 // spread puts the service's own health into the graph, asks for the others whose health that alters, and returns what
 // is to be told of this one, the changes that its status does not have yet, and when to look again.
 func (r *Reconciler) spread(seen *observed, now time.Time) (
-	told servicelevel.ServiceHealth, changes []v1alpha1.HealthTransition, wake time.Time,
+	told servicelevel.ServiceHealth, changes []finding, wake time.Time,
 ) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -225,7 +228,7 @@ func (r *Reconciler) spread(seen *observed, now time.Time) (
 	}
 	own, at, wake := r.assess(seen, now)
 	moved := r.graph.Set(servicelevel.ServiceNode{Name: seen.name, Own: own, DependsOn: seen.service.DependsOn})
-	r.record(moved, at)
+	r.record(moved, at, now)
 	r.ask(moved, seen.name)
 	told, _ = r.graph.Health(seen.name)
 	return told, slices.Clone(r.waiting[seen.name]), wake
@@ -238,7 +241,7 @@ func (r *Reconciler) prime(now time.Time) {
 	}
 	r.graph, r.memories = servicelevel.NewGraph(), map[servicelevel.ServiceName]memory{}
 	r.shown, r.told = map[servicelevel.ServiceName]v1alpha1.Health{}, map[servicelevel.ServiceName]time.Time{}
-	r.waiting = map[servicelevel.ServiceName][]v1alpha1.HealthTransition{}
+	r.waiting, r.found = map[servicelevel.ServiceName][]finding{}, map[servicelevel.ServiceName]time.Time{}
 	var since time.Time
 	if r.Watched != nil && r.Pods != nil {
 		since = r.Watched()
@@ -261,7 +264,7 @@ func (r *Reconciler) prime(now time.Time) {
 		all = append(all, servicelevel.ServiceNode{Name: s.Name, Own: own, DependsOn: s.DependsOn})
 	}
 	r.graph.Fill(all)
-	r.replay(missed)
+	r.replay(missed, now)
 }
 
 // assess the service's own health, held for a while where an outage seems to end, and since when it is so.
@@ -274,6 +277,7 @@ func (r *Reconciler) assess(seen *observed, now time.Time) (own servicelevel.Own
 	if !over.IsZero() {
 		m.out, m.wellSince = false, time.Time{}
 	}
+	m.out = m.out || r.beganElsewhere(seen)
 	own, at, wake = m.assess(seen, r.hold(), now)
 	if !over.IsZero() && !m.out {
 		at = over
@@ -294,6 +298,17 @@ func (r *Reconciler) endedElsewhere(seen *observed) time.Time {
 	return s.HealthSince.Time
 }
 
+// beganElsewhere reports whether another leader has told of an outage that this process has not seen: what it sees may be
+// behind, so that it takes that back only after the hold, as after a restart.
+func (r *Reconciler) beganElsewhere(seen *observed) bool {
+	since := seen.object.Status.HealthSince
+	if since == nil || !since.After(r.found[seen.name]) || !remembered(seen).out {
+		return false
+	}
+	here, known := r.graph.Health(seen.name)
+	return known && here.Health != v1alpha1.HealthOutage
+}
+
 func (r *Reconciler) hold() time.Duration {
 	if r.RecoveryHold == 0 {
 		return DefaultRecoveryHold
@@ -308,9 +323,10 @@ func (r *Reconciler) forget(name servicelevel.ServiceName, now time.Time) {
 	delete(r.shown, name)
 	delete(r.waiting, name)
 	delete(r.told, name)
+	delete(r.found, name)
 	if r.graph != nil {
 		moved := r.graph.Remove(name)
-		r.record(moved, now)
+		r.record(moved, now, now)
 		r.ask(moved, name)
 	}
 }

@@ -27,7 +27,7 @@ const (
 
 // decide is the status that follows from what was observed and from the changes of health that no status has yet. Of the
 // status before it keeps recorded times alone.
-func decide(seen *observed, told servicelevel.ServiceHealth, changes []v1alpha1.HealthTransition, now time.Time) v1alpha1.ServiceStatus {
+func decide(seen *observed, told servicelevel.ServiceHealth, changes []finding, now time.Time) v1alpha1.ServiceStatus {
 	before := &seen.object.Status
 	s := v1alpha1.ServiceStatus{
 		ObservedGeneration: seen.service.Generation,

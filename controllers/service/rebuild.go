@@ -144,7 +144,7 @@ func timesOf(p *incident.Pod, alone bool) servicelevel.PodTimes {
 
 // replay lets the graph, which has all as they were before, live through what happened while nobody watched, so that it reaches those that depend on it
 // as it would have.
-func (r *Reconciler) replay(all []caughtUp) {
+func (r *Reconciler) replay(all []caughtUp, now time.Time) {
 	type step struct {
 		name  servicelevel.ServiceName
 		phase servicelevel.OwnPhase
@@ -157,7 +157,7 @@ func (r *Reconciler) replay(all []caughtUp) {
 	}
 	slices.SortStableFunc(steps, func(a, b step) int { return a.phase.From.Compare(b.phase.From) })
 	for _, s := range steps {
-		r.record(r.put(s.name, s.phase), s.phase.From)
+		r.record(r.put(s.name, s.phase), s.phase.From, now)
 	}
 }
 

@@ -169,8 +169,9 @@ func TestTransitions(t *testing.T) {
 	cases := map[string]struct {
 		before, changes []v1alpha1.HealthTransition
 		health          v1alpha1.Health
-		now             int
-		want            []v1alpha1.HealthTransition
+		// now, and when the changes were found where that was before.
+		now, foundOn int
+		want         []v1alpha1.HealthTransition
 	}{
 		"the first":              {health: up, now: 5, want: list(up, 5)},
 		"nothing new":            {before: list(up, 5), health: up, now: 9, want: list(up, 5)},
@@ -178,6 +179,12 @@ func TestTransitions(t *testing.T) {
 		"one that is dated back": {before: list(up, 0, out, 3), changes: list(up, 6), health: up, now: 7, want: list(up, 0, out, 3, up, 6)},
 		"what was told meanwhile was a mistake": {
 			before: list(up, 0, planned, 3, out, 8), changes: list(up, 6), health: up, now: 9, want: list(up, 0, planned, 3, up, 6),
+		},
+		"what another leader told since it was found stays": {
+			before: list(up, 0, out, 8), changes: list(up, 1), foundOn: 1, health: out, now: 9, want: list(up, 0, out, 8),
+		},
+		"what another leader told since it was found to be earlier stays": {
+			before: list(up, 0, out, 3, up, 5, out, 9), changes: list(up, 4), foundOn: 7, health: out, now: 10, want: list(up, 0, out, 3, up, 5, out, 9),
 		},
 		"for no time":                 {before: list(up, 0), changes: list(out, 3, up, 3), health: up, now: 9, want: list(up, 0)},
 		"a clock that was set back":   {before: list(up, 0, out, 60), changes: list(up, 30), health: up, now: 30, want: list(up, 0, out, 60, up, 60)},
@@ -194,7 +201,15 @@ func TestTransitions(t *testing.T) {
 				two := at(2)
 				s.Health, s.HealthSince = out, &two
 			}
-			if diff := cmp.Diff(c.want, transitions(s, c.changes, c.health, at(c.now).Time)); diff != "" {
+			foundOn := c.foundOn
+			if foundOn == 0 {
+				foundOn = c.now
+			}
+			var changes []finding
+			for _, change := range c.changes {
+				changes = append(changes, finding{HealthTransition: change, on: at(foundOn).Time})
+			}
+			if diff := cmp.Diff(c.want, transitions(s, changes, c.health, at(c.now).Time)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -314,6 +315,64 @@ func TestOutageEndsUnderAnotherLeader(t *testing.T) {
 	c.after(time.Minute).put(checkout(2, 0))
 	if got, _ = late.reconcile("checkout"); got.Health != v1alpha1.HealthOutage || !got.HealthSince.Time.Equal(c.clock.Now()) {
 		t.Errorf("health %s since %s", got.Health, got.HealthSince)
+	}
+}
+
+// Of two leaders at once, one sees later that it is out: it takes back nothing of what the other has told.
+func TestOutageBeginsUnderAnotherLeader(t *testing.T) {
+	c := newCluster(t, builder.MakeService("shop", "checkout").Claim("Deployment", "checkout").Obj(), checkout(2, 2))
+	c.reconcile("checkout")
+	late := *c
+	late.r = &Reconciler{Client: c.r.Client, Inventory: inventory.New(), Clock: c.clock, Recorder: c.events}
+	late.r.Inventory.Put(checkout(2, 2))
+	late.r.Inventory.Put(c.r.Inventory.ServiceObject(named("checkout")))
+	late.reconcile("checkout")
+
+	c.after(time.Minute).put(checkout(2, 0))
+	down, _ := c.reconcile("checkout")
+	late.r.Inventory.Put(c.r.Inventory.ServiceObject(named("checkout")))
+	got, _ := late.after(time.Second).reconcile("checkout")
+	if diff := cmp.Diff(told(down), told(got)); diff != "" || got.Health != v1alpha1.HealthOutage {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	// It ends as any other.
+	c.r.Inventory.Put(late.r.Inventory.ServiceObject(named("checkout")))
+	late.put(checkout(2, 0))
+	got, _ = late.reconcile("checkout")
+	if diff := cmp.Diff(told(down), told(got)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Of two leaders at once, one cannot write what it has found before the other has told of what followed: it alters nothing of
+// that when it can.
+func TestWhatCouldNotBeWrittenIsOutdated(t *testing.T) {
+	c := newCluster(t, builder.MakeService("shop", "checkout").Claim("Deployment", "checkout").Obj(), checkout(2, 0))
+	c.reconcile("checkout")
+	late := *c
+	late.r = &Reconciler{Client: c.r.Client, Inventory: c.r.Inventory, Clock: c.clock, Recorder: c.events}
+	late.reconcile("checkout")
+	c.after(time.Minute).put(checkout(2, 2))
+	c.reconcile("checkout")
+	late.reconcile("checkout")
+
+	away := errors.New("it is away")
+	late.r.Client = interceptor.NewClient(c.r.Client.(client.WithWatch), interceptor.Funcs{
+		SubResourcePatch: func(context.Context, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+			return away
+		},
+	})
+	c.after(time.Minute)
+	if _, err := late.r.Reconcile(t.Context(), request(named("checkout"))); !errors.Is(err, away) {
+		t.Fatal(err)
+	}
+	late.r.Client = c.r.Client
+	c.reconcile("checkout")
+	c.after(time.Minute).put(checkout(2, 0))
+	want, _ := c.reconcile("checkout")
+	got, _ := late.after(time.Minute).reconcile("checkout")
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
