@@ -101,7 +101,8 @@ func TestVoteStatuses(t *testing.T) {
 	c := changeOf("c")
 	votes := []*v1alpha1.ChangeApproval{vote(c, "bob", 1), vote(c, "bob", 2), vote(c, "alice", 1), vote(c, "carol", 1, onDigest(hashOf("x")))}
 	got := map[string]v1alpha1.VoteState{}
-	for name, s := range VoteStatuses(Agreed{Change: c, Approvals: votes}) {
+	_, statuses := prepare(&Agreed{Change: c, Approvals: votes})
+	for name, s := range statuses {
 		got[name] = s.State
 		if (s.Why == "") != (s.State == v1alpha1.VoteCounted) {
 			t.Errorf("%s is %s because %q", name, s.State, s.Why)

@@ -71,12 +71,7 @@ func Prepare(in Agreed) *Candidate {
 	return c
 }
 
-// VoteStatuses says of each ChangeApproval of a Change, by name, whether it counts.
-func VoteStatuses(in Agreed) map[string]VoteStatus {
-	_, statuses := prepare(&in)
-	return statuses
-}
-
+// prepare makes the Candidate, and says of each ChangeApproval of the Change, by name, whether it counts.
 func prepare(in *Agreed) (*Candidate, map[string]VoteStatus) {
 	if in.Rules == nil {
 		in.Rules = defaultRules
