@@ -65,26 +65,31 @@ func (a *admissions) add(key configuration.Key, record configuration.AdmissionRe
 func (a *admissions) expect(key configuration.Key, record configuration.AdmissionRecord) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	next := slices.DeleteFunc(slices.Clone(a.coming.of(key.Namespace)), func(c coming) bool {
-		return c.workload == key || record.At.Sub(c.record.At) >= change.ComingFor
-	})
+	known := a.coming.of(key.Namespace)
+	next := make([]coming, 0, len(known)+1)
+	for _, c := range known {
+		if c.workload != key && record.At.Sub(c.record.At) < change.ComingFor {
+			next = append(next, c)
+		}
+	}
 	next = append(next, coming{workload: key, record: record})
 	a.coming.put(key.Namespace, next[max(0, len(next)-maxComing):])
 }
 
-// comingIn is what this replica's gate let in of a namespace and has not seen yet. It takes no lock.
-func (i *Inventory) comingIn(namespace string) []change.Coming {
-	var out []change.Coming
-	rolling := i.rolling.of(namespace)
-	for _, c := range i.letIn.coming.of(namespace) {
-		if w, exists := i.workloads.get(c.workload); exists && w.Template.Hash == c.record.TemplateHash {
-			continue
-		}
-		if !slices.Contains(rolling, c.workload) {
-			out = append(out, change.Coming{Workload: c.workload, At: c.record.At})
+// addComing adds what this replica's gate let in of a namespace and has not seen yet. It takes no lock.
+func (i *Inventory) addComing(c *change.Concurrency, namespace string) {
+	list := i.letIn.coming.of(namespace)
+	c.AtMost += len(list)
+	c.Coming = func(yield func(change.Coming) bool) {
+		for _, next := range list {
+			if w, exists := i.workloads.get(next.workload); exists && (w.RollingOut() || w.Template.Hash == next.record.TemplateHash) {
+				continue
+			}
+			if !yield(change.Coming{Workload: next.workload, At: next.record.At}) {
+				return
+			}
 		}
 	}
-	return out
 }
 
 // Admissions are what the gate let in of a workload, as far as no baseline tells of it yet: by this replica, and, as

@@ -489,7 +489,7 @@ func TestWhatIsComing(t *testing.T) {
 		tmpl := configuration.Template{Labels: map[string]string{"app": "checkout"}}
 		w := i.World(&change.Request{Operation: change.Create, Key: key("Deployment", "checkout"), New: &tmpl})
 		names := []string{}
-		for _, c := range w.Concurrency.Coming {
+		for c := range w.Concurrency.Coming {
 			names = append(names, c.Workload.Name+" "+c.At.Sub(builder.Epoch).String())
 		}
 		return names

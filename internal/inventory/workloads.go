@@ -97,11 +97,17 @@ func (i *Inventory) claimantsOf(w *configuration.Workload) []Claimant {
 func (i *Inventory) putWorkload(w *configuration.Workload, n *news) {
 	old, existed := i.workloads.get(w.Key)
 	next := &workload{Workload: w, claimants: i.claimantsOf(w)}
+	rolling := w.RollingOut()
+	if rolling {
+		i.roll(w.Key, true) // first: who reads meanwhile sees one rollout too many rather than one too few
+	}
 	i.replaceWorkload(next)
 	if !existed || !old.Selector.Equal(w.Selector) {
 		i.selecting.put(w.Key.Namespace, w.Selector, w.Key)
 	}
-	i.roll(w.Key, w.RollingOut())
+	if !rolling {
+		i.roll(w.Key, false)
+	}
 	var before []Claimant
 	var was *configuration.Workload
 	if existed {

@@ -122,7 +122,7 @@ func (i *Inventory) World(r *change.Request) *change.World {
 	}
 	if g.Rules != nil && g.Rules.MaxConcurrentRollouts > 0 {
 		w.Concurrency = i.Concurrency(key.Namespace)
-		w.Concurrency.Coming = i.comingIn(key.Namespace)
+		i.addComing(&w.Concurrency, key.Namespace)
 	}
 	w.Filed = change.Filed{
 		Undecided:   i.undecided.of(key.Namespace),

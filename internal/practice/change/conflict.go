@@ -2,6 +2,7 @@ package change
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"time"
 
@@ -214,23 +215,12 @@ const ComingFor = 10 * time.Second
 
 // reaches says whether as many workloads, other than one, are being rolled out, or are about to be.
 func (c *Concurrency) reaches(most int, except configuration.Key, now time.Time) bool {
-	if c.AtMost+len(c.Coming) < most {
+	if c.AtMost < most {
 		return false
 	}
 	n := 0
-	for _, next := range c.Coming {
-		if next.Workload != except && now.Sub(next.At) < ComingFor {
-			n++
-		}
-	}
-	if n >= most {
-		return true
-	}
-	if c.Rollouts == nil {
-		return false
-	}
-	for r := range c.Rollouts {
-		if r.Workload != except {
+	for workload := range c.underWay(now) {
+		if workload != except {
 			n++
 		}
 		if n >= most {
@@ -238,6 +228,27 @@ func (c *Concurrency) reaches(most int, except configuration.Key, now time.Time)
 		}
 	}
 	return false
+}
+
+// underWay are the workloads that are being rolled out, and those that are about to be.
+func (c *Concurrency) underWay(now time.Time) iter.Seq[configuration.Key] {
+	return func(yield func(configuration.Key) bool) {
+		if c.Rollouts != nil {
+			for r := range c.Rollouts {
+				if !yield(r.Workload) {
+					return
+				}
+			}
+		}
+		if c.Coming == nil {
+			return
+		}
+		for next := range c.Coming {
+			if now.Sub(next.At) < ComingFor && !yield(next.Workload) {
+				return
+			}
+		}
+	}
 }
 
 // show writes a time as people in the zone of the change window read it.

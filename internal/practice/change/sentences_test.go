@@ -332,9 +332,13 @@ func TestWhatWasJustLetInCountsAsARollout(t *testing.T) {
 			}
 			limit := policy("p", func(p *v1alpha1.ChangePolicySpec) { p.MaxConcurrentRollouts = 2 })
 			g := situated(policies(limit), approved(), given(func(w *World) {
-				w.Concurrency = Concurrency{Rollouts: slices.Values(rollouts), AtMost: len(rollouts)}
-				for key, ago := range test.coming {
-					w.Concurrency.Coming = append(w.Concurrency.Coming, Coming{Workload: key, At: hour(2).Add(-ago)})
+				w.Concurrency = Concurrency{Rollouts: slices.Values(rollouts), AtMost: len(rollouts) + len(test.coming)}
+				w.Concurrency.Coming = func(yield func(Coming) bool) {
+					for key, ago := range test.coming {
+						if !yield(Coming{Workload: key, At: hour(2).Add(-ago)}) {
+							return
+						}
+					}
 				}
 			})).decide(2)
 			if (g.Verdict == Covered) != test.in {

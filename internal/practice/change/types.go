@@ -137,10 +137,11 @@ type Concurrency struct {
 	// Rollouts in progress of governed workloads; nil: none. Looked at only where a policy limits them, and no longer
 	// than it takes to know that there are too many.
 	Rollouts iter.Seq[Rollout]
-	// AtMost is how many there can be: a number that is known without looking.
+	// Coming is what the gate that decides let in, and has not seen yet; nil: none. None of it is among Rollouts, and it is
+	// looked at as seldom.
+	Coming iter.Seq[Coming]
+	// AtMost is how many there can be of both: a number that is known without looking.
 	AtMost int
-	// Coming is what the gate that decides let in, and has not seen yet; none of it is among Rollouts.
-	Coming []Coming
 }
 
 // Coming is a template that was let in, and is not seen on its workload yet.

@@ -329,7 +329,7 @@ func BenchmarkUpdates(b *testing.B) {
 	}
 	b.Run("NotTheTemplate", func(b *testing.B) {
 		for b.Loop() {
-			s.measure(b, []string{none, floor, compare, gate, policies, elsewhere}, 400, 1, 1, aside)
+			s.measure(b, []string{none, floor, compare, gate, policies, elsewhere}, 1200, 1, 1, aside)
 		}
 		report(b)
 		more := func(arm string) float64 { return p(arm, 50) - p(none, 50) }
@@ -348,7 +348,7 @@ func BenchmarkUpdates(b *testing.B) {
 				ratio, added, more(floor), more(compare), limits.NotTheTemplate, limits.NotTheTemplateMilliseconds)
 		}
 	})
-	for _, c := range []struct{ clients, rounds, n int }{{1, 300, 1}, {mostClients, 12, 4}} {
+	for _, c := range []struct{ clients, rounds, n int }{{1, 900, 1}, {mostClients, 48, 4}} {
 		b.Run(fmt.Sprintf("Template/clients=%d", c.clients), func(b *testing.B) {
 			for b.Loop() {
 				s.measure(b, []string{none, noop, gate}, c.rounds, c.clients, c.n, template)
