@@ -226,14 +226,29 @@ func (f *Filer) create(ctx context.Context, filing *practice.Filing) (filed bool
 	return false, fmt.Errorf("the names up to %s are taken by other Changes: %w", nameOf(filing), err)
 }
 
-// recordDiff keeps what the request showed: the Change's controller sees a hash only.
-func (f *Filer) recordDiff(ctx context.Context, chg *v1alpha1.Change, filing *practice.Filing) error {
+// recordDiff keeps what the request showed: the Change's controller sees a hash only. Of a spec that its requester has put in
+// the place of the one that was filed it would say what is not so.
+func (f *Filer) recordDiff(ctx context.Context, filed *v1alpha1.Change, filing *practice.Filing) (err error) {
 	if len(filing.Diff) == 0 {
 		return nil
 	}
-	after := chg.DeepCopy()
-	after.Status.Diff = filing.Diff
-	if _, err := patch.Status(ctx, f.Client, chg, after); err != nil && !apierrors.IsNotFound(err) {
+	const attempts = 3
+	live := filed
+	for range attempts {
+		after := live.DeepCopy()
+		after.Status.Diff = filing.Diff
+		if _, err = patch.Status(ctx, f.Client, live, after, patch.OptimisticLock); !apierrors.IsConflict(err) {
+			break
+		}
+		live = &v1alpha1.Change{}
+		if err = f.Reader.Get(ctx, nameOf(filing), live); err != nil {
+			break
+		}
+		if live.Generation != filed.Generation {
+			return nil
+		}
+	}
+	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("recording the differences of Change %s: %w", nameOf(filing), err)
 	}
 	return nil

@@ -277,3 +277,42 @@ func TestWhatCannotBeCanceledIsTriedAgain(t *testing.T) {
 		t.Errorf("canceled %s", got)
 	}
 }
+
+// A requester who watches what is filed in their name edits it before the differences are written.
+func TestDifferencesAreWrittenOnWhatWasFiledAlone(t *testing.T) {
+	for name, c := range map[string]struct {
+		alter func(*v1alpha1.Change)
+		want  int
+	}{
+		"labeled meanwhile": {func(c *v1alpha1.Change) { c.Labels["team"] = "payments" }, 1},
+		"edited meanwhile": {func(c *v1alpha1.Change) {
+			c.Spec.Targets[0].TemplateHash = "v1:eeee"
+			c.Generation++ // as the API server does
+		}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, s := newFiler(t)
+			filed := filing("checkout", "v1:aaaa")
+			filed.Diff = []v1alpha1.FieldDiff{{Path: "deployment/checkout: spec.containers[app].image", From: "a", To: "b"}}
+			f.Client = interceptor.NewClient(s.Client.(client.WithWatch), interceptor.Funcs{
+				Create: func(ctx context.Context, inner client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
+					if err := inner.Create(ctx, obj, opts...); err != nil {
+						return err
+					}
+					live := obj.DeepCopyObject().(*v1alpha1.Change)
+					c.alter(live)
+					return inner.Update(ctx, live)
+				},
+			})
+			f.queue()
+			f.next(t.Context(), &filed)
+			live := &v1alpha1.Change{}
+			if err := s.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: filed.Name()}, live); err != nil {
+				t.Fatal(err)
+			}
+			if len(live.Status.Diff) != c.want {
+				t.Errorf("diff %v of target %v", live.Status.Diff, live.Spec.Targets)
+			}
+		})
+	}
+}

@@ -182,6 +182,10 @@ func newLife(s *Subject, now time.Time) *life {
 	if !l.edited {
 		l.status.Risk, l.status.Diff, l.status.ApprovedAt, l.status.Approvals = before.Risk, before.Diff, before.ApprovedAt, before.Approvals
 	}
+	if before.Digest == "" && s.Change.Generation > 1 {
+		// What differs was recorded of what was filed, and its requester has put something else in its place since.
+		l.status.Diff = nil
+	}
 	l.status.Implementations = l.implementations()
 	return l
 }

@@ -247,6 +247,26 @@ func TestTheRecordedDifferencesFollowTheBaseline(t *testing.T) {
 	}
 }
 
+// TestTheRecordedDifferencesAreOfWhatWasFiled: its requester may edit what was filed, and is quicker than its assessment. What was
+// recorded of one template is not taken for what differs in another.
+func TestTheRecordedDifferencesAreOfWhatWasFiled(t *testing.T) {
+	s := told(t, pinnedTo(v25)).runs(running(v24), baseline(v24))
+	s.subject.Change.Status = v1alpha1.ChangeStatus{
+		Diff: []v1alpha1.FieldDiff{imageDiff(ReferenceTo(checkout), "app", v24.Images["app"], v25.Images["app"])},
+	}
+	s.edit(func(c *v1alpha1.ChangeSpec) {
+		c.Targets[0].TemplateHash = v1alpha1.TemplateHash(hashOf("something else"))
+	})
+	s.is(v1alpha1.ChangeAuthorize)
+	status := &s.last.Status
+	if len(status.Diff) != 1 || status.Diff[0].Path != diffPath(ReferenceTo(checkout), hashAlone) {
+		t.Errorf("diff %+v", status.Diff)
+	}
+	if !slices.ContainsFunc(status.Risk.Factors, func(f v1alpha1.RiskFactor) bool { return f.Name == "Template" }) {
+		t.Errorf("risk %+v", status.Risk)
+	}
+}
+
 // TestWhatIsFiledRisksWhatTheRefusalSaid: an image that the schema of a Change has no room for is in the record of the
 // differences alone, and of a record that is full nobody knows what else differs.
 func TestWhatIsFiledRisksWhatTheRefusalSaid(t *testing.T) {
