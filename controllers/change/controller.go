@@ -126,18 +126,23 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 }
 
 // supersededBy names the Change that takes the place of one that was filed, and of which whoever filed that one did not
-// say so; empty: none does.
+// say so, or by which what it was filed for went in; empty: none does.
 func (r *Reconciler) supersededBy(known *inventory.Change) string {
 	if len(known.Candidate.Targets) != 1 {
 		return ""
 	}
-	return practice.SupersededBy(known.Candidate, known.Object, func(yield func(*v1alpha1.Change) bool) {
-		for _, other := range r.Inventory.ChangesEverOf(known.Candidate.Targets[0].Key) {
+	key := known.Candidate.Targets[0].Key
+	by := practice.SupersededBy(known.Candidate, known.Object, func(yield func(*v1alpha1.Change) bool) {
+		for _, other := range r.Inventory.ChangesEverOf(key) {
 			if !yield(other.Object) {
 				return
 			}
 		}
 	})
+	if by == "" {
+		by = practice.OvertakenBy(known.Candidate, known.Object, r.Inventory.Baselines(key))
+	}
+	return by
 }
 
 // apply writes the statuses that differ, and then tells of it. The lock is against a status that the inventory has not

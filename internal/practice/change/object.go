@@ -111,6 +111,27 @@ func SupersededBy(c *Candidate, chg *v1alpha1.Change, others iter.Seq[*v1alpha1.
 	return newest.Name
 }
 
+// OvertakenBy names the Change by which a workload runs what one was filed for, when that was denied, and that nobody decided on:
+// whoever could not wait broke the glass, say. Empty: it does not run that, or no Change tells of it. Nobody need agree to it
+// any more; what is owed is owed by the other.
+func OvertakenBy(c *Candidate, chg *v1alpha1.Change, baselines []v1alpha1.Baseline) string {
+	if !undecided(c, chg) || len(baselines) == 0 {
+		return ""
+	}
+	b, wanted := &baselines[0], c.Targets[0].TemplateHash
+	if wanted == "" || wanted != b.TemplateHash && wanted != b.FullHash {
+		return ""
+	}
+	switch b.Source {
+	case v1alpha1.BaselineBreakGlass:
+		return recordName(c.Targets[0].Key, b)
+	case v1alpha1.BaselineChange, v1alpha1.BaselinePreAuthorised:
+		return b.Change
+	case v1alpha1.BaselineAdopted, v1alpha1.BaselineRollback, v1alpha1.BaselineUnauthorized, v1alpha1.BaselineAudited:
+	}
+	return ""
+}
+
 // filedForElse says whether another Change was filed for something else that was denied of the same workload.
 func filedForElse(chg, other *v1alpha1.Change) bool {
 	if other.Labels[LabelFiledFor] != FiledForDenied || other.Namespace != chg.Namespace || len(other.Spec.Targets) != 1 || len(chg.Spec.Targets) != 1 {

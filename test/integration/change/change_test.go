@@ -295,6 +295,28 @@ var _ = Describe("a denial", func() {
 		Eventually(func() string { return s.gate(v24).Change }).Should(Equal(first.Change + "-2"))
 	})
 
+	It("asks nobody any more for what somebody could not wait for", func(ctx SpecContext) {
+		s := open(ctx)
+		d := s.gate(v24)
+		s.filer.File(*d.File)
+		Eventually(func() int { return len(s.all(ctx)) }).Should(Equal(1))
+		Expect(s.reconcile(ctx, d.Change).Status.State).To(Equal(v1alpha1.ChangeAuthorize))
+		s.deploy(ctx, v24)
+		s.baseline(ctx, v24, v1alpha1.BaselineBreakGlass, "", "erin")
+		_, err := s.records.Reconcile(ctx, s.key())
+		Expect(err).NotTo(HaveOccurred())
+		Eventually(func() v1alpha1.ChangeState { return s.reconcile(ctx, d.Change).Status.State }).Should(Equal(v1alpha1.ChangeCanceled))
+		by := ""
+		for _, c := range s.all(ctx) {
+			if c.Name == d.Change {
+				by = c.Annotations[practice.AnnotationSupersededBy]
+			}
+		}
+		record := s.reconcile(ctx, by)
+		Expect(record.Spec.RecordOf).To(Equal(v1alpha1.RecordOfBreakGlass))
+		Expect(record.Status.State).To(Equal(v1alpha1.ChangeReview))
+	})
+
 	It("files nothing again that was rejected", func(ctx SpecContext) {
 		s := open(ctx)
 		d := s.gate(v24)
