@@ -159,9 +159,34 @@ func (l *life) backOut() {
 			b.Targets = append(b.Targets, l.backoutTarget(g))
 		}
 	}
+	b.Targets = append(b.Targets, l.noTemplateBefore(b.Targets)...)
 	l.status.Backout = b
 	l.wake.add(b.StartedAt.Add(settleBackout))
 	l.prepare()
+}
+
+// noTemplateBefore are the workloads that the change made, or took away: nothing brings back what was there before. A person
+// must know of them, since else all of it would seem to be back.
+func (l *life) noTemplateBefore(others []v1alpha1.ChangeBackoutTarget) []v1alpha1.ChangeBackoutTarget {
+	var out []v1alpha1.ChangeBackoutTarget
+	for i := range l.status.Implementations {
+		im := &l.status.Implementations[i]
+		fact := l.Workloads[KeyOf(l.Change.Namespace, im.Workload)]
+		why := ""
+		switch {
+		case im.Operation == v1alpha1.OperationCreate && newestOf(l.Change.Name, fact.Baselines) == 0 && fact.Workload != nil:
+			why = "the change made it"
+		case im.Operation == v1alpha1.OperationDelete && fact.Workload == nil:
+			why = "the change deleted it"
+		}
+		if why == "" || slices.ContainsFunc(others, func(t v1alpha1.ChangeBackoutTarget) bool { return t.Workload == im.Workload }) {
+			continue
+		}
+		out = append(out, v1alpha1.ChangeBackoutTarget{
+			Workload: im.Workload, From: im.TemplateHash, State: v1alpha1.ChangeBackoutNotPossible, Since: *ptrTime(l.now), Why: why,
+		})
+	}
+	return out
 }
 
 func (l *life) backoutTarget(g *Goal) v1alpha1.ChangeBackoutTarget {

@@ -27,7 +27,11 @@ func (l *life) events() []Event {
 		if im.By != "" {
 			who = " by " + im.By
 		}
-		add(false, "WentIn", "Implement", fmt.Sprintf("%s/%s: %s%s", im.Workload.Kind, im.Workload.Name, shortDigest(im.TemplateHash), who))
+		what := shortDigest(im.TemplateHash)
+		if im.Operation == v1alpha1.OperationDelete {
+			what = "deleted"
+		}
+		add(false, "WentIn", "Implement", fmt.Sprintf("%s/%s: %s%s", im.Workload.Kind, im.Workload.Name, what, who))
 	}
 	l.backoutEvents(add)
 	if l.reviewOverdue() && !l.wasOverdue() {

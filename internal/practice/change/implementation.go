@@ -259,17 +259,18 @@ func (l *life) windowOver() bool {
 	return !l.now.Before(w.To)
 }
 
-// stuck gives up on a rollout that does not end long after the window.
+// stuck gives up on rollouts that do not end long after the window. What became of them nobody knows if all of them are held back,
+// wait for a run, have no pods, or are gone with their workload; and no other one failed.
 func (l *life) stuck() v1alpha1.Outcome {
 	last := l.candidate.Window.To
-	held := false
+	unseen := true
 	for i := range l.status.Implementations {
 		im := &l.status.Implementations[i]
 		if im.At.After(last) {
 			last = im.At.Time
 		}
 		if w := l.Workloads[KeyOf(l.Change.Namespace, im.Workload)].Workload; w != nil && im.Rollout == v1alpha1.RolloutInProgress {
-			held = held || w.Hold.Held() || w.Key.Kind == configuration.KindCronJob || w.Desired == 0
+			unseen = unseen && (w.Hold.Held() || w.Key.Kind == configuration.KindCronJob || w.Desired == 0)
 		}
 	}
 	end := last.Add(stuckAfter)
@@ -277,7 +278,7 @@ func (l *life) stuck() v1alpha1.Outcome {
 	switch {
 	case l.now.Before(end):
 		return ""
-	case held:
+	case unseen && l.superseded():
 		return v1alpha1.OutcomeInconclusive
 	}
 	return v1alpha1.OutcomeUnsuccessful
@@ -285,13 +286,7 @@ func (l *life) stuck() v1alpha1.Outcome {
 
 // observed is the outcome of what is in, once it was watched long enough.
 func (l *life) observed() v1alpha1.Outcome {
-	var last time.Time
-	for i := range l.status.Implementations {
-		if at := l.status.Implementations[i].RolledOutAt; at != nil && at.After(last) {
-			last = at.Time
-		}
-	}
-	end := last.Add(l.Rules.Observation)
+	end := l.watchedUntil()
 	l.wake.add(end)
 	switch {
 	case l.now.Before(end):
@@ -304,6 +299,17 @@ func (l *life) observed() v1alpha1.Outcome {
 		return v1alpha1.OutcomeSuccessfulWithIssues
 	}
 	return v1alpha1.OutcomeSuccessful
+}
+
+// watchedUntil is until when what is in is watched before it has an outcome.
+func (l *life) watchedUntil() time.Time {
+	var last time.Time
+	for i := range l.status.Implementations {
+		if at := l.status.Implementations[i].RolledOutAt; at != nil && at.After(last) {
+			last = at.Time
+		}
+	}
+	return last.Add(l.Rules.Observation)
 }
 
 // superseded says whether all rollouts that failed were still going on when another template went in: what would have

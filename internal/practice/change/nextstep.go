@@ -1,6 +1,7 @@
 package change
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -19,11 +20,11 @@ func (l *life) nextStep() string {
 	case v1alpha1.ChangeAssess:
 		return "Mend the Change: " + strings.Join(l.lacks, "; ") + "."
 	case v1alpha1.ChangeAuthorize:
-		return l.howToApprove()
+		return cmp.Or(l.runsAlready(), l.howToApprove())
 	case v1alpha1.ChangeScheduled:
-		return l.whatIsAwaited()
+		return cmp.Or(l.runsAlready(), l.whatIsAwaited())
 	case v1alpha1.ChangeImplement:
-		return l.howToImplement()
+		return cmp.Or(l.runsAlready(), l.howToImplement())
 	case v1alpha1.ChangeReview:
 		return l.howToReview()
 	case v1alpha1.ChangeRejected:
@@ -40,31 +41,42 @@ func (l *life) nextStep() string {
 
 // whatStays says what of a canceled Change is in all the same, and how to go back; empty where nothing is.
 func (l *life) whatStays() string {
-	var names, back []string
-	for i := range l.Change.Spec.Targets {
-		w := l.Change.Spec.Targets[i].Workload
-		key := KeyOf(l.Change.Namespace, w)
-		if l.broughtIn(w, l.Workloads[key].Baselines) != 0 {
-			continue // nothing of it came in, or it does not run any more
-		}
-		names = append(names, nameOf(key))
-		switch key.Kind {
-		case configuration.KindDeployment, configuration.KindStatefulSet, configuration.KindDaemonSet:
-			back = append(back, "kubectl rollout undo "+nameOf(key)+" -n "+l.Change.Namespace)
-		default:
-			back = append(back, "apply the earlier manifest of "+nameOf(key))
-		}
-	}
-	if len(names) == 0 {
+	names, back := l.stillRun(func(v1alpha1.WorkloadReference) bool { return true })
+	if names == "" {
 		return ""
 	}
-	const shown = 3
-	step := fmt.Sprintf("It was canceled after it went in: %s runs what it brought in. To go back, which needs no Change where the earlier template is proven: %s.",
-		list(shortened(names, shown)), strings.Join(shortened(back, shown), "; "))
+	step := "It was canceled after it went in: " + names + " runs what it brought in. " + back
 	if l.status.Outcome == "" {
 		step += " It is watched until its outcome is known."
 	}
 	return step
+}
+
+// stillRun names the targets, of those that are meant, which run what came in by it, and says how they go back; empty: none does.
+func (l *life) stillRun(meant func(v1alpha1.WorkloadReference) bool) (which, goBack string) {
+	var names, back []string
+	for i := range l.Change.Spec.Targets {
+		w := l.Change.Spec.Targets[i].Workload
+		key := KeyOf(l.Change.Namespace, w)
+		if !meant(w) || l.broughtIn(w, l.Workloads[key].Baselines) != 0 {
+			continue // nothing of it came in, or it does not run any more
+		}
+		names, back = append(names, nameOf(key)), append(back, wayBack(key))
+	}
+	if len(names) == 0 {
+		return "", ""
+	}
+	const shown = 3
+	return list(shortened(names, shown)), "To go back, which needs no Change where the earlier template is proven: " + strings.Join(shortened(back, shown), "; ") + "."
+}
+
+// wayBack is how a person brings back what a workload ran before. Of other kinds Kubernetes keeps no earlier template.
+func wayBack(key configuration.Key) string {
+	switch key.Kind {
+	case configuration.KindDeployment, configuration.KindStatefulSet, configuration.KindDaemonSet:
+		return "kubectl rollout undo " + nameOf(key) + " -n " + key.Namespace
+	}
+	return "apply the earlier manifest of " + nameOf(key)
 }
 
 // shortened is the first of a list, and how many more there are.
@@ -73,6 +85,23 @@ func shortened(items []string, shown int) []string {
 		return items
 	}
 	return append(items[:shown:shown], plural(len(items)-shown, "other"))
+}
+
+// runsAlready says that all that it asks for is in without it; empty: it is not.
+func (l *life) runsAlready() string {
+	names := make([]string, 0, len(l.candidate.Targets))
+	for i := range l.candidate.Targets {
+		t := &l.candidate.Targets[i]
+		fact := l.Workloads[t.Key]
+		w, base := fact.Workload, agreed(fact.Baselines)
+		if w == nil || base == nil || l.wentIn(ReferenceTo(t.Key)) || !slices.Contains(t.Operations, v1alpha1.OperationTemplate) ||
+			!w.Template.IsBaseline(*base, l.Rules.IgnoredAnnotationPrefixes) || !t.allows(&w.Template, base, l.Rules, nil) {
+			return ""
+		}
+		names = append(names, nameOf(t.Key))
+	}
+	const shown = 5
+	return "Nothing to do: what it asks for runs already without it (" + list(shortened(names, shown)) + "). Cancel it: kubectl itil change cancel " + l.ref() + "."
 }
 
 // ref is the Change as the arguments of kubectl itil name it.
@@ -209,15 +238,39 @@ func (l *life) howToImplement() string {
 	if l.status.Backout != nil {
 		return "Nothing to do: it failed (" + l.status.Backout.Why + ") and goes back by itself."
 	}
-	if l.pending() == 0 {
-		if l.any(v1alpha1.RolloutInProgress) {
-			return "Watch its rollout."
-		}
-		return "Nothing to do: it is watched until " + l.Rules.show(l.wake.at) + "."
+	failed := l.whatFailed()
+	switch {
+	case l.pending() > 0 && l.open == 0:
+		return failed + l.whatIsAwaited()
+	case l.pending() > 0:
+		return failed + l.whatToApply()
+	case l.any(v1alpha1.RolloutInProgress):
+		return failed + "Watch its rollout."
+	case failed != "":
+		return failed + "Else it has until " + l.Rules.show(l.watchedUntil()) + " to recover."
 	}
-	if l.open == 0 {
-		return l.whatIsAwaited()
+	return "Nothing to do: it is watched until " + l.Rules.show(l.watchedUntil()) + "."
+}
+
+// whatFailed says which rollouts failed, and how they go back; empty where none did, or where something else took their place.
+// What a Release brought in, the Release takes back.
+func (l *life) whatFailed() string {
+	if len(l.Releases) > 0 {
+		return ""
 	}
+	names, back := l.stillRun(func(w v1alpha1.WorkloadReference) bool {
+		return slices.ContainsFunc(l.status.Implementations, func(im v1alpha1.Implementation) bool {
+			return im.Workload == w && im.Rollout == v1alpha1.RolloutFailed
+		})
+	})
+	if names == "" {
+		return ""
+	}
+	return "The rollout of " + names + " failed. " + back + " "
+}
+
+// whatToApply names the targets that nothing went into, while the gate is open for them.
+func (l *life) whatToApply() string {
 	var names, held []string
 	for i := range l.candidate.Targets {
 		t := &l.candidate.Targets[i]
@@ -260,10 +313,8 @@ func (l *life) howToReview() string {
 	if l.reviewOverdue() {
 		steps = append(steps, "Overdue since "+l.Rules.show(l.reviewDue())+".")
 	}
-	if l.status.Outcome != v1alpha1.OutcomeRolledBack {
-		if undo := l.howToUndo(); undo != "" {
-			steps = append(steps, undo)
-		}
+	if undo := l.howToUndo(); undo != "" {
+		steps = append(steps, undo)
 	}
 	if open := l.openIncidents(); open != "" {
 		steps = append(steps, open)
@@ -312,7 +363,7 @@ func (l *life) openIncidents() string {
 	return ""
 }
 
-// howToUndo names the workloads that the operator could not bring back.
+// howToUndo names the first of the workloads that the operator could not bring back, and that nobody brought back since.
 func (l *life) howToUndo() string {
 	if l.status.Backout == nil {
 		return ""
@@ -321,10 +372,27 @@ func (l *life) howToUndo() string {
 		t := &l.status.Backout.Targets[i]
 		switch t.State {
 		case v1alpha1.ChangeBackoutNotPossible, v1alpha1.ChangeBackoutFailed:
-			name := nameOf(KeyOf(l.Change.Namespace, t.Workload))
-			return fmt.Sprintf("%s could not be brought back (%s): undo it by hand, kubectl rollout undo %s -n %s.", name, t.Why, name, l.Change.Namespace)
+			key := KeyOf(l.Change.Namespace, t.Workload)
+			if how := l.undoneByHand(t, key); how != "" {
+				return fmt.Sprintf("%s could not be brought back (%s): undo it by hand, %s.", nameOf(key), t.Why, how)
+			}
 		case v1alpha1.ChangeBackoutPending, v1alpha1.ChangeBackoutRestored, v1alpha1.ChangeBackoutVerified, v1alpha1.ChangeBackoutSuperseded:
 		}
 	}
 	return ""
+}
+
+// undoneByHand is how a person undoes what the operator could not; empty where it is undone.
+func (l *life) undoneByHand(t *v1alpha1.ChangeBackoutTarget, key configuration.Key) string {
+	fact := l.Workloads[key]
+	gone := fact.Workload == nil
+	switch {
+	case t.From == "" && gone: // the change deleted it
+		return "apply its manifest again, which needs a Change"
+	case gone, !fact.Workload.Template.Is(t.From, l.Rules.IgnoredAnnotationPrefixes):
+		return ""
+	case len(fact.Baselines) == 1: // the change made it
+		return "kubectl delete " + nameOf(key) + " -n " + key.Namespace + ", which needs a Change"
+	}
+	return wayBack(key)
 }

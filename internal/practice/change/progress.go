@@ -28,6 +28,9 @@ func (l *life) stalled(im *v1alpha1.Implementation, w *configuration.Workload) b
 		return false
 	}
 	old := im.Progress
+	if old != nil && w.CreatedAt.After(old.At.Time) {
+		old = nil // of the workload that had its name before
+	}
 	further := old == nil || w.Updated > old.Updated || w.Updated == old.Updated && w.Ready > old.Ready
 	switch {
 	case further && old != nil && l.now.Before(old.At.Add(progressAtMostEvery)):

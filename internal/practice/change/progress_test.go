@@ -35,6 +35,12 @@ func counts(t *configuration.Template, updated, ready int32) *configuration.Work
 	return w
 }
 
+// madeAt has a workload made so many minutes after the change's hour.
+func madeAt(minutes int, w *configuration.Workload) *configuration.Workload {
+	w.CreatedAt = hour(2).Add(time.Duration(minutes) * time.Minute)
+	return w
+}
+
 func (s *story) shows(w *configuration.Workload) *story {
 	fact := s.subject.Workloads[ledger]
 	fact.Workload = w
@@ -74,6 +80,9 @@ func TestARolloutWithoutProgressFails(t *testing.T) {
 		"its controller is behind":    {steps: []step{{0, unseen, going}, {30, unseen, going}}},
 		"it is scaled to zero":        {steps: []step{{0, none, going}, {30, none, going}}},
 		"it is held back, and let go": {steps: []step{{0, held, going}, {30, counts(v24, 1, 2), going}, {39, counts(v24, 1, 2), going}, {40, counts(v24, 1, 2), failed}}},
+		"it is made again under its name": {steps: []step{
+			{0, counts(v24, 2, 3), going}, {9, madeAt(9, counts(v24, 0, 0)), going}, {18, madeAt(9, counts(v24, 1, 1)), going}, {28, madeAt(9, counts(v24, 1, 1)), failed},
+		}},
 		"its author allows more": {
 			v1alpha1.Backout{ProgressDeadlineSeconds: 1800},
 			[]step{{0, counts(v24, 1, 2), going}, {29, counts(v24, 1, 2), going}, {30, counts(v24, 1, 2), failed}},
