@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -23,7 +24,7 @@ import (
 var version = "dev"
 
 func main() {
-	err := run(os.Args[1:])
+	err := run(ctrl.SetupSignalHandler(), os.Args[1:])
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return
 	}
@@ -31,7 +32,8 @@ func main() {
 	os.Exit(1)
 }
 
-func run(args []string) error {
+// run the operator until the context is done.
+func run(ctx context.Context, args []string) error {
 	o, err := parseOptions(args)
 	if err != nil {
 		return err
@@ -40,12 +42,15 @@ func run(args []string) error {
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
 	log.Info("Starting itil-operator", "version", version, "namespace", o.Namespace)
-	ctx := ctrl.SetupSignalHandler()
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the cluster (KUBECONFIG, or the pod's ServiceAccount): %w", err)
 	}
 	mgr, err := operator.New(ctx, config, o.Options, clock.RealClock{})
+	if err != nil && ctx.Err() != nil {
+		log.Info("Ending as told, before anything had begun", "reason", err.Error())
+		return nil //nolint:nilerr // it does what it was told
+	}
 	if err != nil {
 		return err
 	}

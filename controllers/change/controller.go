@@ -17,6 +17,7 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -26,6 +27,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/kube/fieldmanager"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
 	kubepush "github.com/itil-dev/itil-operator/internal/kube/push"
+	"github.com/itil-dev/itil-operator/internal/kube/retry"
 	practice "github.com/itil-dev/itil-operator/internal/practice/change"
 )
 
@@ -57,6 +59,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	}
 	exported.Show(ctx, mgr.Elected(), (&Collector{Reader: mgr.GetClient(), Clock: r.Clock}).Collect)
 	return ctrl.NewControllerManagedBy(mgr).Named("change").
+		WithOptions(controller.Options{RateLimiter: retry.Limiter[ctrl.Request]()}).
 		WatchesRawSource(r.changes()).
 		Watches(&v1alpha1.Incident{}, toSuspected).
 		Complete(r)

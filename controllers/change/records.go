@@ -12,12 +12,14 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/inventory"
 	"github.com/itil-dev/itil-operator/internal/kube/fieldmanager"
 	kubepush "github.com/itil-dev/itil-operator/internal/kube/push"
+	"github.com/itil-dev/itil-operator/internal/kube/retry"
 	practice "github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 )
@@ -51,6 +53,7 @@ func (r *RecordKeeper) SetupWithManager(mgr ctrl.Manager) error {
 		return true
 	})
 	return builder.TypedControllerManagedBy[configuration.Key](mgr).Named("changerecords").
+		WithOptions(controller.TypedOptions[configuration.Key]{RateLimiter: retry.Limiter[configuration.Key]()}).
 		WatchesRawSource(source).
 		Complete(r)
 }

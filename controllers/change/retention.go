@@ -12,12 +12,14 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/inventory"
 	kubepush "github.com/itil-dev/itil-operator/internal/kube/push"
+	"github.com/itil-dev/itil-operator/internal/kube/retry"
 	practice "github.com/itil-dev/itil-operator/internal/practice/change"
 )
 
@@ -83,7 +85,10 @@ func (r *Retirer) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error 
 		}
 		return true
 	}
-	return ctrl.NewControllerManagedBy(mgr).Named("changeretention").WatchesRawSource(kubepush.Source(start, synced)).Complete(r)
+	return ctrl.NewControllerManagedBy(mgr).Named("changeretention").
+		WithOptions(controller.Options{RateLimiter: retry.Limiter[ctrl.Request]()}).
+		WatchesRawSource(kubepush.Source(start, synced)).
+		Complete(r)
 }
 
 // IndexReferences lets a cache find the Changes of a workload that ended, and what refers to a Change. SetupWithManager

@@ -20,12 +20,14 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/kube/conditions"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
+	"github.com/itil-dev/itil-operator/internal/kube/retry"
 	practice "github.com/itil-dev/itil-operator/internal/practice/change"
 )
 
@@ -56,6 +58,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 		return err
 	}
 	policies := ctrl.NewControllerManagedBy(mgr).Named("changepolicy").
+		WithOptions(controller.Options{RateLimiter: retry.Limiter[ctrl.Request]()}).
 		For(&v1alpha1.ChangePolicy{}).
 		Watches(&v1alpha1.Calendar{}, handler.EnqueueRequestsFromMapFunc(r.policiesWith), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		// The map function sees the labels before and after a change of them.
@@ -64,6 +67,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 		Watches(&v1alpha1.Change{}, handler.EnqueueRequestsFromMapFunc(r.policiesUsedBy), builder.WithPredicates(used)).
 		Complete(r)
 	calendars := ctrl.NewControllerManagedBy(mgr).Named("calendar").
+		WithOptions(controller.Options{RateLimiter: retry.Limiter[ctrl.Request]()}).
 		For(&v1alpha1.Calendar{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Complete(calendarReconciler{r})
 	return errors.Join(policies, calendars)

@@ -20,6 +20,7 @@ import (
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
 	"github.com/itil-dev/itil-operator/internal/kube/push"
+	"github.com/itil-dev/itil-operator/internal/kube/retry"
 	practice "github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 )
@@ -67,7 +68,7 @@ type Tally struct {
 // SetupWithManager registers the controller that writes, and the last write of a replica that stops.
 func (t *Tally) SetupWithManager(mgr ctrl.Manager) error {
 	err := builder.TypedControllerManagedBy[reconcile.Request](mgr).Named("wouldDeny").
-		WithOptions(controller.TypedOptions[reconcile.Request]{NeedLeaderElection: new(false)}).
+		WithOptions(controller.TypedOptions[reconcile.Request]{NeedLeaderElection: new(false), RateLimiter: retry.Limiter[reconcile.Request]()}).
 		WatchesRawSource(push.Source(t.follow, func(context.Context) bool { return true })).
 		Complete(t)
 	if err != nil {

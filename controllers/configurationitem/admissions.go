@@ -19,6 +19,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/inventory"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
 	"github.com/itil-dev/itil-operator/internal/kube/push"
+	"github.com/itil-dev/itil-operator/internal/kube/retry"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 )
 
@@ -34,7 +35,9 @@ type AdmissionWriter struct {
 // SetupWithManager registers the writer.
 func (a *AdmissionWriter) SetupWithManager(mgr ctrl.Manager) error {
 	return builder.TypedControllerManagedBy[configuration.Key](mgr).Named("admissions").
-		WithOptions(controller.TypedOptions[configuration.Key]{NeedLeaderElection: new(false), EnableWarmup: new(false)}).
+		WithOptions(controller.TypedOptions[configuration.Key]{
+			NeedLeaderElection: new(false), EnableWarmup: new(false), RateLimiter: retry.Limiter[configuration.Key](),
+		}).
 		WatchesRawSource(push.Source(a.follow, a.Inventory.WaitForSync)).
 		Complete(a)
 }

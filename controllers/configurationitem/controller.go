@@ -18,6 +18,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -27,6 +28,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/kube/gateconfig"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
 	"github.com/itil-dev/itil-operator/internal/kube/push"
+	"github.com/itil-dev/itil-operator/internal/kube/retry"
 	"github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 )
@@ -95,6 +97,7 @@ type memory struct {
 // SetupWithManager registers the reconciler.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return builder.TypedControllerManagedBy[configuration.Key](mgr).Named("configurationitem").
+		WithOptions(controller.TypedOptions[configuration.Key]{RateLimiter: retry.Limiter[configuration.Key]()}).
 		WatchesRawSource(push.Source(r.follow, r.Inventory.WaitForSync)).
 		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, handler.TypedFuncs[client.Object, configuration.Key]{UpdateFunc: r.listedAnew}).
 		Complete(r)

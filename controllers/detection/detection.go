@@ -27,6 +27,7 @@ import (
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/inventory"
 	"github.com/itil-dev/itil-operator/internal/kube/push"
+	kuberetry "github.com/itil-dev/itil-operator/internal/kube/retry"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 	"github.com/itil-dev/itil-operator/internal/practice/incident"
 )
@@ -122,7 +123,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		r.Recorder = mgr.GetEventRecorder("itil-operator")
 	}
 	c, err := controller.NewTyped(r.Name, mgr, controller.TypedOptions[configuration.Key]{
-		Reconciler: r, MaxConcurrentReconciles: max(r.Concurrency, 1),
+		Reconciler: r, MaxConcurrentReconciles: max(r.Concurrency, 1), RateLimiter: kuberetry.Limiter[configuration.Key](),
 	})
 	if err != nil {
 		return fmt.Errorf("make the controller %s: %w", r.Name, err)

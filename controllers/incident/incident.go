@@ -26,6 +26,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/inventory"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
 	"github.com/itil-dev/itil-operator/internal/kube/push"
+	"github.com/itil-dev/itil-operator/internal/kube/retry"
 	practice "github.com/itil-dev/itil-operator/internal/practice/incident"
 )
 
@@ -96,7 +97,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	return ctrl.NewControllerManagedBy(mgr).
 		Named(r.Name).
 		For(&v1alpha1.Incident{}).
-		WithOptions(controller.Options{MaxConcurrentReconciles: r.Concurrency}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: r.Concurrency, RateLimiter: retry.Limiter[reconcile.Request]()}).
 		WatchesRawSource(push.Source(func(context.Context, func(reconcile.Request)) error { return nil }, r.Inventory.WaitForSync)).
 		Watches(&v1alpha1.Service{}, handler.EnqueueRequestsFromMapFunc(r.ofService), builder.WithPredicates(concernsIncidents())).
 		Watches(&v1alpha1.ServiceLevelAgreement{}, handler.EnqueueRequestsFromMapFunc(r.ofAgreement), builder.WithPredicates(predicate.GenerationChangedPredicate{})).

@@ -15,12 +15,14 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
+	"github.com/itil-dev/itil-operator/internal/kube/retry"
 	practice "github.com/itil-dev/itil-operator/internal/practice/problem"
 )
 
@@ -56,6 +58,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 		return fmt.Errorf("setting up the ranking of Problems: %w", err)
 	}
 	return ctrl.NewControllerManagedBy(mgr).Named("problem").
+		WithOptions(controller.Options{RateLimiter: retry.Limiter[ctrl.Request]()}).
 		Watches(&v1alpha1.Problem{}, handler.EnqueueRequestsFromMapFunc(r.ofProblem), builder.WithPredicates(linksOtherwise())).
 		Watches(&v1alpha1.Incident{}, handler.EnqueueRequestsFromMapFunc(r.ofIncident), builder.WithPredicates(countsOtherwise())).
 		Watches(&v1alpha1.Change{}, handler.EnqueueRequestsFromMapFunc(r.ofChange)).

@@ -11,10 +11,12 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/kube/retry"
 	practice "github.com/itil-dev/itil-operator/internal/practice/problem"
 )
 
@@ -34,6 +36,7 @@ type opener struct {
 // setUp watches Incidents, and Problems: one that is deleted, or whose accepted risk is due, answers for nothing any more.
 func (o *opener) setUp(mgr ctrl.Manager) error {
 	return builder.TypedControllerManagedBy[fingerprint](mgr).Named("problem-opener").
+		WithOptions(controller.TypedOptions[fingerprint]{RateLimiter: retry.Limiter[fingerprint]()}).
 		Watches(&v1alpha1.Incident{}, handler.TypedEnqueueRequestsFromMapFunc(o.ofIncident), builder.WithPredicates(countsOtherwise())).
 		Watches(&v1alpha1.Problem{}, handler.TypedEnqueueRequestsFromMapFunc(o.ofProblem), builder.WithPredicates(linksOtherwise())).
 		Complete(o)

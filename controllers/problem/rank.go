@@ -9,6 +9,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
+	"github.com/itil-dev/itil-operator/internal/kube/retry"
 	practice "github.com/itil-dev/itil-operator/internal/practice/problem"
 )
 
@@ -28,6 +30,7 @@ type ranker struct{ Client client.Client }
 func (r *ranker) setUp(mgr ctrl.Manager) error {
 	byNamespace := handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []string { return []string{o.GetNamespace()} })
 	return builder.TypedControllerManagedBy[string](mgr).Named("problem-rank").
+		WithOptions(controller.TypedOptions[string]{RateLimiter: retry.Limiter[string]()}).
 		Watches(&v1alpha1.Problem{}, byNamespace, builder.WithPredicates(predicate.Funcs{UpdateFunc: weighsOtherwise})).
 		Complete(r)
 }

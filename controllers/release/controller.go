@@ -20,6 +20,7 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -30,6 +31,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/kube/fieldmanager"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
 	kubepush "github.com/itil-dev/itil-operator/internal/kube/push"
+	"github.com/itil-dev/itil-operator/internal/kube/retry"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 	practice "github.com/itil-dev/itil-operator/internal/practice/release"
 )
@@ -99,6 +101,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).Named("release").
+		WithOptions(controller.Options{RateLimiter: retry.Limiter[ctrl.Request]()}).
 		WatchesRawSource(r.releases()).
 		Watches(&v1alpha1.Incident{}, handler.EnqueueRequestsFromMapFunc(r.ofIncident)).
 		Watches(&v1alpha1.ServiceLevelAgreement{}, handler.EnqueueRequestsFromMapFunc(r.ofAgreement)).

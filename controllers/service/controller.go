@@ -19,6 +19,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -28,6 +29,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/kube/gateconfig"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
 	"github.com/itil-dev/itil-operator/internal/kube/push"
+	"github.com/itil-dev/itil-operator/internal/kube/retry"
 	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
 )
 
@@ -79,6 +81,7 @@ type Reconciler struct {
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
 	exported.Show(ctx, mgr.Elected(), (&Collector{Reader: r.Client, Inventory: r.Inventory}).Collect)
 	return ctrl.NewControllerManagedBy(mgr).Named("service").
+		WithOptions(controller.Options{RateLimiter: retry.Limiter[ctrl.Request]()}).
 		WatchesRawSource(push.Source(r.follow, func(ctx context.Context) bool {
 			return r.Inventory.WaitForSync(ctx) && (r.Pods == nil || r.Pods.WaitForPods(ctx))
 		})).

@@ -86,8 +86,8 @@ type Options struct {
 	NewManager func(*rest.Config, ctrl.Options) (ctrl.Manager, error)
 }
 
-// New wires the operator, ready to be started.
-func New(ctx context.Context, restConfig *rest.Config, o Options, clk clock.WithTicker) (ctrl.Manager, error) {
+// wire the operator.
+func wire(ctx context.Context, restConfig *rest.Config, o Options, clk clock.WithTicker) (ctrl.Manager, error) {
 	restConfig = rest.CopyConfig(restConfig)
 	restConfig.QPS, restConfig.Burst = clientQPS, clientBurst
 	restConfig.UserAgent = "itil-operator/" + o.Version
@@ -112,6 +112,7 @@ func New(ctx context.Context, restConfig *rest.Config, o Options, clk clock.With
 		return nil, err
 	}
 	settings := managerOptions(o, certificate, authorities)
+	settings.NewCache = endable(ctx.Done())
 	settings.LeaderElectionResourceLockInterface = lock
 	mgr, err := newManager(restConfig, settings)
 	if err != nil {

@@ -24,6 +24,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	"github.com/itil-dev/itil-operator/internal/kube/retry"
 )
 
 var expiry = prometheus.NewGauge(prometheus.GaugeOpts{
@@ -75,7 +77,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("servingcert").
 		For(&corev1.Secret{}, builder.WithPredicates(mine)).
 		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, toSecret, builder.WithPredicates(hooks)).
-		WithOptions(controller.Options{NeedLeaderElection: &everywhere}).
+		WithOptions(controller.Options{NeedLeaderElection: &everywhere, RateLimiter: retry.Limiter[ctrl.Request]()}).
 		Complete(r)
 }
 

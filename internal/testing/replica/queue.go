@@ -37,19 +37,23 @@ func (w *wired) Add(r manager.Runnable) error {
 		return w.Manager.Add(r)
 	}
 	name := value.FieldByName("Name").String()
-	if !rewire[reconcile.Request](w, field, name) {
+	if !rewire[reconcile.Request](w, value, name) {
 		// A controller whose requests are of a type that is its own keeps its queue, by the machine's clock.
-		rewire[configuration.Key](w, field, name)
+		rewire[configuration.Key](w, value, name)
 	}
 	return w.Manager.Add(r)
 }
 
 type newQueue[R comparable] = func(string, workqueue.TypedRateLimiter[R]) workqueue.TypedRateLimitingInterface[R]
 
-func rewire[R comparable](w *wired, field reflect.Value, name string) bool {
+func rewire[R comparable](w *wired, controller reflect.Value, name string) bool {
+	field := controller.FieldByName("NewQueue")
 	makes, ok := reflect.TypeAssert[newQueue[R]](field)
 	if !ok {
 		return false
+	}
+	if limiter, ok := reflect.TypeAssert[workqueue.TypedRateLimiter[R]](controller.FieldByName("RateLimiter")); ok {
+		w.working.retries(name, longest(limiter))
 	}
 	w.working.expect(name)
 	wrapped := func(controller string, limiter workqueue.TypedRateLimiter[R]) workqueue.TypedRateLimitingInterface[R] {
@@ -71,6 +75,17 @@ func rewire[R comparable](w *wired, field reflect.Value, name string) bool {
 	}
 	field.Set(reflect.ValueOf(wrapped))
 	return true
+}
+
+// longest that a limiter lets something wait that fails again and again.
+func longest[R comparable](limiter workqueue.TypedRateLimiter[R]) (wait time.Duration) {
+	const failures = 100
+	var something R
+	defer limiter.Forget(something)
+	for range failures {
+		wait = max(wait, limiter.When(something))
+	}
+	return wait
 }
 
 // queue waits by a clock of the test's.
@@ -189,10 +204,20 @@ type gauge struct {
 	mu      sync.Mutex
 	missing map[string]bool
 	busy    []func() []string
+	longest map[string]time.Duration
 	done    chan struct{}
 }
 
-func newGauge() *gauge { return &gauge{missing: map[string]bool{}, done: make(chan struct{})} }
+func newGauge() *gauge {
+	return &gauge{missing: map[string]bool{}, longest: map[string]time.Duration{}, done: make(chan struct{})}
+}
+
+// retries takes down how long a controller waits at most before it tries again what failed.
+func (g *gauge) retries(name string, longest time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.longest[name] = longest
+}
 
 func (g *gauge) expect(name string) {
 	g.mu.Lock()

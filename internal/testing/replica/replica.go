@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -187,6 +188,13 @@ func (r *Replica) Missing() []string { return r.working.names() }
 // Busy is what its controllers look at now, or are to look at without waiting for a time: nothing, where it has done
 // all that was to be done.
 func (r *Replica) Busy() []string { return r.working.busyWith() }
+
+// LongestRetries are how long its controllers wait at most before they try again what failed.
+func (r *Replica) LongestRetries() map[string]time.Duration {
+	r.working.mu.Lock()
+	defer r.working.mu.Unlock()
+	return maps.Clone(r.working.longest)
+}
 
 // Cache is what the replica keeps of the cluster.
 func (r *Replica) Cache() cache.Cache { return r.manager.GetCache() }
