@@ -11,6 +11,7 @@ import (
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/cli/screen"
 	"github.com/itil-dev/itil-operator/internal/cli/session"
+	"github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 	"github.com/itil-dev/itil-operator/internal/testing/golden"
 )
@@ -106,22 +107,35 @@ func TestBefore(t *testing.T) {
 		parsed := templateOf(checkout(imageOf(n)).Unstructured())
 		return v1alpha1.Baseline{TemplateHash: parsed.Hash, ImagelessHash: parsed.ImagelessHash, Images: parsed.Images, Proven: proven}
 	}
+	by := func(change string, b v1alpha1.Baseline) v1alpha1.Baseline {
+		b.Source, b.Change = v1alpha1.BaselineChange, change
+		return b
+	}
 	for name, test := range map[string]struct {
 		runs      int64
 		kept      []revision
 		baselines []v1alpha1.Baseline
+		failed    []string
 		want      int64
 	}{
-		"nothing is kept":          {runs: 1},
-		"only what runs":           {runs: 1, kept: kept(1)},
-		"the one before":           {runs: 3, kept: kept(1, 3, 2), want: 2},
-		"the newest proven":        {runs: 4, kept: kept(1, 2, 3, 4), baselines: []v1alpha1.Baseline{baseline(4, false), baseline(3, false), baseline(2, true), baseline(1, true)}, want: 2},
-		"proven, and runs":         {runs: 3, kept: kept(1, 2, 3), baselines: []v1alpha1.Baseline{baseline(3, true), baseline(2, false), baseline(1, true)}, want: 1},
-		"none is proven":           {runs: 3, kept: kept(1, 2, 3), baselines: []v1alpha1.Baseline{baseline(3, false), baseline(2, false)}, want: 2},
+		"nothing is kept":   {runs: 1},
+		"only what runs":    {runs: 1, kept: kept(1)},
+		"the one before":    {runs: 3, kept: kept(1, 3, 2), want: 2},
+		"the newest proven": {runs: 4, kept: kept(1, 2, 3, 4), baselines: []v1alpha1.Baseline{baseline(4, false), baseline(3, false), baseline(2, true), baseline(1, true)}, want: 2},
+		"proven, and runs":  {runs: 3, kept: kept(1, 2, 3), baselines: []v1alpha1.Baseline{baseline(3, true), baseline(2, false), baseline(1, true)}, want: 1},
+		"none is proven":    {runs: 3, kept: kept(1, 2, 3), baselines: []v1alpha1.Baseline{baseline(3, false), baseline(2, false)}, want: 2},
+		"proven, but its Change failed": {
+			runs: 3, kept: kept(1, 2, 3), baselines: []v1alpha1.Baseline{baseline(3, false), by("went-wrong", baseline(2, true)), baseline(1, true)},
+			failed: []string{"went-wrong"}, want: 1,
+		},
+		"each Change failed": {
+			runs: 3, kept: kept(1, 2, 3), baselines: []v1alpha1.Baseline{baseline(3, false), by("went-wrong", baseline(2, true)), baseline(1, false)},
+			failed: []string{"went-wrong"}, want: 2,
+		},
 		"proven, but kept no more": {runs: 3, kept: kept(2, 3), baselines: []v1alpha1.Baseline{baseline(3, false), baseline(1, true)}, want: 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := before(checkout(imageOf(test.runs)).Unstructured(), test.kept, test.baselines)
+			got := before(checkout(imageOf(test.runs)).Unstructured(), test.kept, &change.World{Baselines: test.baselines, FailedChanges: test.failed})
 			switch {
 			case got == nil && test.want != 0:
 				t.Errorf("none, want %d", test.want)

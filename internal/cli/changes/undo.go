@@ -21,6 +21,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/cli/exit"
 	"github.com/itil-dev/itil-operator/internal/cli/screen"
 	"github.com/itil-dev/itil-operator/internal/cli/session"
+	"github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 )
 
@@ -30,18 +31,15 @@ type revision struct {
 	template map[string]any
 }
 
-// planUndo brings back what ran before: of the revisions that the workload's controller keeps, the newest that has
-// proven itself, where that is known, else the newest of all; never what runs.
+// planUndo brings back what ran before: of the revisions that the workload's controller keeps, the newest that may come back
+// without a Change, else the newest that has proven itself, where that is known, else the newest of all; never what runs.
 func planUndo(ctx context.Context, s *session.Session, live *unstructured.Unstructured) (*trial, error) {
 	kept, err := revisionsOf(ctx, s, live)
 	if err != nil {
 		return nil, session.Refused(err, "reading the revisions of "+trialOf(live).String())
 	}
-	known, err := itemsOf(ctx, s, live.GetNamespace())
-	if err != nil {
-		known = nil // without the records, the revision before is as good as it gets
-	}
-	back := before(live, kept, known.baselines(live.GetKind(), live.GetName()))
+	// Without the records, the revision before is as good as it gets.
+	back := before(live, kept, worldOf(ctx, s, live))
 	t := trialOf(live)
 	if back == nil {
 		return nil, exit.New(exit.WrongState, "%s has no earlier revision to go back to", t).
@@ -51,17 +49,47 @@ func planUndo(ctx context.Context, s *session.Session, live *unstructured.Unstru
 	return t, nil
 }
 
+// worldOf is what is known of a workload's earlier templates, as far as the user may read it.
+func worldOf(ctx context.Context, s *session.Session, live *unstructured.Unstructured) *change.World {
+	w := &change.World{Rules: rulesOf(ctx, s, live.GetNamespace())}
+	if known, err := itemsOf(ctx, s, live.GetNamespace()); err == nil {
+		w.Baselines = known.baselines(live.GetKind(), live.GetName())
+	}
+	changes := &v1alpha1.ChangeList{}
+	if err := s.ReadAll(ctx, changes, live.GetNamespace()); err != nil {
+		return w
+	}
+	for i := range changes.Items {
+		if c := &changes.Items[i]; failed(c) {
+			w.FailedChanges = append(w.FailedChanges, c.Name)
+		}
+	}
+	return w
+}
+
+// failed says whether a Change ended so that what it brought in does not come back without another.
+func failed(c *v1alpha1.Change) bool {
+	return c.Status.Outcome == v1alpha1.OutcomeUnsuccessful || c.Status.Outcome == v1alpha1.OutcomeRolledBack
+}
+
 // before picks the revision to go back to; nil where there is none.
-func before(live *unstructured.Unstructured, kept []revision, baselines []v1alpha1.Baseline) *revision {
+func before(live *unstructured.Unstructured, kept []revision, known *change.World) *revision {
 	current := templateOf(live)
 	kept = slices.DeleteFunc(slices.Clone(kept), func(r revision) bool {
 		return configuration.ParseTemplate(live.GetKind(), r.template).Hash == current.Hash
 	})
 	slices.SortStableFunc(kept, func(a, b revision) int { return cmp.Compare(b.number, a.number) })
-	for i := range kept {
-		t := configuration.ParseTemplate(live.GetKind(), kept[i].template)
-		if slices.ContainsFunc(baselines, func(b v1alpha1.Baseline) bool { return b.Proven && t.IsBaseline(b, nil) }) {
-			return &kept[i]
+	for _, good := range []func(t *configuration.Template) bool{
+		func(t *configuration.Template) bool { return change.NoReturn(t, known) == "" },
+		func(t *configuration.Template) bool {
+			return slices.ContainsFunc(known.Baselines, func(b v1alpha1.Baseline) bool { return b.Proven && t.IsBaseline(b, nil) })
+		},
+	} {
+		for i := range kept {
+			t := configuration.ParseTemplate(live.GetKind(), kept[i].template)
+			if good(&t) {
+				return &kept[i]
+			}
 		}
 	}
 	if len(kept) == 0 {
