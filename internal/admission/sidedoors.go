@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -134,19 +135,58 @@ func (g *Gate) worldOf(key configuration.Key, pod *corev1.Pod) *change.World {
 // empty where they do not.
 func (g *Gate) joined(key configuration.Key, before, after *corev1.Pod, world *change.World) string {
 	was := g.worldOf(key, before)
-	images := map[string]string{}
-	for _, c := range slices.Concat(after.Spec.InitContainers, after.Spec.Containers) {
-		images[c.Name] = c.Image
-	}
+	images := runs(after)
 	for i := range world.Twins {
 		twin := &world.Twins[i]
 		member := slices.ContainsFunc(was.Twins, func(t change.Twin) bool { return t.Key == twin.Key })
-		agreed := len(twin.Baselines) > 0 && maps.Equal(twin.Baselines[0].Images, images)
-		if !member && !agreed {
-			return shown("labels of "+twin.Key.Kind+" "+twin.Key.Name+" on a pod that runs", imagesOf(after))
+		var agreed map[string]string
+		if len(twin.Baselines) > 0 {
+			agreed = twin.Baselines[0].Images
+		}
+		if !member && (agreed == nil || !maps.Equal(agreed, images)) {
+			return shown("labels of "+twin.Key.Kind+" "+twin.Key.Name+" on a pod that runs", strangersFirst(images, agreed))
 		}
 	}
 	return ""
+}
+
+// runs is what a pod runs or mounts, by container; what it mounts as volumes[name], as where a pod is made. A pod that was
+// nobody's may have got an ephemeral container then.
+func runs(pod *corev1.Pod) map[string]string {
+	images := map[string]string{}
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		images[c.Name] = c.Image
+	}
+	for i := range pod.Spec.EphemeralContainers {
+		c := &pod.Spec.EphemeralContainers[i]
+		images[c.Name] = c.Image
+	}
+	for i := range pod.Spec.Volumes {
+		if v := &pod.Spec.Volumes[i]; v.Image != nil {
+			images["volumes["+v.Name+"]"] = v.Image.Reference
+		}
+	}
+	return images
+}
+
+// strangersFirst are images as name=image, those before that nobody agreed to.
+func strangersFirst(images, agreed map[string]string) []string {
+	names := slices.Sorted(maps.Keys(images))
+	slices.SortStableFunc(names, func(a, b string) int {
+		return cmp.Compare(familiar(a, images, agreed), familiar(b, images, agreed))
+	})
+	out := make([]string, 0, len(names))
+	for _, name := range names {
+		out = append(out, name+"="+images[name])
+	}
+	return out
+}
+
+func familiar(name string, images, agreed map[string]string) int {
+	if image, had := agreed[name]; had && image == images[name] {
+		return 1
+	}
+	return 0
 }
 
 // added names the ephemeral containers that a request adds, with their images.

@@ -126,11 +126,19 @@ func TestRelabelledPods(t *testing.T) {
 	for name, c := range map[string]struct {
 		image, from string
 		agreed      string
-		told        bool
+		// besides is what else it runs or mounts.
+		besides func(*corev1.PodSpec)
+		told    string
 	}{
-		"from nowhere":              {image: "evil", from: "other", agreed: "good", told: true},
+		"from nowhere":              {image: "evil", from: "other", agreed: "good", told: "runs app=evil"},
 		"from nowhere, as agreed":   {image: "good", from: "other", agreed: "good"},
 		"one of its own, relabeled": {image: "evil", from: "checkout", agreed: "good"},
+		"as agreed, but for what it mounts": {image: "good", from: "other", agreed: "good", told: "runs volumes[tools]=evil, app=good", besides: func(p *corev1.PodSpec) {
+			p.Volumes = []corev1.Volume{{Name: "data"}, {Name: "tools", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: "evil"}}}}
+		}},
+		"as agreed, but for what somebody put into it": {image: "good", from: "other", agreed: "good", told: "runs debug=evil, app=good", besides: func(p *corev1.PodSpec) {
+			p.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "debug", Image: "evil"}}}
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			facts := byLabel{"checkout": {
@@ -143,13 +151,18 @@ func TestRelabelledPods(t *testing.T) {
 			var told doors
 			g := gate(&known{})
 			g.Facts, g.SideDoors = facts, &told
-			before := running(func(p *corev1.Pod) { p.Spec.Containers[0].Image, p.Labels["app"] = c.image, c.from })
-			after := running(func(p *corev1.Pod) { p.Spec.Containers[0].Image, p.Labels["more"] = c.image, "x" })
+			besides := func(p *corev1.Pod) {
+				if p.Spec.Containers[0].Image = c.image; c.besides != nil {
+					c.besides(&p.Spec)
+				}
+			}
+			before := running(func(p *corev1.Pod) { besides(p); p.Labels["app"] = c.from })
+			after := running(func(p *corev1.Pod) { besides(p); p.Labels["more"] = "x" })
 			response := g.Handle(t.Context(), sideDoorRequest(t, "", before, after, false))
-			if !response.Allowed || len(told) > 0 != c.told || len(response.Warnings) > 0 != c.told {
+			if !response.Allowed || len(told) > 0 != (c.told != "") || len(response.Warnings) > 0 != (c.told != "") {
 				t.Errorf("allowed %t, warnings %q, told %+v", response.Allowed, response.Warnings, told)
 			}
-			if c.told && (told[0].What != v1alpha1.SideDoorRelabel || !strings.Contains(told[0].Detail, "app=evil")) {
+			if c.told != "" && len(told) > 0 && (told[0].What != v1alpha1.SideDoorRelabel || !strings.HasSuffix(told[0].Detail, c.told)) {
 				t.Errorf("told %+v", told[0])
 			}
 		})

@@ -98,6 +98,39 @@ var _ = Describe("Side doors", func() {
 			return s.eddie.Patch(ctx, own, strategic(`{"metadata":{"labels":{"app":"checkout"}}}`))
 		})
 	})
+	It("tells of what a relabelled Pod of the agreed image mounts, or was given while it was nobody's", func(ctx SpecContext) {
+		own := func(besides func(*corev1.PodSpec)) (*corev1.Pod, error) {
+			stray := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{GenerateName: "stray-", Namespace: s.namespace, Labels: map[string]string{"app": "other"}}}
+			stray.Spec.Containers = []corev1.Container{{Name: "app", Image: agreedImage}}
+			besides(&stray.Spec)
+			return stray, s.eddie.Create(ctx, stray)
+		}
+		label := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"app":"checkout"}}}`))
+		told(v1alpha1.SideDoorRelabel, "runs volumes[tools]="+evilImage, func() error {
+			stray, err := own(func(p *corev1.PodSpec) {
+				p.Volumes = []corev1.Volume{{Name: "tools", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: evilImage}}}}
+				p.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "tools", MountPath: "/tools"}}
+				p.Containers[0].Command = []string{"/tools/miner"}
+			})
+			if err != nil {
+				return err
+			}
+			return s.eddie.Patch(ctx, stray, label)
+		})
+		told(v1alpha1.SideDoorRelabel, "runs debug="+evilImage, func() error {
+			stray, err := own(func(*corev1.PodSpec) {})
+			if err != nil {
+				return err
+			}
+			stray.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{
+				Name: "debug", Image: evilImage, ImagePullPolicy: corev1.PullIfNotPresent, TerminationMessagePolicy: corev1.TerminationMessageReadFile,
+			}}}
+			if err := s.eddie.SubResource("ephemeralcontainers").Update(ctx, stray); err != nil {
+				return err
+			}
+			return s.eddie.Patch(ctx, stray, label)
+		})
+	})
 	It("cannot bring in a relabelled Pod under AllWorkloads: it is refused when it is made", func(ctx SpecContext) {
 		policy := &v1alpha1.ChangePolicy{}
 		Expect(env.Admin().Get(ctx, client.ObjectKey{Name: "of-" + s.namespace}, policy)).To(Succeed())
