@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
 )
 
@@ -52,6 +53,33 @@ var _ = Describe("Somebody with the role edit who knows what the gate looks at",
 			m.Labels["app"], m.Labels["team"] = "checkout", "payments"
 		})
 		expectDenied(err, evilImage)
+	})
+	It("cannot have what is nobody's take the labels that controllers put on the pods of a Job", func(ctx SpecContext) {
+		var migrate *batchv1.Job
+		s := newScene(ctx, func(namespace string, d *appsv1.Deployment) []client.Object {
+			pods := *d.Spec.Template.DeepCopy()
+			pods.Labels, pods.Spec.RestartPolicy = map[string]string{"job": "migrate"}, corev1.RestartPolicyNever
+			migrate = &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "migrate", Namespace: namespace}, Spec: batchv1.JobSpec{Template: pods}}
+			return []client.Object{migrate}
+		})
+		s.agree(ctx, migrate)
+		service := &v1alpha1.Service{ObjectMeta: metav1.ObjectMeta{Name: "migration", Namespace: s.namespace}}
+		service.Spec.Owner.Team = "payments"
+		service.Spec.Workloads = []v1alpha1.WorkloadClaim{{Kind: v1alpha1.WorkloadJob, Name: "migrate"}}
+		Expect(env.Admin().Create(ctx, service)).To(Succeed())
+		// By these the Job's controller adopts pods that have no other.
+		passForRun := func(o client.Object) {
+			m, _ := template(o)
+			m.Labels = map[string]string{"x": "y", batchv1.ControllerUidLabel: string(migrate.UID), batchv1.JobNameLabel: "migrate"}
+		}
+		Eventually(func() int { return len(operator.inventory.Claimants(keyOf(migrate))) }).Should(Equal(1))
+		for _, kind := range []string{"Deployment", "ReplicaSet", "ReplicationController"} {
+			made := stranger(s, kind, passForRun)
+			expectDenied(s.eddie.Create(ctx, made), evilImage)
+			o := stranger(s, kind)
+			Expect(s.eddie.Create(ctx, o)).To(Succeed(), kind)
+			expectDenied(s.change(ctx, s.eddie, o, passForRun), evilImage)
+		}
 	})
 	It("cannot let go a Job that was there before, suspended", func(ctx SpecContext) {
 		var asleep *batchv1.Job

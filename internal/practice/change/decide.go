@@ -1,6 +1,7 @@
 package change
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -133,13 +134,19 @@ func unchanged(r *Request, w *World, rules *Rules) bool {
 	if r.Operation == Delete || r.New == nil {
 		return false
 	}
-	if r.Operation == Template && r.Old != nil && sameMeaning(r.Old, r.New, rules.IgnoredAnnotationPrefixes) {
+	if r.Operation == Template && r.Old != nil && sameMeaning(r.Old, r.New, rules.IgnoredAnnotationPrefixes) && !joins(r, w) {
 		return true
 	}
 	if base := agreed(w.Baselines); base != nil {
 		return isAgreed(r, base, rules)
 	}
 	return agreedForTwins(r, w, rules)
+}
+
+// joins says whether other labels may have made something's pods pass for those of another workload. Those that controllers
+// generate mean nothing to the hash, and a Job knows its pods by them. Of running Pods that is told, and not refused.
+func joins(r *Request, w *World) bool {
+	return r.Key.Kind != configuration.KindPod && standIn(r, w) && !maps.Equal(r.Old.Labels, r.New.Labels)
 }
 
 // agreedForTwins says whether each Service that has a say agreed to this very template for a workload of its own for whose
