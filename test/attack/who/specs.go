@@ -52,6 +52,36 @@ func requests(c Cluster) {
 		Expect(patch(ctx, c.as("bob"), mine, `{"spec":{"cancel":true}}`)).To(Succeed())
 		Expect(patch(ctx, c.as("bob"), mine, `{"metadata":{"labels":{"team":"x"}}}`)).To(Succeed())
 	})
+	It("lets nobody edit what the operator wrote down of what was in already, not even whom it names", func(ctx SpecContext) {
+		namespace := c.namespace(nil, "alice", "bob", Operator)
+		const stays = "stays as the operator wrote it"
+		for name, alter := range map[string]func(*unstructured.Unstructured){
+			"needed-no-vote": func(u *unstructured.Unstructured) {
+				u.SetLabels(map[string]string{"itil.dev/filed-for": "PreAuthorised"})
+			},
+			"glass": func(u *unstructured.Unstructured) {
+				u.SetLabels(map[string]string{"itil.dev/filed-for": "BreakGlass"})
+				Expect(unstructured.SetNestedField(u.Object, "Emergency", "spec", "type")).To(Succeed())
+				Expect(unstructured.SetNestedField(u.Object, "BreakGlass", "spec", "recordOf")).To(Succeed())
+			},
+		} {
+			written := changeOf(namespace, name, "alice")
+			alter(written)
+			Expect(c.as(Operator).Create(ctx, written)).To(Succeed())
+			for _, edit := range []string{
+				`{"spec":{"summary":"nothing to see"}}`, `{"spec":{"justification":"x"}}`,
+				`{"spec":{"targets":[{"workload":{"kind":"Deployment","name":"other"},"images":{"app":"a:1"}}]}}`,
+			} {
+				expectRefused(patch(ctx, c.as("alice"), written, edit), policy, stays)
+			}
+			Expect(patch(ctx, c.as("bob"), written, `{"spec":{"review":{"outcome":"Successful"}}}`)).To(Succeed())
+			Expect(patch(ctx, c.as("alice"), written, `{"metadata":{"labels":{"team":"x"}}}`)).To(Succeed())
+		}
+		denied := changeOf(namespace, "denied", "alice")
+		denied.SetLabels(map[string]string{"itil.dev/filed-for": "Denied"})
+		Expect(c.as(Operator).Create(ctx, denied)).To(Succeed())
+		Expect(patch(ctx, c.as("alice"), denied, `{"spec":{"summary":"better words"}}`)).To(Succeed())
+	})
 	It("lets only the requester edit a Release, but for pausing and canceling it", func(ctx SpecContext) {
 		namespace := c.namespace(nil, "alice", "bob")
 		mine := object(namespace, "Release", "mine", strings.ReplaceAll(kinds[6].spec, "REQUESTER", "alice"))
