@@ -278,9 +278,11 @@ func (r *Reconciler) assess(seen *observed, now time.Time) (own servicelevel.Own
 	}
 	over := r.endedElsewhere(seen)
 	if !over.IsZero() {
-		m.out, m.wellSince = false, time.Time{}
+		m.overSince(over, r.hold(), now)
 	}
-	m.out = m.out || r.beganElsewhere(seen)
+	if r.beganElsewhere(seen) {
+		m.out, m.doubt = true, doubt{}
+	}
 	own, at, wake = m.assess(seen, r.hold(), now)
 	if !over.IsZero() && !m.out {
 		at = over

@@ -21,11 +21,19 @@ type memory struct {
 	out bool
 	// wellSince is since when it is well again while it is still told to be out.
 	wellSince time.Time
+	// downSince is since when it is seen to be out by itself, whatever is told; zero: it is not.
+	downSince time.Time
+	// doubt of what is seen, while another leader has told otherwise.
+	doubt doubt
 	// plannedUntil is until when the outage that goes on was declared, while it is within that.
 	plannedUntil time.Time
 	// lagging workloads, whose controller has not seen their newest generation.
 	lagging map[configuration.Key]lag
 }
+
+// doubt: of an outage that is seen here another leader has told that it was over, who saw it well for all of the hold. What is
+// seen here may be behind: it contradicts only when the hold is over, as of since.
+type doubt struct{ since, until time.Time }
 
 type lag struct {
 	generation int64
@@ -37,7 +45,11 @@ type lag struct {
 func remembered(seen *observed) memory {
 	health := seen.object.Status.Health
 	out := health == v1alpha1.HealthOutage || health == v1alpha1.HealthMaintenance
-	return memory{out: out && len(seen.service.Claims) > 0}
+	m := memory{out: out && len(seen.service.Claims) > 0}
+	if since := seen.object.Status.HealthSince; m.out && since != nil {
+		m.downSince = since.Time
+	}
+	return m
 }
 
 // assess the own health of a service, since when it is so if it is another than before, and when to look again.
@@ -49,6 +61,15 @@ func (m *memory) assess(seen *observed, hold time.Duration, now time.Time) (own 
 	m.plannedUntil = time.Time{}
 	switch own.Health {
 	case v1alpha1.HealthOutage:
+		if m.downSince.IsZero() {
+			m.downSince = now
+		}
+		if now.Before(m.doubt.until) {
+			return believed(seen), at, soonest(wake, m.doubt.until)
+		}
+		if !m.doubt.since.IsZero() {
+			at, m.doubt = m.doubt.since, doubt{}
+		}
 		m.out, m.wellSince = true, time.Time{}
 		if own.Planned {
 			m.plannedUntil = until
@@ -57,6 +78,7 @@ func (m *memory) assess(seen *observed, hold time.Duration, now time.Time) (own 
 		}
 		return own, at, wake
 	case v1alpha1.HealthOperational, v1alpha1.HealthDegraded, v1alpha1.HealthMaintenance:
+		m.downSince, m.doubt = time.Time{}, doubt{}
 	case v1alpha1.HealthUnknown:
 		// Nothing to be out any more, or nothing known. The outage is not over, nor is the hold running.
 		m.out = m.out && own.Reason != servicelevel.ReasonNoWorkloads
@@ -81,6 +103,20 @@ func (m *memory) assess(seen *observed, hold time.Duration, now time.Time) (own 
 		Health: v1alpha1.HealthOutage, Reason: string(v1alpha1.HealthOutage), Planned: now.Before(planned),
 		Message: fmt.Sprintf("recovering: well since %s, and out until that has lasted for %s", m.wellSince.UTC().Format(time.RFC3339), hold),
 	}, at, soonest(wake, end)
+}
+
+// believed is the health that another leader told.
+func believed(seen *observed) servicelevel.OwnHealth {
+	health := seen.object.Status.Health
+	return servicelevel.OwnHealth{Health: health, Reason: string(health), Message: "another replica has seen its outage end"}
+}
+
+// overSince takes in that another leader has told the end of an outage, which it saw well from then on for all of the hold.
+func (m *memory) overSince(end time.Time, hold time.Duration, now time.Time) {
+	m.out, m.wellSince = false, time.Time{}
+	if !m.downSince.IsZero() && m.downSince.Before(end.Add(hold)) {
+		m.doubt = doubt{since: now, until: now.Add(hold)}
+	}
 }
 
 // facts are what the own health follows from, until when declared downtime lasts at the longest, and when to look again.

@@ -344,6 +344,54 @@ func TestOutageBeginsUnderAnotherLeader(t *testing.T) {
 	}
 }
 
+// Of two leaders at once, one still sees the outage whose end the other has told: what it sees is behind, or it is an outage
+// of its own, which is told when that has lasted.
+func TestOutageEndsElsewhereUnseen(t *testing.T) {
+	for name, test := range map[string]struct {
+		// then is what the late one sees in the end; nil: the same.
+		then client.Object
+		want func(over, contradicts time.Time) (v1alpha1.Health, time.Time)
+	}{
+		"it was behind": {checkout(2, 2), func(over, _ time.Time) (v1alpha1.Health, time.Time) { return v1alpha1.HealthOperational, over }},
+		"it was not":    {nil, func(_, contradicts time.Time) (v1alpha1.Health, time.Time) { return v1alpha1.HealthOutage, contradicts }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, builder.MakeService("shop", "checkout").Claim("Deployment", "checkout").Obj(), checkout(2, 0))
+			c.reconcile("checkout")
+			late := *c
+			late.r = &Reconciler{Client: c.r.Client, Inventory: inventory.New(), Clock: c.clock, Recorder: c.events}
+			late.r.Inventory.Put(checkout(2, 0))
+			late.r.Inventory.Put(c.r.Inventory.ServiceObject(named("checkout")))
+			late.reconcile("checkout")
+
+			c.after(time.Minute).put(checkout(2, 2))
+			well := c.clock.Now()
+			c.reconcile("checkout")
+			over, _ := c.after(time.Minute).reconcile("checkout")
+			if over.Health != v1alpha1.HealthOperational {
+				t.Fatalf("health %s", over.Health)
+			}
+			contradicts := c.clock.Now()
+			late.r.Inventory.Put(c.r.Inventory.ServiceObject(named("checkout")))
+			got, again := late.reconcile("checkout")
+			if diff := cmp.Diff(told(over), told(got)); diff != "" || again != DefaultRecoveryHold {
+				t.Fatalf("again after %s (-want +got):\n%s", again, diff)
+			}
+			if got, again = late.after(time.Second).reconcile("checkout"); got.Health != v1alpha1.HealthOperational || again != DefaultRecoveryHold-time.Second {
+				t.Fatalf("health %s, again after %s", got.Health, again)
+			}
+			if test.then != nil {
+				late.r.Inventory.Put(test.then)
+			}
+			got, _ = late.after(DefaultRecoveryHold).reconcile("checkout")
+			health, since := test.want(well, contradicts)
+			if got.Health != health || !got.HealthSince.Time.Equal(since) {
+				t.Errorf("health %s since %s, want %s since %s", got.Health, got.HealthSince, health, since)
+			}
+		})
+	}
+}
+
 // Of two leaders at once, one cannot write what it has found before the other has told of what followed: it alters nothing of
 // that when it can.
 func TestWhatCouldNotBeWrittenIsOutdated(t *testing.T) {
