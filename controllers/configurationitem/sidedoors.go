@@ -132,8 +132,26 @@ func withSideDoor(list []v1alpha1.SideDoor, door *configuration.SideDoor) (next 
 	}) {
 		return list, false
 	}
-	next = append([]v1alpha1.SideDoor{fresh}, list...)
-	return next[:min(len(next), maxSideDoors)], true
+	return bounded(append([]v1alpha1.SideDoor{fresh}, list...)), true
+}
+
+// bounded drops the oldest of the sort that there are most of: who resizes a pod ten times afterwards has not made the
+// container that they put into it be forgotten.
+func bounded(list []v1alpha1.SideDoor) []v1alpha1.SideDoor {
+	for len(list) > maxSideDoors {
+		count := map[v1alpha1.SideDoorKind]int{}
+		drop := 0
+		for i := range list {
+			count[list[i].What]++
+		}
+		for i := range list {
+			if count[list[i].What] >= count[list[drop].What] {
+				drop = i
+			}
+		}
+		list = slices.Delete(list, drop, drop+1)
+	}
+	return list
 }
 
 // clip cuts a text to so many bytes.

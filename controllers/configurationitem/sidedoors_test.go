@@ -81,3 +81,24 @@ func TestSideDoorBesideAnotherWriter(t *testing.T) {
 		t.Errorf("%d are kept", len(got))
 	}
 }
+
+// Whoever came in by one side door cannot have it forgotten by going through another many times.
+func TestSideDoorsDoNotPushOutEachOther(t *testing.T) {
+	door := func(what v1alpha1.SideDoorKind, detail string, n int) *configuration.SideDoor {
+		d := debug("checkout-1", start.Add(time.Duration(n)*time.Second))
+		d.What, d.Detail = what, detail
+		return d
+	}
+	var list []v1alpha1.SideDoor
+	list, _ = withSideDoor(list, door(v1alpha1.SideDoorEphemeralContainer, "ephemeral container sh=evil", 0))
+	list, _ = withSideDoor(list, door(v1alpha1.SideDoorRelabel, "labels of Deployment checkout", 1))
+	for n := range 3 * maxSideDoors {
+		list, _ = withSideDoor(list, door(v1alpha1.SideDoorResize, fmt.Sprint("resources ", n), n+2))
+	}
+	if len(list) != maxSideDoors || list[0].Detail != fmt.Sprint("resources ", 3*maxSideDoors-1) {
+		t.Fatalf("%d are kept, the newest %q", len(list), list[0].Detail)
+	}
+	if last := list[len(list)-1]; last.What != v1alpha1.SideDoorEphemeralContainer || list[len(list)-2].What != v1alpha1.SideDoorRelabel {
+		t.Errorf("kept %+v", list)
+	}
+}
