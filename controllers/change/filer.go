@@ -140,7 +140,8 @@ func (f *Filer) next(ctx context.Context, filing *practice.Filing) {
 		}
 		return
 	}
-	if !f.allowed(key, f.Clock.Now()) {
+	// What is in has its record, however many there are: it needs a new template each time, so that nobody fights over it.
+	if !filing.PreAuthorised && !f.allowed(key, f.Clock.Now()) {
 		filings.WithLabelValues("Dropped").Inc()
 		logger.Info("Not filed: too many Changes were filed for this workload lately", "limit", mostFilings, "period", filingPeriod.String())
 		return
