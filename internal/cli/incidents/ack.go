@@ -8,8 +8,9 @@ import (
 )
 
 func newAck(f *session.Factory) *cobra.Command {
-	e := &editor{factory: f, done: "acknowledged", edit: acknowledge}
-	return e.command(&cobra.Command{
+	e := newEditor(f, "acknowledged")
+	e.Edit = acknowledge
+	return e.Several(&cobra.Command{
 		Use:   "ack NAME...",
 		Short: "Acknowledge Incidents: somebody has taken notice, and the response clock stops",
 		Long: `Acknowledge Incidents: somebody has taken notice. It stops the response clock, and the Incident is in progress.
@@ -18,7 +19,7 @@ An assignee does the same, and says who: kubectl itil incident assign.`,
 	})
 }
 
-func acknowledge(i *v1alpha1.Incident, _ session.Identity) (patch, error) {
+func acknowledge(i *v1alpha1.Incident) (patch, error) {
 	if i.Spec.Acknowledged {
 		return nil, nil
 	}

@@ -11,8 +11,8 @@ import (
 func newAssign(f *session.Factory) *cobra.Command {
 	var to string
 	var nobody bool
-	e := &editor{factory: f, done: "assigned"}
-	cmd := e.command(&cobra.Command{
+	e := newEditor(f, "assigned")
+	cmd := e.Several(&cobra.Command{
 		Use:   "assign NAME... [--to USER]",
 		Short: "Say who works on Incidents: you, or somebody else",
 		Long: `Say who works on Incidents: you, as the API server knows you, or the user that --to names. It acknowledges them
@@ -28,16 +28,16 @@ too, and stops the response clock.`,
 	})
 	cmd.Flags().StringVar(&to, "to", "", "The user who works on it. Default: you.")
 	cmd.Flags().BoolVar(&nobody, "nobody", false, "Take the assignee away.")
-	e.check = func(cmd *cobra.Command) error {
+	e.Check = func(cmd *cobra.Command) error {
 		if nobody && to != "" {
 			return args.Wrong(cmd, "give --to or --nobody, not both")
 		}
 		if nobody {
-			e.done = "assigned to nobody"
+			e.Done = "assigned to nobody"
 		}
 		return nil
 	}
-	e.edit = func(i *v1alpha1.Incident, me session.Identity) (patch, error) {
+	e.EditAs = func(i *v1alpha1.Incident, me session.Identity) (patch, error) {
 		switch {
 		case nobody:
 			return assign(i, "")
@@ -47,7 +47,7 @@ too, and stops the response clock.`,
 			return assign(i, me.Name)
 		}
 	}
-	e.remark = func(i *v1alpha1.Incident) string {
+	e.Remark = func(i *v1alpha1.Incident) string {
 		if i.Spec.Assignee == "" {
 			return ""
 		}

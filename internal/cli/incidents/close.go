@@ -9,8 +9,9 @@ import (
 )
 
 func newClose(f *session.Factory) *cobra.Command {
-	e := &editor{factory: f, done: "closed", edit: closeIncident}
-	return e.command(&cobra.Command{
+	e := newEditor(f, "closed")
+	e.Edit = closeIncident
+	return e.Several(&cobra.Command{
 		Use:   "close NAME...",
 		Short: "Close resolved Incidents now, without waiting for the closing time",
 		Long: `Close resolved Incidents now. The others are closed by themselves three business days after their resolution, but
@@ -20,7 +21,7 @@ for major ones: those are closed by hand. A closed Incident is never opened agai
 }
 
 // closeIncident closes with the resolution that a person declared, else with the computed one.
-func closeIncident(i *v1alpha1.Incident, _ session.Identity) (patch, error) {
+func closeIncident(i *v1alpha1.Incident) (patch, error) {
 	r := i.Spec.Resolution
 	if r != nil && r.Closed {
 		return nil, nil

@@ -8,7 +8,6 @@ import (
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/cli/exit"
-	"github.com/itil-dev/itil-operator/internal/cli/session"
 )
 
 // The edits that a command makes of an Incident, apart from those that test/integration/cli tries on an API server.
@@ -47,7 +46,7 @@ func TestEdits(t *testing.T) {
 			},
 			of: incident("a"), code: exit.Usage,
 		},
-		"resuming what is not held": {edit: func(i *v1alpha1.Incident) (patch, error) { return resume(i, session.Identity{}) }, of: incident("a")},
+		"resuming what is not held": {edit: resume, of: incident("a")},
 		"the same resolution":       {edit: func(i *v1alpha1.Incident) (patch, error) { return resolve(i, fixed, "") }, of: incident("a", resolved(fixed))},
 		"another resolution": {
 			edit: func(i *v1alpha1.Incident) (patch, error) {
@@ -55,12 +54,12 @@ func TestEdits(t *testing.T) {
 			},
 			of: incident("a", resolved(fixed)), want: patch{"resolution": map[string]any{"code": "NoFault", "notes": nil, "closed": false}},
 		},
-		"closing what is closed":             {edit: func(i *v1alpha1.Incident) (patch, error) { return closeIncident(i, session.Identity{}) }, of: incident("a", resolved(v1alpha1.Resolution{Code: "NoFault", Closed: true}))},
-		"closing what was declared":          {edit: func(i *v1alpha1.Incident) (patch, error) { return closeIncident(i, session.Identity{}) }, of: incident("a", resolved(fixed)), want: patch{"resolution": map[string]any{"code": "FixedByChange", "notes": "limit", "closed": true}}},
-		"closing what is open":               {edit: func(i *v1alpha1.Incident) (patch, error) { return closeIncident(i, session.Identity{}) }, of: incident("a"), code: exit.WrongState},
-		"reopening what is open":             {edit: func(i *v1alpha1.Incident) (patch, error) { return reopen(i, session.Identity{}) }, of: incident("a")},
-		"reopening what has recovered":       {edit: func(i *v1alpha1.Incident) (patch, error) { return reopen(i, session.Identity{}) }, of: incident("a", resolved(fixed), state(v1alpha1.IncidentResolved), func(i *v1alpha1.Incident) { i.Status.RecoveredAt = at(0) }), want: patch{"resolution": nil, "recovery": "Disputed"}},
-		"reopening what recovered by itself": {edit: func(i *v1alpha1.Incident) (patch, error) { return reopen(i, session.Identity{}) }, of: incident("a", state(v1alpha1.IncidentResolved), func(i *v1alpha1.Incident) { i.Status.RecoveredAt = at(0) }), want: patch{"recovery": "Disputed"}},
+		"closing what is closed":             {edit: closeIncident, of: incident("a", resolved(v1alpha1.Resolution{Code: "NoFault", Closed: true}))},
+		"closing what was declared":          {edit: closeIncident, of: incident("a", resolved(fixed)), want: patch{"resolution": map[string]any{"code": "FixedByChange", "notes": "limit", "closed": true}}},
+		"closing what is open":               {edit: closeIncident, of: incident("a"), code: exit.WrongState},
+		"reopening what is open":             {edit: reopen, of: incident("a")},
+		"reopening what has recovered":       {edit: reopen, of: incident("a", resolved(fixed), state(v1alpha1.IncidentResolved), func(i *v1alpha1.Incident) { i.Status.RecoveredAt = at(0) }), want: patch{"resolution": nil, "recovery": "Disputed"}},
+		"reopening what recovered by itself": {edit: reopen, of: incident("a", state(v1alpha1.IncidentResolved), func(i *v1alpha1.Incident) { i.Status.RecoveredAt = at(0) }), want: patch{"recovery": "Disputed"}},
 		"resolving what was disputed": {
 			edit: func(i *v1alpha1.Incident) (patch, error) {
 				return resolve(i, v1alpha1.Resolution{Code: v1alpha1.ResolutionNoFault}, "")

@@ -1,6 +1,7 @@
 package incidents
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -19,8 +20,8 @@ var holdReasons = []string{
 
 func newHold(f *session.Factory) *cobra.Command {
 	var reason, comment, change, problem string
-	e := &editor{factory: f, done: "on hold"}
-	cmd := e.command(&cobra.Command{
+	e := newEditor(f, "on hold")
+	cmd := e.Several(&cobra.Command{
 		Use:   "hold NAME... (--reason REASON | --change NAME | --problem NAME)",
 		Short: "Say what Incidents wait for",
 		Long: `Say what Incidents wait for. While the reporter is asked (AwaitingCaller, with -m: who is asked what), the
@@ -38,7 +39,7 @@ Reasons: ` + strings.Join(holdReasons, ", ") + ".",
 	flags.StringVar(&problem, "problem", "", "The Problem that it waits for; it is linked as well.")
 	// It fails only where there is no such flag.
 	_ = cmd.RegisterFlagCompletionFunc("reason", cobra.FixedCompletions(slices.Clone(holdReasons), cobra.ShellCompDirectiveNoFileComp))
-	e.check = func(cmd *cobra.Command) error {
+	e.Check = func(cmd *cobra.Command) error {
 		if change != "" && reason == "" {
 			reason = string(v1alpha1.HoldAwaitingChange)
 		}
@@ -56,8 +57,10 @@ Reasons: ` + strings.Join(holdReasons, ", ") + ".",
 			return nil
 		}
 	}
-	e.links = func() links { return links{change: change, problem: problem} }
-	e.edit = func(i *v1alpha1.Incident, me session.Identity) (patch, error) {
+	e.Before = func(ctx context.Context, s *session.Session, ref session.Ref) error {
+		return links{change: change, problem: problem}.exist(ctx, s, ref.Namespace)
+	}
+	e.EditAs = func(i *v1alpha1.Incident, me session.Identity) (patch, error) {
 		return hold(i, v1alpha1.Hold{Reason: v1alpha1.HoldReason(reason), Comment: comment, By: v1alpha1.UserName(me.Name)}, change, problem)
 	}
 	return cmd

@@ -16,8 +16,8 @@ import (
 
 func newLink(f *session.Factory) *cobra.Command {
 	var l links
-	e := &editor{factory: f, done: "linked"}
-	cmd := e.command(&cobra.Command{
+	e := newEditor(f, "linked")
+	cmd := e.Several(&cobra.Command{
 		Use:   "link NAME... (--change NAME | --problem NAME | --parent NAMESPACE/NAME)",
 		Short: "Link Incidents with the Change that will fix them, their Problem, or the Incident that explains them",
 		Example: `  kubectl itil incident link checkout-7f3a9 --change checkout-2-5 --problem checkout-oomkilled-7f3a9
@@ -31,17 +31,19 @@ func newLink(f *session.Factory) *cobra.Command {
 	flags.StringVar(&l.problem, "problem", "", "The Problem behind it.")
 	flags.StringVar(&l.parent, "parent", "", "The Incident that explains it, as NAME or NAMESPACE/NAME.")
 	flags.BoolVar(&l.remove, "remove", false, "Take these links away.")
-	e.check = func(cmd *cobra.Command) error {
+	e.Check = func(cmd *cobra.Command) error {
 		if l.change == "" && l.problem == "" && l.parent == "" {
 			return args.Wrong(cmd, "nothing to link: give --change, --problem or --parent")
 		}
 		if l.remove {
-			e.done = "unlinked"
+			e.Done = "unlinked"
 		}
 		return checkParent(cmd, "parent", l.parent)
 	}
-	e.links = func() links { return l }
-	e.edit = func(i *v1alpha1.Incident, _ session.Identity) (patch, error) {
+	e.Before = func(ctx context.Context, s *session.Session, ref session.Ref) error {
+		return l.exist(ctx, s, ref.Namespace)
+	}
+	e.Edit = func(i *v1alpha1.Incident) (patch, error) {
 		if err := l.apart(i); err != nil {
 			return nil, err
 		}

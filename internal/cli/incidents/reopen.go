@@ -8,8 +8,9 @@ import (
 )
 
 func newReopen(f *session.Factory) *cobra.Command {
-	e := &editor{factory: f, done: "open again", edit: reopen}
-	return e.command(&cobra.Command{
+	e := newEditor(f, "open again")
+	e.Edit = reopen
+	return e.Several(&cobra.Command{
 		Use:   "reopen NAME...",
 		Short: "Say that an Incident is not over: it is in progress again",
 		Long: `Say that an Incident is not over. It is in progress again, and its clock goes on, less the time in which it was resolved.
@@ -21,7 +22,7 @@ itself. A closed Incident is never opened again: open another one.`,
 	})
 }
 
-func reopen(i *v1alpha1.Incident, _ session.Identity) (patch, error) {
+func reopen(i *v1alpha1.Incident) (patch, error) {
 	wanted := patch{}
 	if i.Spec.Resolution != nil {
 		wanted["resolution"] = nil

@@ -1,6 +1,7 @@
 package incidents
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -23,8 +24,8 @@ var codes = []string{
 func newResolve(f *session.Factory) *cobra.Command {
 	var code, notes, parent string
 	var closed bool
-	e := &editor{factory: f, done: "resolved"}
-	cmd := e.command(&cobra.Command{
+	e := newEditor(f, "resolved")
+	cmd := e.Several(&cobra.Command{
 		Use:   "resolve NAME... (--code CODE | --of NAME)",
 		Short: "Say how Incidents ended",
 		Long: `Say how Incidents ended. Most need nobody's word: the operator resolves what has recovered. While a failure still
@@ -42,7 +43,7 @@ Codes: ` + strings.Join(codes, ", ") + ".",
 	flags.BoolVar(&closed, "close", false, "Close it as well, without waiting for the closing time.")
 	// It fails only where there is no such flag.
 	_ = cmd.RegisterFlagCompletionFunc("code", cobra.FixedCompletions(slices.Clone(codes), cobra.ShellCompDirectiveNoFileComp))
-	e.check = func(cmd *cobra.Command) error {
+	e.Check = func(cmd *cobra.Command) error {
 		if code == "" && parent != "" {
 			code = string(v1alpha1.ResolutionDuplicate)
 		}
@@ -54,11 +55,13 @@ Codes: ` + strings.Join(codes, ", ") + ".",
 		}
 		return checkParent(cmd, "of", parent)
 	}
-	e.links = func() links { return links{parent: parent} }
-	e.edit = func(i *v1alpha1.Incident, _ session.Identity) (patch, error) {
+	e.Before = func(ctx context.Context, s *session.Session, ref session.Ref) error {
+		return links{parent: parent}.exist(ctx, s, ref.Namespace)
+	}
+	e.Edit = func(i *v1alpha1.Incident) (patch, error) {
 		return resolve(i, v1alpha1.Resolution{Code: v1alpha1.ResolutionCode(code), Notes: notes, Closed: closed}, parent)
 	}
-	e.remark = stillFails
+	e.Remark = stillFails
 	return cmd
 }
 

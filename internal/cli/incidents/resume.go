@@ -8,8 +8,9 @@ import (
 )
 
 func newResume(f *session.Factory) *cobra.Command {
-	e := &editor{factory: f, done: "resumed", idle: "not on hold", edit: resume}
-	return e.command(&cobra.Command{
+	e := newEditor(f, "resumed")
+	e.Idle, e.Edit = "not on hold", resume
+	return e.Several(&cobra.Command{
 		Use:     "resume NAME...",
 		Short:   "Take Incidents up again that were on hold",
 		Long:    "Take Incidents up again that were on hold: what they waited for is there, and the resolution clock runs on.",
@@ -17,7 +18,7 @@ func newResume(f *session.Factory) *cobra.Command {
 	})
 }
 
-func resume(i *v1alpha1.Incident, _ session.Identity) (patch, error) {
+func resume(i *v1alpha1.Incident) (patch, error) {
 	if i.Spec.Hold == nil {
 		return nil, nil
 	}

@@ -16,8 +16,8 @@ import (
 
 func newConfirm(f *session.Factory) *cobra.Command {
 	var owner string
-	e := &editor{factory: f, done: "confirmed"}
-	cmd := e.command(&cobra.Command{
+	e := newEditor(f, "confirmed")
+	cmd := e.Several(&cobra.Command{
 		Use:   "confirm NAME... [--owner USER]",
 		Short: "Say that Problems are worth an analysis, and who owns them: you, or somebody else",
 		Long: `Say that Problems are worth an analysis: their cause is looked for from now on. Whom nobody owns is yours, as the API
@@ -28,8 +28,8 @@ server knows you; --owner names another.`,
   kubectl itil problem confirm shop/checkout-oomkilled-7f3a9 --owner bob`,
 	})
 	cmd.Flags().StringVar(&owner, "owner", "", "The user who owns it. Default: who owns it already, else you.")
-	e.edit = func(p *v1alpha1.Problem, me session.Identity) (patch, error) { return confirm(p, me, owner), nil }
-	e.remark = func(p *v1alpha1.Problem) string { return string(p.Spec.Owner) + " owns it." }
+	e.EditAs = func(p *v1alpha1.Problem, me session.Identity) (patch, error) { return confirm(p, me, owner), nil }
+	e.Remark = func(p *v1alpha1.Problem) string { return string(p.Spec.Owner) + " owns it." }
 	return cmd
 }
 
@@ -49,8 +49,8 @@ func confirm(p *v1alpha1.Problem, me session.Identity, owner string) patch {
 
 func newKnownError(f *session.Factory) *cobra.Command {
 	var cause, workaround string
-	e := &editor{factory: f, done: "a known error"}
-	cmd := e.command(&cobra.Command{
+	e := newEditor(f, "a known error")
+	cmd := e.Several(&cobra.Command{
 		Use:   "known-error NAME [--cause TEXT] [--workaround TEXT]",
 		Short: "Say what the cause of a Problem is, and what helps until it is fixed",
 		Long: `Say what the cause of a Problem is, and what helps until it is fixed. A problem of which either is known is a known
@@ -60,17 +60,14 @@ error; the workaround is shown on each Incident of the same failure, open or to 
 	})
 	cmd.Flags().StringVar(&cause, "cause", "", "The root cause.")
 	cmd.Flags().StringVar(&workaround, "workaround", "", "What helps until it is fixed.")
-	e.closed = true
-	e.check = func(cmd *cobra.Command) error {
+	e.Refuse = refuseClosedForGood
+	e.Check = func(cmd *cobra.Command) error {
 		if cause == "" && workaround == "" {
 			return args.Wrong(cmd, "say what is known: --cause TEXT, --workaround TEXT, or both")
 		}
 		return nil
 	}
-	e.edit = func(p *v1alpha1.Problem, me session.Identity) (patch, error) {
-		if p.Status.State == v1alpha1.ProblemClosed && !acceptsRisk(p) {
-			return nil, isClosed(p)
-		}
+	e.EditAs = func(p *v1alpha1.Problem, me session.Identity) (patch, error) {
 		return know(p, me, cause, workaround), nil
 	}
 	return cmd
@@ -97,8 +94,8 @@ func newFix(f *session.Factory) *cobra.Command {
 	var changes []string
 	var applied, remove bool
 	var message string
-	e := &editor{factory: f, done: "being fixed"}
-	cmd := e.command(&cobra.Command{
+	e := newEditor(f, "being fixed")
+	cmd := e.Several(&cobra.Command{
 		Use:   "fix NAME (--change CHANGE... | --applied -m HOW)",
 		Short: "Name the Changes that fix a Problem, or say that a fix outside a Change was applied",
 		Long: `Name the Changes that fix a Problem: it is resolved when all of them have succeeded and the failure did not come back
@@ -116,7 +113,7 @@ await it. When it fails again, it is in progress again.`,
 	flags.StringVarP(&message, "message", "m", "", "How it was fixed.")
 	// It fails only where there is no such flag.
 	_ = cmd.RegisterFlagCompletionFunc("change", complete.Flag(f, newChangeList))
-	e.check = func(cmd *cobra.Command) error {
+	e.Check = func(cmd *cobra.Command) error {
 		switch {
 		case applied == (len(changes) > 0):
 			return args.Wrong(cmd, "say which Change fixes it (--change NAME), or that it is fixed (--applied -m HOW)")
@@ -125,22 +122,22 @@ await it. When it fails again, it is in progress again.`,
 		case applied && remove:
 			return args.Wrong(cmd, "--remove takes --change")
 		case applied:
-			e.done = "fixed"
+			e.Done = "fixed"
 		case remove:
-			e.done = "no longer fixed by " + strings.Join(changes, ", ")
+			e.Done = "no longer fixed by " + strings.Join(changes, ", ")
 		}
 		return nil
 	}
-	e.before = func(ctx context.Context, s *session.Session, ref session.Ref) error {
+	e.Before = func(ctx context.Context, s *session.Session, ref session.Ref) error {
 		return existing(ctx, s, ref.Namespace, changes, remove)
 	}
-	e.edit = func(p *v1alpha1.Problem, me session.Identity) (patch, error) {
+	e.EditAs = func(p *v1alpha1.Problem, me session.Identity) (patch, error) {
 		if applied {
 			return decide(p, map[string]any{"type": string(v1alpha1.DecisionFixApplied), "reason": message}), nil
 		}
 		return fix(p, me, changes, remove), nil
 	}
-	e.remark = func(p *v1alpha1.Problem) string {
+	e.Remark = func(p *v1alpha1.Problem) string {
 		if p.Spec.RootCause == "" && len(p.Spec.ChangeRefs) > 0 {
 			return "Its cause is not known yet, so that it is not in progress: kubectl itil problem known-error " + refOf(p) + " --cause TEXT"
 		}

@@ -53,8 +53,9 @@ func acceptsRisk(p *v1alpha1.Problem) bool {
 
 func newAcceptRisk(f *session.Factory) *cobra.Command {
 	var until, reason string
-	e := &editor{factory: f, done: "an accepted risk", closed: true}
-	cmd := e.command(&cobra.Command{
+	e := newEditor(f, "an accepted risk")
+	e.Refuse = refuseClosedForGood
+	cmd := e.Several(&cobra.Command{
 		Use:   "accept-risk NAME --until DATE --reason TEXT",
 		Short: "Put up with a Problem until a review, or put the review off",
 		Long: `Put up with a Problem until a review. It is closed; its workaround is shown on Incidents still, and no other Problem
@@ -66,7 +67,7 @@ is opened about the same failure before the review, unless one of them is major.
 	cmd.Flags().StringVar(&until, "until", "", "When it is looked at again: a date, a time (RFC 3339), or days from now (90d).")
 	cmd.Flags().StringVar(&reason, "reason", "", "Why it is put up with.")
 	var review v1alpha1.Timestamp
-	e.check = func(cmd *cobra.Command) error {
+	e.Check = func(cmd *cobra.Command) error {
 		if until == "" || reason == "" {
 			return args.Wrong(cmd, "say until when, and why: --until DATE --reason TEXT")
 		}
@@ -80,13 +81,10 @@ is opened about the same failure before the review, unless one of them is major.
 		review = v1alpha1.Timestamp(at.Format(time.RFC3339))
 		return nil
 	}
-	e.edit = func(p *v1alpha1.Problem, _ session.Identity) (patch, error) {
-		if p.Status.State == v1alpha1.ProblemClosed && !acceptsRisk(p) {
-			return nil, isClosed(p)
-		}
+	e.Edit = func(p *v1alpha1.Problem) (patch, error) {
 		return decide(p, map[string]any{"type": string(v1alpha1.DecisionRiskAccepted), "reason": reason, "reviewBy": string(review)}), nil
 	}
-	e.remark = func(p *v1alpha1.Problem) string {
+	e.Remark = func(p *v1alpha1.Problem) string {
 		return "It is to be reviewed by " + string(p.Spec.Decision.ReviewBy) + "."
 	}
 	return cmd
@@ -109,8 +107,8 @@ func parseUntil(text string, now time.Time) (time.Time, bool) {
 
 func newDuplicate(f *session.Factory) *cobra.Command {
 	var of string
-	e := &editor{factory: f, done: "a duplicate"}
-	cmd := e.command(&cobra.Command{
+	e := newEditor(f, "a duplicate")
+	cmd := e.Several(&cobra.Command{
 		Use:   "duplicate NAME... --of NAME",
 		Short: "Say that Problems are about the same as another: their Incidents move there",
 		Long: `Say that Problems are about the same as another. They are closed, and their Incidents, those to come too, belong to
@@ -120,13 +118,13 @@ the other one: it counts them, and its workaround is shown on them.`,
 	cmd.Flags().StringVar(&of, "of", "", "The Problem that they duplicate, of the same namespace.")
 	// It fails only where there is no such flag.
 	_ = cmd.RegisterFlagCompletionFunc("of", complete.Flag(f, newProblemList))
-	e.check = func(cmd *cobra.Command) error {
+	e.Check = func(cmd *cobra.Command) error {
 		if of == "" {
 			return args.Wrong(cmd, "say of which Problem: --of NAME")
 		}
 		return nil
 	}
-	e.before = func(ctx context.Context, s *session.Session, ref session.Ref) error {
+	e.Before = func(ctx context.Context, s *session.Session, ref session.Ref) error {
 		if ref.Name == of {
 			return exit.New(exit.WrongState, "Problem %s cannot be a duplicate of itself", ref).WithNext("name another one: --of NAME")
 		}
@@ -139,24 +137,24 @@ the other one: it counts them, and its workaround is shown on them.`,
 		}
 		return nil
 	}
-	e.edit = func(p *v1alpha1.Problem, _ session.Identity) (patch, error) {
+	e.Edit = func(p *v1alpha1.Problem) (patch, error) {
 		return decide(p, map[string]any{"type": string(v1alpha1.DecisionDuplicate), "duplicateOf": map[string]any{"name": of}}), nil
 	}
-	e.remark = func(*v1alpha1.Problem) string { return "Its Incidents belong to " + of + " now." }
+	e.Remark = func(*v1alpha1.Problem) string { return "Its Incidents belong to " + of + " now." }
 	return cmd
 }
 
 func newNotReproducible(f *session.Factory) *cobra.Command {
 	var reason string
-	e := &editor{factory: f, done: "closed: not reproducible"}
-	cmd := e.command(&cobra.Command{
+	e := newEditor(f, "closed: not reproducible")
+	cmd := e.Several(&cobra.Command{
 		Use:     "not-reproducible NAME... [--reason TEXT]",
 		Short:   "Close Problems of which nothing was found",
 		Long:    `Close Problems of which nothing was found. If the same fails often enough again, another one is opened.`,
 		Example: `  kubectl itil problem not-reproducible checkout-notready-9a8b7 --reason "the node was replaced"`,
 	})
 	cmd.Flags().StringVar(&reason, "reason", "", "What was looked at.")
-	e.edit = func(p *v1alpha1.Problem, _ session.Identity) (patch, error) {
+	e.Edit = func(p *v1alpha1.Problem) (patch, error) {
 		return decide(p, map[string]any{"type": string(v1alpha1.DecisionNotReproducible), "reason": reason}), nil
 	}
 	return cmd

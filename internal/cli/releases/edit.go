@@ -2,16 +2,13 @@
 package releases
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/cli/args"
-	"github.com/itil-dev/itil-operator/internal/cli/complete"
+	"github.com/itil-dev/itil-operator/internal/cli/edit"
 	"github.com/itil-dev/itil-operator/internal/cli/exit"
-	"github.com/itil-dev/itil-operator/internal/cli/output"
 	"github.com/itil-dev/itil-operator/internal/cli/session"
 )
 
@@ -27,11 +24,6 @@ Each command writes only the fields that it is about; the operator does the rest
 
 func newReleaseList() client.ObjectList { return &v1alpha1.ReleaseList{} }
 
-func isRunning(o client.Object) bool {
-	r, ok := o.(*v1alpha1.Release)
-	return ok && !over(r)
-}
-
 // over reports whether nothing will happen to a Release any more.
 func over(r *v1alpha1.Release) bool {
 	switch r.Status.State {
@@ -42,90 +34,35 @@ func over(r *v1alpha1.Release) bool {
 	return false
 }
 
-// editor writes to a Release.
-type editor struct {
-	factory *session.Factory
-	output  *output.Flags
-	// done says what was done to it.
-	done string
-	// question is asked before; nil: none.
-	question func(r *v1alpha1.Release) string
-	yes      bool
-	// edit decides what is to be written to spec; nil: nothing.
-	edit func(r *v1alpha1.Release) map[string]any
-	// remark is shown afterwards; nil: nothing.
-	remark func(r *v1alpha1.Release) string
+// newEditor makes what writes to a Release that has not ended.
+func newEditor(f *session.Factory, done string) *edit.Editor[*v1alpha1.Release] {
+	return &edit.Editor[*v1alpha1.Release]{
+		Factory: f, Done: done, Refuse: refuseEnded,
+		Kind: edit.Kind[*v1alpha1.Release]{
+			Name: "Release", Plural: "releases", NewList: newReleaseList,
+			New: func() *v1alpha1.Release { return &v1alpha1.Release{} },
+		},
+	}
 }
 
-func (e *editor) command(cmd *cobra.Command) *cobra.Command {
-	e.output = output.ForWrite(e.factory.Scheme)
-	cmd.Args = args.Exactly("NAME (or NAMESPACE/NAME)")
-	cmd.ValidArgsFunction = complete.Names(e.factory, newReleaseList, isRunning)
-	cmd.RunE = func(cmd *cobra.Command, names []string) error {
-		if err := e.output.Check(); err != nil {
-			return err
-		}
-		return e.run(cmd.Context(), names[0])
-	}
-	e.output.AddTo(cmd)
-	return cmd
-}
-
-func (e *editor) run(ctx context.Context, name string) error {
-	s, err := e.factory.Connect()
-	if err != nil {
-		return err
-	}
-	ref, err := s.Ref(name)
-	if err != nil {
-		return err
-	}
-	r, written, err := e.write(ctx, s, ref)
-	switch {
-	case err != nil:
-		return err
-	case !e.output.ForPeople():
-		return e.output.Object(s.Screen.Out, r)
-	case !written:
-		s.Screen.Notef("Release %s is %s already; nothing to do.", ref, e.done)
+// refuseEnded refuses a Release that has ended.
+func refuseEnded(r *v1alpha1.Release) error {
+	if !over(r) {
 		return nil
 	}
-	if err := s.Screen.Printf("release.itil.dev/%s %s\n", r.Name, e.done); err != nil {
-		return err
-	}
-	if e.remark != nil {
-		s.Screen.Notef("%s", e.remark(r))
-	}
-	return nil
-}
-
-func (e *editor) write(ctx context.Context, s *session.Session, ref session.Ref) (r *v1alpha1.Release, written bool, err error) {
-	asked := e.question == nil || e.yes
-	empty := func() *v1alpha1.Release { return &v1alpha1.Release{} }
-	return session.EditSpec(ctx, s, ref, "Release", "releases", empty, func(r *v1alpha1.Release) (map[string]any, error) {
-		if over(r) {
-			return nil, exit.New(exit.WrongState, "Release %s has ended (%s)", ref, r.Status.State).
-				WithNext("make another one: kubectl itil release new NAME -n %s", ref.Namespace)
-		}
-		wanted := e.edit(r)
-		if wanted != nil && !asked {
-			if err := s.Screen.Confirm(e.question(r), "say --yes"); err != nil {
-				return nil, err
-			}
-			asked = true
-		}
-		return wanted, nil
-	})
+	return exit.New(exit.WrongState, "Release %s/%s has ended (%s)", r.Namespace, r.Name, r.Status.State).
+		WithNext("make another one: kubectl itil release new NAME -n %s", r.Namespace)
 }
 
 func newPromote(f *session.Factory) *cobra.Command {
-	e := &editor{factory: f, done: "promoted", edit: func(r *v1alpha1.Release) map[string]any {
+	e := newEditor(f, "promoted")
+	e.Edit = func(r *v1alpha1.Release) (edit.Fields, error) {
 		if !r.Spec.Paused {
-			return nil
+			return nil, nil
 		}
-		return map[string]any{"paused": false}
-	}}
-	return e.command(&cobra.Command{
+		return edit.Fields{"paused": false}, nil
+	}
+	return e.One(&cobra.Command{
 		Use:     "promote NAME",
 		Short:   "Let a paused Release go on with its next phase",
 		Long:    `Let a paused Release go on with its next phase. What a phase must soak is not cut short: that is what was approved.`,
@@ -134,15 +71,17 @@ func newPromote(f *session.Factory) *cobra.Command {
 }
 
 func newPause(f *session.Factory) *cobra.Command {
-	e := &editor{factory: f, done: "paused", edit: func(r *v1alpha1.Release) map[string]any {
+	e := newEditor(f, "paused")
+	e.Edit = func(r *v1alpha1.Release) (edit.Fields, error) {
 		if r.Spec.Paused {
-			return nil
+			return nil, nil
 		}
-		return map[string]any{"paused": true}
-	}, remark: func(*v1alpha1.Release) string {
+		return edit.Fields{"paused": true}, nil
+	}
+	e.Remark = func(*v1alpha1.Release) string {
 		return "The phase that runs is finished; no other begins until: kubectl itil release promote."
-	}}
-	return e.command(&cobra.Command{
+	}
+	return e.One(&cobra.Command{
 		Use:     "pause NAME",
 		Short:   "Hold a Release before its next phase",
 		Long:    "Hold a Release before its next phase. The one that runs is finished, and taken back if it fails.",
@@ -151,24 +90,33 @@ func newPause(f *session.Factory) *cobra.Command {
 }
 
 func newCancel(f *session.Factory) *cobra.Command {
-	e := &editor{factory: f, done: "canceled", question: whetherToStop, edit: func(r *v1alpha1.Release) map[string]any {
+	var confirmed bool
+	e := newEditor(f, "canceled")
+	e.Edit = func(r *v1alpha1.Release) (edit.Fields, error) {
 		if r.Spec.Cancel {
-			return nil
+			return nil, nil
 		}
-		return map[string]any{"cancel": true}
-	}, remark: func(r *v1alpha1.Release) string {
+		if !confirmed {
+			if err := f.Screen.Confirm(whetherToStop(r), "say --yes"); err != nil {
+				return nil, err
+			}
+			confirmed = true // it may be read again, and is not asked about twice
+		}
+		return edit.Fields{"cancel": true}, nil
+	}
+	e.Remark = func(r *v1alpha1.Release) string {
 		if r.Status.StartedAt == nil {
 			return "Nothing of it went in."
 		}
 		return "What is in stays. What that is, and how to go back: kubectl itil release status " + r.Namespace + "/" + r.Name
-	}}
-	cmd := e.command(&cobra.Command{
+	}
+	cmd := e.One(&cobra.Command{
 		Use:     "cancel NAME",
 		Short:   "Stop a Release for good, and leave what is",
 		Long:    "Stop a Release for good. What went in already stays in; nothing else does by it. One that is being taken back is left half way.",
 		Example: "  kubectl itil release cancel shop-2-5 --yes",
 	})
-	cmd.Flags().BoolVarP(&e.yes, "yes", "y", false, "Do not ask.")
+	cmd.Flags().BoolVarP(&confirmed, "yes", "y", false, "Do not ask.")
 	return cmd
 }
 
