@@ -88,7 +88,7 @@ func (g *gate) open(name string, t v1alpha1.ChangeType, remedies []string, rep *
 		if rep == nil {
 			return false
 		}
-		ok = rep.fail(CauseOutsideWindow, name, "", "the change window of ChangePolicy %s (Calendar %s) is closed", w.Policy, w.Name)
+		ok = rep.fail(CauseOutsideWindow, name, "", "%s", w.Closed())
 	}
 	if f := g.rules.freezeAt(t, g.now); f != nil {
 		if rep == nil {

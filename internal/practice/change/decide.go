@@ -278,8 +278,8 @@ func (g *gate) point(d *Decision, r *Request, w *World, f *draft) {
 		rep.fail(CauseNoChange, "", "", "no Change has %s as a target", nameOf(r.Key))
 	}
 	g.annotations(r, w, rep)
-	f.explain(rep)
-	files := d.Verdict == Denied && g.rules.OnDenied == v1alpha1.OnDeniedFileChange && !f.standIn && nearest == nil
+	f.explain(rep, nearest)
+	files := d.Verdict == Denied && g.rules.OnDenied == v1alpha1.OnDeniedFileChange && !f.standIn && nearest == nil && f.exact(nil)
 	if files && f.limited() {
 		files = rep.fail(CauseFilingLimit, "", "", "%d Changes that were filed in the namespace wait for a decision, and no more are filed", w.Filed.Undecided)
 	}
@@ -293,17 +293,18 @@ func (g *gate) point(d *Decision, r *Request, w *World, f *draft) {
 			d.Votes = Quorum{Required: nearest.Approval.Required - nearest.Approval.Granted, Groups: nearest.Approval.From}
 			d.Next = g.nextFor(nearest)
 		}
+		if f.voteless() && !nearest.Approval.Approved {
+			d.Votes, d.Next = Quorum{}, f.next()
+		}
 	case files:
 		file := f.filing(false)
 		d.Change = file.Name()
-		d.Votes = f.votes()
-		d.Next = g.nextFor(nil)
+		d.Votes, d.Next = f.votes(), f.next()
 		if !r.DryRun {
 			d.File = file
 		}
 	default:
-		d.Votes = f.votes()
-		d.Next = g.nextFor(nil)
+		d.Votes, d.Next = f.votes(), f.next()
 	}
 	d.Next.Step = f.step(d, nearest)
 }
@@ -339,16 +340,23 @@ func nearer(a, b *Candidate) bool {
 // nextFor returns when a retry may pass: for an approved Change when its window opens, for others when the change
 // window does, as far as that is known now.
 func (g *gate) nextFor(c *Candidate) Next {
-	t, window := v1alpha1.ChangeNormal, Interval{}
-	if c != nil {
-		t, window = c.Type, c.Window
-	}
+	return g.next(c.Type, c.Window, c.Approval.Approved && c.Ended == NotEnded)
+}
+
+// next is nextFor the Change that the request needs.
+func (f *draft) next() Next {
+	return f.gate.next(f.kind, Interval{}, !f.standIn && votesNeeded(f.clauses) == 0 && !f.rejected())
+}
+
+// next returns when something of a type may go in within its window. Where that waits for nobody's vote, a client is told when
+// to come back.
+func (g *gate) next(t v1alpha1.ChangeType, window Interval, agreed bool) Next {
 	at, ok := g.rules.nextChance(t, window, g.now)
 	if !ok {
 		return Next{}
 	}
 	next := Next{At: at}
-	if c != nil && c.Approval.Approved && c.Ended == NotEnded && at.After(g.now) {
+	if agreed && at.After(g.now) {
 		next.RetryAfter = at.Sub(g.now)
 	}
 	return next

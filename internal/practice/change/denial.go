@@ -245,11 +245,11 @@ func lacking(d *Decision) bool {
 // step says what the user should do about a denial.
 func (f *draft) step(d *Decision, nearest *Candidate) string {
 	name := f.request.Key.Namespace + "/" + d.Change
-	switch {
+	switch unmended := f.whatNoVoteMends(d, nearest); {
 	case f.standIn:
 		return ""
-	case nearest != nil && nearest.Ended == EndedRejected:
-		return "Change the manifest, or create a Change of your own for this template and have it approved."
+	case unmended != "":
+		return unmended
 	case nearest != nil && d.Votes.Required == 0 && !nearest.Approval.Approved:
 		return "Give it what it lacks, then retry: kubectl describe chg " + d.Change + " -n " + f.request.Key.Namespace
 	case nearest != nil && nearest.Approval.Approved && !lacking(d):
@@ -259,9 +259,33 @@ func (f *draft) step(d *Decision, nearest *Candidate) string {
 	case d.Change != "":
 		return "Approve: kubectl itil approve " + name
 	case d.Verdict != Denied:
-		return "File a Change for it before enforcement is switched to Enforce."
+		return "File a Change for it before enforcement is switched to Enforce: " + f.howToFile()
 	case f.limited():
 		return fmt.Sprintf("No Change was filed for you: %d that were filed in the namespace wait for a decision. Approve, reject or cancel some, then retry.", f.world.Filed.Undecided)
 	}
-	return "Create a Change with this target and have it approved, then retry."
+	return "File a Change for it and have it approved, then retry: " + f.howToFile()
+}
+
+// whatNoVoteMends says what to do where nobody's vote is missing, or would help; empty: votes are what it lacks.
+func (f *draft) whatNoVoteMends(d *Decision, nearest *Candidate) string {
+	switch {
+	case f.standIn:
+		return ""
+	case nearest != nil && nearest.Ended == EndedRejected:
+		return "Change the manifest, or file a Change of your own for this template and have it approved: " + f.howToFile()
+	case nearest == nil && !f.exact(nil):
+		return "Name the images by digest (image@sha256:...) and try again: as it is no Change can let it in."
+	case d.Votes.Required == 0 && (f.voteless() || nearest == nil && votesNeeded(f.clauses) == 0 && d.Change != ""):
+		return "It needs no vote. Retry when the gate is open: kubectl itil why " + nameOf(f.request.Key) + " -n " + f.request.Key.Namespace
+	}
+	return ""
+}
+
+// howToFile is the command that files a Change for what was asked for.
+func (f *draft) howToFile() string {
+	what := "-f MANIFESTS"
+	if f.request.Operation == Delete {
+		what = "--delete " + nameOf(f.request.Key)
+	}
+	return "kubectl itil change new " + what + " -n " + f.request.Key.Namespace
 }

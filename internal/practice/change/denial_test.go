@@ -34,6 +34,7 @@ func TestExplain(t *testing.T) {
 			given: situated(policies(policy("p", leads, officeHours)), given(fridayEvening)), hours: 20,
 			want: `deployment shop/checkout is governed by Service checkout (tier 1): no approved Change covers image app=registry.shop.example/checkout:2.4.0 (template v1:` + v24.Hash[3:11] + `).
 Change shop/` + name + ` was filed for you; it needs 2 approvals from sre-leads (risk High: tier 1, 2 dependents, later minor version image of app, Monday evening, image of app by tag, not by digest).
+The change window of ChangePolicy p (Calendar office) is closed.
 Better named by digest (image@sha256:...): the image of app. What a tag means can become another after the approval.
 Approve: kubectl itil approve shop/` + name,
 		},
@@ -60,7 +61,7 @@ Retry when the gate is open: kubectl itil why deployment/checkout -n shop    Nex
 Change shop/checkout-2-4 is for exactly this.
 Change checkout-2-4: it was rejected by bob: field[31m is fixed .
 Better named by digest (image@sha256:...): the image of app. What a tag means can become another after the approval.
-Change the manifest, or create a Change of your own for this template and have it approved.`,
+Change the manifest, or file a Change of your own for this template and have it approved: kubectl itil change new -f MANIFESTS -n shop`,
 		},
 		"the Change is about other things": {
 			given: situated(approved(), asking(func(r *Request) { r.New, r.DryRun = v24env, true })), hours: 2,

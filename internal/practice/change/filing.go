@@ -82,9 +82,12 @@ func (f *draft) authorise() {
 		}
 		return rule != nil
 	})
-	if votesNeeded(f.clauses) > 0 {
+	if again := f.wentBack(); again || votesNeeded(f.clauses) > 0 {
 		f.standard = ""
 		f.clauses = f.gate.rules.clausesFor(v1alpha1.ChangeNormal, f.risk.Level, nil)
+		if again {
+			f.clauses = append(f.clauses, clause{Quorum: Quorum{Required: leastAgain}})
+		}
 		if f.gate.rules.SeparationOfDuties && f.request.User.ServiceAccount {
 			unprovenSeparation(f.clauses)
 		}
@@ -100,31 +103,48 @@ func (f *draft) isBaseline(t *configuration.Template) bool {
 	return t.IsBaseline(*f.baseline, f.gate.rules.IgnoredAnnotationPrefixes)
 }
 
+// leastAgain is how many votes a Change that the operator files for what was rolled back needs, whatever its risk.
+const leastAgain = 1
+
+// voteless says whether it goes in, once nothing else is in its way, without anybody's vote.
+func (f *draft) voteless() bool {
+	return !f.standIn && votesNeeded(f.clauses) == 0 && !f.returning() && !f.rejected()
+}
+
 // preauthorised says whether the Change needs no vote and may go in now. With a report it says why not, but only of
 // what would need no vote.
 func (f *draft) preauthorised(rep *report) bool {
-	if f.standIn || votesNeeded(f.clauses) > 0 || f.returning() || f.rejected() {
+	if !f.voteless() {
 		return false
 	}
-	ok := true
-	if f.request.New != nil {
-		target := f.target()
-		t := Target{TemplateHash: string(target.TemplateHash), Images: target.Images}
-		ok = t.pinned(f.request.New, f.baseline, f.gate.rules, rep)
-	}
+	ok := f.exact(rep)
 	ok = (ok || rep != nil) && f.gate.open("", f.kind, nil, rep) && ok
 	return f.gate.free(nil, f.request.Key, rep) && ok
 }
 
-// explain adds why what needs no vote does not go in all the same.
-func (f *draft) explain(rep *report) {
+// exact says whether what was asked for is as exact as the policies demand of a Change: else none can let it in.
+func (f *draft) exact(rep *report) bool {
+	if f.request.New == nil {
+		return true
+	}
+	target := f.target()
+	t := Target{TemplateHash: string(target.TemplateHash), Images: target.Images}
+	return t.pinned(f.request.New, f.baseline, f.gate.rules, rep)
+}
+
+// explain adds why what needs no vote does not go in all the same, and what would keep out a Change that is to be filed:
+// who asks, and who is asked to vote, must know.
+func (f *draft) explain(rep *report, nearest *Candidate) {
 	switch {
 	case f.standIn && !configuration.Claimable(f.request.Key.Kind):
 		rep.fail(CauseTwin, "", "", "no Change can name a %s; change the workload whose pods it would make%s", f.request.Key.Kind, f.throughWhat())
 	case f.standIn:
 		rep.fail(CauseTwin, "", "", "its pods would pass for those of a governed workload%s; give them other labels, or let a Service claim it", f.throughWhat())
-	default:
+	case f.voteless():
 		f.preauthorised(rep)
+	case nearest == nil:
+		f.exact(rep)
+		f.gate.open("", f.kind, nil, rep)
 	}
 }
 
@@ -151,6 +171,14 @@ func (f *draft) returning() bool {
 		}
 	}
 	return false
+}
+
+// wentBack says whether it was rolled back, or its Change failed, when it was in last.
+func (f *draft) wentBack() bool {
+	r := f.request
+	return r.New != nil && wentBack(f.world.Baselines, f.world.FailedChanges, func(b *v1alpha1.Baseline) bool {
+		return r.New.IsBaseline(*b, f.gate.rules.IgnoredAnnotationPrefixes)
+	})
 }
 
 // meant says whether a Change is for exactly what was asked, whatever became of it. Those that ended otherwise than

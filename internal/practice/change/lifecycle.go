@@ -402,9 +402,27 @@ func (l *life) prepare() {
 	chg := *l.Change
 	chg.Status = l.status
 	in := l.Agreed
-	in.Change = &chg
+	in.Change, in.Least = &chg, l.least()
 	l.candidate, l.votes = prepare(&in)
 	l.gate = gate{rules: l.Rules, candidates: l.Others, concurrency: l.Concurrency, now: l.now}
+}
+
+// least is how many votes it needs whatever its risk: where the operator filed it for what was rolled back, somebody must have
+// looked at it. What a person files, a person has looked at.
+func (l *life) least() int32 {
+	if l.Change.Labels[LabelFiledFor] != FiledForDenied {
+		return 0
+	}
+	for i := range l.Change.Spec.Targets {
+		t := &l.Change.Spec.Targets[i]
+		fact := l.Workloads[KeyOf(l.Change.Namespace, t.Workload)]
+		if t.TemplateHash != "" && wentBack(fact.Baselines, fact.FailedChanges, func(b *v1alpha1.Baseline) bool {
+			return b.TemplateHash == string(t.TemplateHash) || b.FullHash == string(t.TemplateHash)
+		}) {
+			return leastAgain
+		}
+	}
+	return 0
 }
 
 func (l *life) recorded(digest string) bool {

@@ -156,7 +156,7 @@ func (m *merger) times(s *v1alpha1.ChangePolicySpec, calendars map[string]Calend
 		case hours == nil:
 			m.invalid("spec.changeWindow.calendarRef", "Calendar %s is invalid; the change window counts as closed", name)
 		}
-		r.Windows = append(r.Windows, NamedCalendar{Name: name, Policy: m.policy, Hours: hours})
+		r.Windows = append(r.Windows, NamedCalendar{Name: name, Policy: m.policy, Hours: hours, Invalid: exists && hours == nil})
 	}
 	for i, f := range s.Freezes {
 		r.Freezes = append(r.Freezes, m.freeze(fmt.Sprintf("spec.freezes[%d]", i), f))
@@ -172,10 +172,10 @@ func (m *merger) freeze(field string, f v1alpha1.Freeze) Freeze {
 	from, fromErr := ParseTime(f.From)
 	to, toErr := ParseTime(f.To)
 	if fromErr != nil {
-		m.invalid(field+".from", "%q is no time; the freeze counts as begun", f.From)
+		m.invalid(field+".from", "%s; the freeze counts as begun", fromErr)
 	}
 	if toErr != nil {
-		m.invalid(field+".to", "%q is no time; the freeze counts as endless", f.To)
+		m.invalid(field+".to", "%s; the freeze counts as endless", toErr)
 	}
 	if fromErr == nil && toErr == nil && !from.Before(to) {
 		m.invalid(field, "it ends (to) before it begins (from); the freeze counts as always on")

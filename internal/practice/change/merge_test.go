@@ -122,6 +122,40 @@ func TestNonsenseInAPolicyIsClosedAndNamed(t *testing.T) {
 	}
 }
 
+// TestWhomAFreezeExempts: Emergencies, unless it says whom; an empty list is nobody, and freezes of several policies unite.
+func TestWhomAFreezeExempts(t *testing.T) {
+	freeze := func(exempt ...v1alpha1.ChangeType) func(*v1alpha1.ChangePolicySpec) {
+		return func(p *v1alpha1.ChangePolicySpec) {
+			p.Freezes = []v1alpha1.Freeze{{Name: "f", From: stamp(0), To: stamp(9), Exempt: exempt}}
+		}
+	}
+	nobody := freeze([]v1alpha1.ChangeType{}...) // not nil
+	for name, test := range map[string]struct {
+		policies []*v1alpha1.ChangePolicy
+		in       []v1alpha1.ChangeType
+	}{
+		"it says nothing":             {[]*v1alpha1.ChangePolicy{policy("p", freeze())}, []v1alpha1.ChangeType{v1alpha1.ChangeEmergency}},
+		"an empty list":               {[]*v1alpha1.ChangePolicy{policy("p", nobody)}, nil},
+		"it names others":             {[]*v1alpha1.ChangePolicy{policy("p", freeze(v1alpha1.ChangeStandard))}, []v1alpha1.ChangeType{v1alpha1.ChangeStandard}},
+		"two of which one exempts":    {[]*v1alpha1.ChangePolicy{policy("p", freeze()), policy("q", nobody)}, nil},
+		"two of which no type is in":  {[]*v1alpha1.ChangePolicy{policy("p", freeze(v1alpha1.ChangeStandard)), policy("q", freeze(v1alpha1.ChangeNormal))}, nil},
+		"all of them, which is legal": {[]*v1alpha1.ChangePolicy{policy("p", freeze(v1alpha1.ChangeNormal, v1alpha1.ChangeStandard, v1alpha1.ChangeEmergency))}, []v1alpha1.ChangeType{v1alpha1.ChangeNormal, v1alpha1.ChangeStandard, v1alpha1.ChangeEmergency}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := Merge(test.policies, nil)
+			var in []v1alpha1.ChangeType
+			for _, kind := range []v1alpha1.ChangeType{v1alpha1.ChangeNormal, v1alpha1.ChangeStandard, v1alpha1.ChangeEmergency} {
+				if open, _ := r.openAt(kind, hour(3)); open {
+					in = append(in, kind)
+				}
+			}
+			if diff := cmp.Diff(test.in, in); diff != "" {
+				t.Errorf("let in (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestEnforcementFor(t *testing.T) {
 	claim := func(e v1alpha1.Enforcement) []Claim { return []Claim{{Service: "s", Enforcement: e}} }
 	floor := func(e v1alpha1.Enforcement) func(*v1alpha1.ChangePolicySpec) {
@@ -148,6 +182,11 @@ func TestEnforcementFor(t *testing.T) {
 		"over all, by the one that is":  {policies: []*v1alpha1.ChangePolicy{policy("p", floor("Enforce")), policy("q", floor("Warn"), all)}, want: "Warn"},
 		"over all, without enforcement": {policies: []*v1alpha1.ChangePolicy{policy("p", all)}, want: "Audit"},
 		"one of a newer version":        {claims: claim("Sometimes"), want: "Enforce"},
+		"the strictest of two policies": {claims: claim(""), policies: []*v1alpha1.ChangePolicy{policy("p", floor("Warn")), policy("q", floor("Enforce"))}, want: "Enforce"},
+		"one policy warns, one is off":  {claims: claim("Disabled"), policies: []*v1alpha1.ChangePolicy{policy("p", floor("Warn")), policy("q", floor("Disabled"))}, want: "Warn"},
+		"a policy that is off":          {claims: claim(""), policies: []*v1alpha1.ChangePolicy{policy("p", floor("Disabled"))}, want: "Disabled"},
+		"off, and the service is not":   {claims: claim("Audit"), policies: []*v1alpha1.ChangePolicy{policy("p", floor("Disabled"))}, want: "Audit"},
+		"over all, and off":             {policies: []*v1alpha1.ChangePolicy{policy("p", floor("Disabled"), all)}, want: "Disabled"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := EnforcementFor(test.claims, Merge(test.policies, nil)); got != test.want {

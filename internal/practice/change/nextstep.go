@@ -130,7 +130,7 @@ func (l *life) howToApprove() string {
 	if l.candidate.Type == v1alpha1.ChangeEmergency && len(a.Missing) > 0 && a.Granted >= a.Required {
 		return "Not approved: it lacks " + a.Missing + "."
 	}
-	vote := fmt.Sprintf("Lacks %s. %s%sRead it and vote: kubectl itil approve %s (or reject).", a.Missing, l.whatNobodySees(), l.whatIsLeftOut(), l.ref())
+	vote := fmt.Sprintf("%sLacks %s. %s%sRead it and vote: kubectl itil approve %s (or reject).", l.whatNoVoteMends(), a.Missing, l.whatNobodySees(), l.whatIsLeftOut(), l.ref())
 	intro := vote + WithoutPlugin + "\n"
 	manifest := approval{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ChangeApproval"}
 	manifest.Metadata.GenerateName, manifest.Metadata.Namespace = l.Change.Name+"-", l.Change.Namespace
@@ -152,6 +152,26 @@ func (l *life) howToApprove() string {
 		return vote
 	}
 	return step
+}
+
+// whatNoVoteMends warns whoever votes of a Change that cannot go in, whatever they say; empty where it can.
+func (l *life) whatNoVoteMends() string {
+	if len(l.impossible) > 0 {
+		return "It cannot go in as it is: " + strings.Join(l.impossible, "; ") + ". Edit spec before anybody votes. "
+	}
+	rules, w := l.Rules, l.candidate.Window
+	if _, ok := rules.nextChance(l.candidate.Type, w, l.now); ok {
+		return ""
+	}
+	for i := range rules.Windows {
+		if c := &rules.Windows[i]; c.Hours == nil && l.candidate.Type == v1alpha1.ChangeNormal {
+			return capital(c.Closed(), true) + ". "
+		}
+	}
+	if w.IsZero() {
+		return "No hours are open for it within two years. "
+	}
+	return "No hours are open within its window: edit spec.window before anybody votes. "
 }
 
 // whatNobodySees warns whoever votes of a template of which nothing but the hash is known; empty where there is none.
@@ -227,7 +247,7 @@ func (l *life) whatIsAwaited() string {
 	case !ok && !l.candidate.Window.IsZero():
 		return "It cannot go in any more within its window: " + why + ". Edit spec.window, or cancel it."
 	case !ok:
-		return "No hours are open for it: " + why + ". See the ChangePolicy."
+		return "No hours are open for it: " + why + "."
 	case at.After(l.now):
 		return "Nothing to do before " + l.Rules.show(at) + ", when the gate opens for it."
 	}

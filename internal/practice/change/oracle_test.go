@@ -1,6 +1,7 @@
 package change
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -501,6 +502,9 @@ func (o oracle) unvoted() (v1alpha1.ChangeType, bool) {
 	}
 	level := AssessRisk(&Undertaking{Alterations: []Alteration{a}, At: hour(o.now)}).Level
 	name, by := o.standardFor()
+	if o.takenBack() {
+		return "", false
+	}
 	for i, n := range o.needs(o.wouldBe(level)) {
 		if n.Required > 0 && (by == nil || !by[i]) {
 			return "", false
@@ -510,6 +514,17 @@ func (o oracle) unvoted() (v1alpha1.ChangeType, bool) {
 		return v1alpha1.ChangeStandard, true
 	}
 	return v1alpha1.ChangeNormal, true
+}
+
+// takenBack says whether the template of the request was rolled back, or came by a Change that failed, when it was in last.
+func (o oracle) takenBack() bool {
+	for i, b := range o.baselines {
+		if o.request.New != nil && b.TemplateHash == o.request.New.Hash && b.Source != v1alpha1.BaselineUnauthorized {
+			byFailed := b.Source != v1alpha1.BaselineRollback && b.Change != "" && slices.Contains(o.failed, b.Change)
+			return i > 0 && (byFailed || o.undone(i))
+		}
+	}
+	return false
 }
 
 // again says whether somebody must look at it, whatever its risk: it ran before, or was rejected.
@@ -533,15 +548,25 @@ func (o oracle) keptOut(t v1alpha1.ChangeType) map[CauseType]bool {
 	if o.crowded() {
 		out[CauseConflict] = true
 	}
-	if b := o.base(); o.request.New != nil {
-		image := o.request.New.Images["app"]
-		for _, p := range o.policies {
-			if p.Spec.Pin == v1alpha1.PinDigests && !strings.Contains(image, "@sha256:") && (b == nil || b.Images["app"] != image) {
-				out[CauseNotPinned] = true
-			}
-		}
+	if o.unpinned() {
+		out[CauseNotPinned] = true
 	}
 	return out
+}
+
+// unpinned: a policy wants images by digest, and the one that is asked for has none, and is not what runs.
+func (o oracle) unpinned() bool {
+	b := o.base()
+	if o.request.New == nil {
+		return false
+	}
+	image := o.request.New.Images["app"]
+	for _, p := range o.policies {
+		if p.Spec.Pin == v1alpha1.PinDigests && !strings.Contains(image, "@sha256:") && (b == nil || b.Images["app"] != image) {
+			return true
+		}
+	}
+	return false
 }
 
 func (o oracle) preauthorised() bool {
@@ -574,11 +599,18 @@ func (o oracle) reasons() map[string]map[CauseType]bool {
 	if o.request.BreakGlass != "" {
 		own[CauseBreakGlass] = true
 	}
-	if t, ok := o.unvoted(); o.standIn() {
+	switch t, ok := o.unvoted(); {
+	case o.standIn():
 		own[CauseTwin] = true
-	} else if ok && !o.again() {
-		for cause := range o.keptOut(t) {
-			own[cause] = true
+	case ok && !o.again():
+		maps.Copy(own, o.keptOut(t))
+	case !o.meant():
+		if !ok {
+			t = v1alpha1.ChangeNormal
+		}
+		maps.Copy(own, o.closed(t, nil))
+		if o.unpinned() {
+			own[CauseNotPinned] = true
 		}
 	}
 	if o.wouldFile() && o.undecided >= MaxUndecided {
@@ -597,6 +629,10 @@ func (o oracle) wouldFile() bool {
 			return false
 		}
 	}
-	meant := slices.ContainsFunc(o.changes, func(c *v1alpha1.Change) bool { return !o.ended(c) && o.about(c) && o.exact(c) })
-	return o.enforced == v1alpha1.EnforcementEnforce && !o.standIn() && !meant
+	return o.enforced == v1alpha1.EnforcementEnforce && !o.standIn() && !o.meant() && !o.unpinned()
+}
+
+// meant says whether there is a Change for exactly what was asked for, which has not ended but by a rejection.
+func (o oracle) meant() bool {
+	return slices.ContainsFunc(o.changes, func(c *v1alpha1.Change) bool { return !o.ended(c) && o.about(c) && o.exact(c) })
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
 )
 
 // LabelFiledFor on a Change that the operator filed says for which verdict. An admission policy keeps it for the operator to
@@ -30,6 +31,8 @@ type Agreed struct {
 	Releases []ReleaseFact
 	// Targets that exist, by workload. Only Standard and Emergency changes need them.
 	Targets map[configuration.Key]TargetFact
+	// Least votes that it needs whatever its risk, where its status does not say so yet.
+	Least int32
 }
 
 // TargetFact is what a Change needs to know of a workload that it is to alter.
@@ -148,13 +151,13 @@ func (c *Candidate) declared(chg *v1alpha1.Change) {
 	if w == nil {
 		return
 	}
-	from, errFrom := ParseTime(w.Start)
-	to, errTo := ParseTime(w.End)
+	from, errFrom := servicelevel.ParseTimestamp("spec.window.start", w.Start)
+	to, errTo := servicelevel.ParseTimestamp("spec.window.end", w.End)
 	switch {
 	case errFrom != nil:
-		c.Invalid = append(c.Invalid, "spec.window.start is no time")
+		c.Invalid = append(c.Invalid, errFrom.Error())
 	case errTo != nil:
-		c.Invalid = append(c.Invalid, "spec.window.end is no time")
+		c.Invalid = append(c.Invalid, errTo.Error())
 	case !from.Before(to):
 		c.Invalid = append(c.Invalid, "spec.window ends before it starts")
 	default:
@@ -190,6 +193,9 @@ func (c *Candidate) approve(in *Agreed) map[string]VoteStatus {
 		}),
 		requester: c.Requester, separation: rules.SeparationOfDuties, accounts: rules.ServiceAccountApprovers,
 		about: about, since: c.CreatedAt,
+	}
+	if in.Least > 0 {
+		b.clauses = append(b.clauses, clause{Quorum: Quorum{Required: in.Least}})
 	}
 	if rules.SeparationOfDuties && isServiceAccount(c.Requester) {
 		unprovenSeparation(b.clauses)

@@ -92,6 +92,21 @@ func mayReturn(i int, b *v1alpha1.Baseline, w *World, rules *Rules, rep *report)
 	return ok
 }
 
+// wentBack says whether an earlier template, which is tells, was rolled back or came by a Change that failed, when it was in
+// last. Whoever asks for it again and again, as a GitOps controller does whose source was not reverted, would bring it back
+// unseen where its risk needs no vote.
+func wentBack(baselines []v1alpha1.Baseline, failed []string, is func(*v1alpha1.Baseline) bool) bool {
+	for i := range baselines {
+		b := &baselines[i]
+		if b.Source == v1alpha1.BaselineUnauthorized || !is(b) {
+			continue
+		}
+		byFailed := b.Change != "" && b.Source != v1alpha1.BaselineRollback && slices.Contains(failed, b.Change)
+		return i > 0 && (byFailed || configuration.Undone(baselines, i))
+	}
+	return false
+}
+
 // undone says whether what a Change let in last was rolled back.
 func undone(change string, baselines []v1alpha1.Baseline) bool {
 	for i := range baselines {

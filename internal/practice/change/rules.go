@@ -1,6 +1,7 @@
 package change
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
@@ -89,6 +90,20 @@ type NamedCalendar struct {
 	Name, Policy string
 	// Hours; nil: always closed, since the Calendar does not exist or is invalid.
 	Hours Calendar
+	// Invalid: it exists, and cannot be understood.
+	Invalid bool
+}
+
+// Closed says in words that it is closed, and where waiting does not help, who must mend what.
+func (c *NamedCalendar) Closed() string {
+	switch {
+	case c.Hours != nil:
+		return fmt.Sprintf("the change window of ChangePolicy %s (Calendar %s) is closed", c.Policy, c.Name)
+	case c.Invalid:
+		return fmt.Sprintf("the change window of ChangePolicy %s stays closed until somebody mends Calendar %s, which is invalid (kubectl describe cal %s)", c.Policy, c.Name, c.Name)
+	}
+	return fmt.Sprintf("the change window of ChangePolicy %s stays closed until somebody makes Calendar %s, which does not exist, or has the policy name another (kubectl describe chgpol %s)",
+		c.Policy, c.Name, c.Policy)
 }
 
 // Freeze is a time in which no change goes in, but the exempt.

@@ -168,9 +168,9 @@ func (l *life) setApproved() {
 	case a.Approved:
 		l.set(v1alpha1.ConditionApproved, true, "Granted", votes)
 	case a.Granted == 0 && slices.ContainsFunc(a.Votes, func(v v1alpha1.Vote) bool { return v.Ignored != "" && !VerifyDigest(&l.Change.Spec, v.Digest) }):
-		l.set(v1alpha1.ConditionApproved, false, "VotesVoided", "the Change was edited after votes were cast; "+votes+" for its present digest, it lacks "+a.Missing+l.unproven()+l.kept())
+		l.set(v1alpha1.ConditionApproved, false, "VotesVoided", "the Change was edited after votes were cast; "+votes+" for its present digest, it lacks "+a.Missing+l.again()+l.unproven()+l.kept())
 	default:
-		l.set(v1alpha1.ConditionApproved, false, "VotesMissing", votes+"; it lacks "+a.Missing+l.unproven()+l.kept())
+		l.set(v1alpha1.ConditionApproved, false, "VotesMissing", votes+"; it lacks "+a.Missing+l.again()+l.unproven()+l.kept())
 	}
 }
 
@@ -196,6 +196,14 @@ func (l *life) unproven() string {
 		return " (one vote more than usual: its requester is a ServiceAccount, which cannot prove that who asked and who approves are two people)"
 	}
 	return ""
+}
+
+// again says why a Change of low risk needs a vote.
+func (l *life) again() string {
+	if l.least() == 0 {
+		return ""
+	}
+	return " (at least one, whatever the risk: this template was rolled back, or its Change failed, when it was in last)"
 }
 
 // kept says which groups must vote although no policy of now asks for them.

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	practice "github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
 )
 
@@ -160,6 +161,37 @@ var _ = Describe("A deployment that is taken back", func() {
 		Expect(env.Client(GinkgoTB(), "alice").Update(ctx, d)).To(Succeed(), "a person's rollback at night")
 		s.rolledBack(ctx, "alice")
 		s.staysBack(ctx, w)
+	})
+
+	It("is not put in again by that where its risk needs no vote: somebody must have looked at what was rolled back", func(ctx SpecContext) {
+		const patched = agreedImage + ".1"
+		lowNeedsNone := func(p *v1alpha1.ChangePolicySpec) { p.Approvals[0].Required = 0 }
+		w, s := byArgo(argo{})(), open(ctx, soonProven, lowNeedsNone)
+		s.proven(ctx)
+		Expect(w.deploy(ctx, deployment(s.namespace, patched))).To(Succeed(), "nobody needs to agree")
+		Eventually(func() string { return s.item(ctx).Status.Baselines[0].Images["app"] }).Should(Equal(patched))
+		d := s.live(ctx)
+		d.Spec.Template.Spec.Containers[0].Image = agreedImage
+		env.Bind(GinkgoTB(), s.namespace, apiserver.User("alice"), "cluster-admin")
+		Expect(env.Client(GinkgoTB(), "alice").Update(ctx, d)).To(Succeed(), "a person's rollback at night")
+		s.rolledBack(ctx, "alice")
+
+		expectDenied(w.deploy(ctx, deployment(s.namespace, patched)), "going forward again needs a")
+		var filed v1alpha1.Change
+		Eventually(func(g Gomega) {
+			for _, c := range s.changes(ctx) {
+				if c.Labels[practice.LabelFiledFor] == practice.FiledForDenied {
+					filed = c
+				}
+			}
+			g.Expect(filed.Status.State).NotTo(BeEmpty())
+		}).Should(Succeed())
+		Expect(filed.Status.State).To(Equal(v1alpha1.ChangeAuthorize))
+		Expect(filed.Status.Risk.Level).To(Equal(v1alpha1.RiskLow))
+		expectDenied(w.deploy(ctx, deployment(s.namespace, patched)), "needs 2 approvals")
+		Expect(s.runs(ctx)).To(Equal(agreedImage))
+		s.approve(ctx, filed.Name)
+		Eventually(func() error { return w.deploy(ctx, deployment(s.namespace, patched)) }).Should(Succeed())
 	})
 })
 
