@@ -18,7 +18,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
@@ -67,27 +66,14 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 
 // changes pushes the Changes whose status may differ after something else did, and first of all those that exist.
 func (r *Reconciler) changes() source.Source {
-	var push func(types.NamespacedName)
-	start := func(ctx context.Context, add func(ctrl.Request)) error {
-		push = func(name types.NamespacedName) { add(ctrl.Request{NamespacedName: name}) }
-		context.AfterFunc(ctx, r.Inventory.Subscribe(func(e inventory.Event) { r.concerned(e, push) }))
-		return nil
-	}
-	synced := func(ctx context.Context) bool {
-		if !r.Inventory.WaitForSync(ctx) {
-			return false
-		}
-		all := &v1alpha1.ChangeList{}
-		if err := r.Client.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {
-			log.FromContext(ctx).Error(err, "Listing the Changes that exist")
-			return false
-		}
-		for i := range all.Items {
-			push(client.ObjectKeyFromObject(&all.Items[i]))
-		}
-		return true
-	}
-	return kubepush.Source(start, synced)
+	return kubepush.FollowedNames(
+		func(push func(types.NamespacedName)) (stop func()) {
+			return r.Inventory.Subscribe(func(e inventory.Event) { r.concerned(e, push) })
+		},
+		func(ctx context.Context, push func(types.NamespacedName)) bool {
+			return r.Inventory.WaitForSync(ctx) && kubepush.All(ctx, r.Client, &v1alpha1.ChangeList{}, push)
+		},
+	)
 }
 
 // Reconcile brings the status of one Change, and of the votes on it, up to date.

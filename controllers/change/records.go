@@ -34,27 +34,27 @@ type RecordKeeper struct {
 
 // SetupWithManager registers the keeper.
 func (r *RecordKeeper) SetupWithManager(mgr ctrl.Manager) error {
-	var push func(configuration.Key)
-	source := kubepush.Source(func(ctx context.Context, add func(configuration.Key)) error {
-		push = add
-		context.AfterFunc(ctx, r.Inventory.Subscribe(func(e inventory.Event) {
-			if configuration.Claimable(e.Workload.Kind) {
-				add(e.Workload)
+	workloads := kubepush.Followed(
+		func(push func(configuration.Key)) (stop func()) {
+			return r.Inventory.Subscribe(func(e inventory.Event) {
+				if configuration.Claimable(e.Workload.Kind) {
+					push(e.Workload)
+				}
+			})
+		},
+		func(ctx context.Context, push func(configuration.Key)) bool {
+			if !r.Inventory.WaitForSync(ctx) {
+				return false
 			}
-		}))
-		return nil
-	}, func(ctx context.Context) bool {
-		if !r.Inventory.WaitForSync(ctx) {
-			return false
-		}
-		for w := range r.Inventory.Workloads() {
-			push(w.Key)
-		}
-		return true
-	})
+			for w := range r.Inventory.Workloads() {
+				push(w.Key)
+			}
+			return true
+		},
+	)
 	return builder.TypedControllerManagedBy[configuration.Key](mgr).Named("changerecords").
 		WithOptions(controller.TypedOptions[configuration.Key]{RateLimiter: retry.Limiter[configuration.Key]()}).
-		WatchesRawSource(source).
+		WatchesRawSource(workloads).
 		Complete(r)
 }
 

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/inventory"
@@ -58,37 +59,33 @@ func (r *Retirer) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error 
 	if err := IndexReferences(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	var push func(types.NamespacedName)
-	start := func(ctx context.Context, add func(ctrl.Request)) error {
-		push = func(name types.NamespacedName) { add(ctrl.Request{NamespacedName: name}) }
-		context.AfterFunc(ctx, r.Inventory.Subscribe(func(e inventory.Event) {
-			if e.Change.Name != "" {
-				push(e.Change)
-			}
-		}))
-		return nil
-	}
-	synced := func(ctx context.Context) bool {
-		if !r.Inventory.WaitForSync(ctx) {
-			return false
-		}
-		if err := r.orphans(ctx); err != nil {
-			log.FromContext(ctx).Error(err, "Deleting the votes on Changes that were deleted")
-		}
-		all := &v1alpha1.ChangeList{}
-		if err := r.Client.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {
-			log.FromContext(ctx).Error(err, "Listing the Changes that exist")
-			return false
-		}
-		for i := range all.Items {
-			push(client.ObjectKeyFromObject(&all.Items[i]))
-		}
-		return true
-	}
 	return ctrl.NewControllerManagedBy(mgr).Named("changeretention").
 		WithOptions(controller.Options{RateLimiter: retry.Limiter[ctrl.Request]()}).
-		WatchesRawSource(kubepush.Source(start, synced)).
+		WatchesRawSource(r.changes()).
 		Complete(r)
+}
+
+// changes pushes the Changes that something happened to, and first of all those that exist; before any is looked at, the
+// votes on those that are gone have gone too.
+func (r *Retirer) changes() source.Source {
+	return kubepush.FollowedNames(
+		func(push func(types.NamespacedName)) (stop func()) {
+			return r.Inventory.Subscribe(func(e inventory.Event) {
+				if e.Change.Name != "" {
+					push(e.Change)
+				}
+			})
+		},
+		func(ctx context.Context, push func(types.NamespacedName)) bool {
+			if !r.Inventory.WaitForSync(ctx) {
+				return false
+			}
+			if err := r.orphans(ctx); err != nil {
+				log.FromContext(ctx).Error(err, "Deleting the votes on Changes that were deleted")
+			}
+			return kubepush.All(ctx, r.Client, &v1alpha1.ChangeList{}, push)
+		},
+	)
 }
 
 // IndexReferences lets a cache find the Changes of a workload that ended, and what refers to a Change. SetupWithManager

@@ -66,7 +66,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 // members lets no worker begin before it is known which workloads Services claim: without them a Service would have no
 // deployments, and its figures would be lost until its next one.
 func (r *Reconciler) members() source.Source {
-	return push.Source(func(context.Context, func(ctrl.Request)) error { return nil }, r.Inventory.WaitForSync)
+	return push.Barrier(r.Inventory.WaitForSync)
 }
 
 // membersOrFiguresChanged lets pass a Service whose workloads may be others, or whose figures were written: by somebody else, or

@@ -98,7 +98,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 		Named(r.Name).
 		For(&v1alpha1.Incident{}).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Concurrency, RateLimiter: retry.Limiter[reconcile.Request]()}).
-		WatchesRawSource(push.Source(func(context.Context, func(reconcile.Request)) error { return nil }, r.Inventory.WaitForSync)).
+		WatchesRawSource(push.Barrier(r.Inventory.WaitForSync)).
 		Watches(&v1alpha1.Service{}, handler.EnqueueRequestsFromMapFunc(r.ofService), builder.WithPredicates(concernsIncidents())).
 		Watches(&v1alpha1.ServiceLevelAgreement{}, handler.EnqueueRequestsFromMapFunc(r.ofAgreement), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.Change{}, handler.EnqueueRequestsFromMapFunc(r.ofChange), builder.WithPredicates(stateChanged(stateOfChange))).

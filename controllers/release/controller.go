@@ -22,7 +22,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
@@ -110,41 +109,31 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 
 // releases pushes the Releases whose status may differ after something else did, and first of all those that exist.
 func (r *Reconciler) releases() source.Source {
-	var push func(types.NamespacedName)
-	start := func(ctx context.Context, add func(ctrl.Request)) error {
-		push = func(name types.NamespacedName) { add(ctrl.Request{NamespacedName: name}) }
-		context.AfterFunc(ctx, r.Inventory.Subscribe(func(e inventory.Event) { r.concerned(e, push) }))
-		return nil
+	all := func(ctx context.Context, push func(types.NamespacedName)) bool {
+		return kubepush.All(ctx, r.Client, &v1alpha1.ReleaseList{}, push)
 	}
-	all := func(ctx context.Context) bool {
-		list := &v1alpha1.ReleaseList{}
-		if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-			log.FromContext(ctx).Error(err, "Listing the Releases that exist")
-			return false
-		}
-		for i := range list.Items {
-			push(client.ObjectKeyFromObject(&list.Items[i]))
-		}
-		return true
-	}
-	synced := func(ctx context.Context) bool {
-		if !r.Inventory.WaitForSync(ctx) {
-			return false
-		}
-		var until time.Time
-		if r.Watched != nil {
-			until = r.Watched()
-		}
-		r.Observe(until, r.Clock.Now())
-		if r.Sight != nil {
-			r.Sight.OnRegained(func(until, since time.Time) {
-				r.Observe(until, since)
-				all(ctx)
-			})
-		}
-		return all(ctx)
-	}
-	return kubepush.Source(start, synced)
+	return kubepush.FollowedNames(
+		func(push func(types.NamespacedName)) (stop func()) {
+			return r.Inventory.Subscribe(func(e inventory.Event) { r.concerned(e, push) })
+		},
+		func(ctx context.Context, push func(types.NamespacedName)) bool {
+			if !r.Inventory.WaitForSync(ctx) {
+				return false
+			}
+			var until time.Time
+			if r.Watched != nil {
+				until = r.Watched()
+			}
+			r.Observe(until, r.Clock.Now())
+			if r.Sight != nil {
+				r.Sight.OnRegained(func(until, since time.Time) {
+					r.Observe(until, since)
+					all(ctx, push)
+				})
+			}
+			return all(ctx, push)
+		},
+	)
 }
 
 // observation is until when another process watched, and since when this one does.
