@@ -13,8 +13,10 @@ import (
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/kube/index"
 	practice "github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+	"github.com/itil-dev/itil-operator/internal/practice/incident"
 	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
 )
 
@@ -143,36 +145,19 @@ const suspectedIndex = "status.suspectedChange"
 
 // IndexSuspicions lets a cache find the Incidents that suspect a Change. SetupWithManager calls it.
 func IndexSuspicions(ctx context.Context, indexer client.FieldIndexer) error {
-	err := indexer.IndexField(ctx, &v1alpha1.Incident{}, suspectedIndex, func(o client.Object) []string {
-		if name := suspected(o); name.Name != "" {
-			return []string{name.String()}
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("indexing Incidents by the Change that they suspect: %w", err)
-	}
-	return nil
-}
-
-// suspected is the Change that an Incident suspects; none: no name.
-func suspected(o client.Object) types.NamespacedName {
-	incident, ok := o.(*v1alpha1.Incident)
-	if !ok || incident.Status.SuspectedChange == nil {
-		return types.NamespacedName{}
-	}
-	name := types.NamespacedName{Namespace: string(incident.Status.SuspectedChange.Namespace), Name: incident.Status.SuspectedChange.Name}
-	if name.Namespace == "" {
-		name.Namespace = incident.Namespace
-	}
-	return name
+	return index.Add(ctx, indexer, index.By(suspectedIndex, func(i *v1alpha1.Incident) []string { return index.Key(incident.Suspected(i)) }))
 }
 
 var toSuspected = handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
-	if name := suspected(o); name.Name != "" {
-		return []reconcile.Request{{NamespacedName: name}}
+	i, ok := o.(*v1alpha1.Incident)
+	if !ok {
+		return nil
 	}
-	return nil
+	name := incident.Suspected(i)
+	if name.Name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: name}}
 })
 
 // suspicions are the Incidents that suspect a Change.
@@ -184,12 +169,12 @@ func (r *Reconciler) suspicions(ctx context.Context, name types.NamespacedName) 
 	}
 	var out []practice.Suspicion
 	for i := range incidents.Items {
-		incident := &incidents.Items[i]
+		suspecting := &incidents.Items[i]
 		s := practice.Suspicion{
-			Namespace: incident.Namespace, Name: incident.Name, Priority: incident.Status.Priority,
-			Confidence: incident.Status.SuspectedChange.Confidence, Open: isOpen(incident),
+			Namespace: suspecting.Namespace, Name: suspecting.Name, Priority: suspecting.Status.Priority,
+			Confidence: suspecting.Status.SuspectedChange.Confidence, Open: isOpen(suspecting),
 		}
-		if at := incident.Status.StartedAt; at != nil {
+		if at := suspecting.Status.StartedAt; at != nil {
 			s.At = at.Time
 		}
 		out = append(out, s)
@@ -210,21 +195,21 @@ func (r *Reconciler) cleared(ctx context.Context, chg *v1alpha1.Change, suspicio
 		if suspects {
 			continue
 		}
-		incident := &v1alpha1.Incident{}
-		err := r.Client.Get(ctx, types.NamespacedName{Namespace: string(ref.Namespace), Name: string(ref.Name)}, incident)
+		caused := &v1alpha1.Incident{}
+		err := r.Client.Get(ctx, types.NamespacedName{Namespace: string(ref.Namespace), Name: string(ref.Name)}, caused)
 		switch {
 		case apierrors.IsNotFound(err):
 		case err != nil:
 			return nil, fmt.Errorf("looking up Incident %s/%s, which suspected a Change: %w", ref.Namespace, ref.Name, err)
-		case suspected(incident) != client.ObjectKeyFromObject(chg):
+		case incident.Suspected(caused) != client.ObjectKeyFromObject(chg):
 			out = append(out, ref)
 		}
 	}
 	return out, nil
 }
 
-func isOpen(incident *v1alpha1.Incident) bool {
-	return incident.Status.State != v1alpha1.IncidentResolved && incident.Status.State != v1alpha1.IncidentClosed
+func isOpen(i *v1alpha1.Incident) bool {
+	return i.Status.State != v1alpha1.IncidentResolved && i.Status.State != v1alpha1.IncidentClosed
 }
 
 // concerned names the Changes whose status may differ after an event of the inventory.

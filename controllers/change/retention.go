@@ -19,9 +19,11 @@ import (
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/kube/index"
 	kubepush "github.com/itil-dev/itil-operator/internal/kube/push"
 	"github.com/itil-dev/itil-operator/internal/kube/retry"
 	practice "github.com/itil-dev/itil-operator/internal/practice/change"
+	"github.com/itil-dev/itil-operator/internal/practice/incident"
 )
 
 // +kubebuilder:rbac:groups=itil.dev,resources=changes;changeapprovals,verbs=delete
@@ -91,21 +93,12 @@ func (r *Retirer) changes() source.Source {
 // IndexReferences lets a cache find the Changes of a workload that ended, and what refers to a Change. SetupWithManager
 // calls it.
 func IndexReferences(ctx context.Context, indexer client.FieldIndexer) error {
-	for _, i := range []struct {
-		kind  client.Object
-		field string
-		of    client.IndexerFunc
-	}{
-		{&v1alpha1.Change{}, endedIndex, endedTargets},
-		{&v1alpha1.Incident{}, referringIndex, changesOfIncident},
-		{&v1alpha1.Problem{}, referringIndex, changesOfProblem},
-		{&v1alpha1.Release{}, referringIndex, changesOfRelease},
-	} {
-		if err := indexer.IndexField(ctx, i.kind, i.field, i.of); err != nil {
-			return fmt.Errorf("indexing %T by %s: %w", i.kind, i.field, err)
-		}
-	}
-	return nil
+	return index.Add(ctx, indexer,
+		index.By(endedIndex, endedTargets),
+		index.By(referringIndex, changesOfIncident),
+		index.By(referringIndex, changesOfProblem),
+		index.By(referringIndex, changesOfRelease),
+	)
 }
 
 // Reconcile deletes a Change that was kept long enough, and those of its workloads that are more than are kept.
@@ -257,9 +250,8 @@ func (r *Retirer) needed(ctx context.Context, chg *v1alpha1.Change) (string, err
 }
 
 // endedTargets are the workloads of a Change that ended, as Kind/name.
-func endedTargets(o client.Object) []string {
-	chg, ok := o.(*v1alpha1.Change)
-	if !ok || practice.EndedAt(chg).IsZero() {
+func endedTargets(chg *v1alpha1.Change) []string {
+	if practice.EndedAt(chg).IsZero() {
 		return nil
 	}
 	var out []string
@@ -271,40 +263,30 @@ func endedTargets(o client.Object) []string {
 }
 
 // changesOfIncident are the Changes that an Incident which is not closed refers to.
-func changesOfIncident(o client.Object) []string {
-	incident, ok := o.(*v1alpha1.Incident)
-	if !ok || incident.Status.State == v1alpha1.IncidentClosed {
+func changesOfIncident(i *v1alpha1.Incident) []string {
+	if i.Status.State == v1alpha1.IncidentClosed {
 		return nil
 	}
-	out := named(o, incident.Spec.ChangeRefs)
-	if name := suspected(o); name.Name != "" {
-		out = append(out, name.String())
-	}
-	return out
+	return append(named(i, i.Spec.ChangeRefs), index.Key(incident.Suspected(i))...)
 }
 
 // changesOfProblem are the Changes that a Problem which is not closed refers to.
-func changesOfProblem(o client.Object) []string {
-	problem, ok := o.(*v1alpha1.Problem)
-	if !ok || problem.Status.State == v1alpha1.ProblemClosed {
+func changesOfProblem(p *v1alpha1.Problem) []string {
+	if p.Status.State == v1alpha1.ProblemClosed {
 		return nil
 	}
-	return named(o, problem.Spec.ChangeRefs)
+	return named(p, p.Spec.ChangeRefs)
 }
 
 // changesOfRelease is the Change that a Release goes, or went, in under.
-func changesOfRelease(o client.Object) []string {
-	release, ok := o.(*v1alpha1.Release)
-	if !ok {
-		return nil
-	}
+func changesOfRelease(r *v1alpha1.Release) []string {
 	var refs []v1alpha1.LocalReference
-	for _, ref := range []*v1alpha1.LocalReference{release.Spec.ChangeRef, release.Status.ChangeRef} {
+	for _, ref := range []*v1alpha1.LocalReference{r.Spec.ChangeRef, r.Status.ChangeRef} {
 		if ref != nil {
 			refs = append(refs, *ref)
 		}
 	}
-	return named(o, refs)
+	return named(r, refs)
 }
 
 func named(o client.Object, refs []v1alpha1.LocalReference) []string {

@@ -54,7 +54,7 @@ type Reconciler struct {
 
 // SetupWithManager registers the reconcilers of both kinds.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	if err := IndexStandardChanges(ctx, mgr.GetFieldIndexer()); err != nil {
+	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
 	policies := ctrl.NewControllerManagedBy(mgr).Named("changepolicy").

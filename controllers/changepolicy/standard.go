@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/kube/index"
 	practice "github.com/itil-dev/itil-operator/internal/practice/change"
 )
 
@@ -24,24 +25,21 @@ const (
 	actionSuspend  = "Suspend"
 )
 
-// IndexStandardChanges lets a cache find the Changes of a standard change. SetupWithManager calls it.
-func IndexStandardChanges(ctx context.Context, indexer client.FieldIndexer) error {
-	if err := indexer.IndexField(ctx, &v1alpha1.Change{}, standardChangeIndex, standardChangeOf); err != nil {
-		return fmt.Errorf("indexing Changes by their standard change: %w", err)
-	}
-	return nil
+func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
+	return index.Add(ctx, indexer, index.By(standardChangeIndex, func(c *v1alpha1.Change) []string { return index.Value(c.Spec.StandardChange) }))
 }
 
-func standardChangeOf(o client.Object) []string {
-	if chg, ok := o.(*v1alpha1.Change); ok && chg.Spec.StandardChange != "" {
-		return []string{chg.Spec.StandardChange}
+// standardChangeOf is the standard change that a Change names; empty: none.
+func standardChangeOf(o client.Object) string {
+	if chg, ok := o.(*v1alpha1.Change); ok {
+		return chg.Spec.StandardChange
 	}
-	return nil
+	return ""
 }
 
 // used lets through when a Change began to be a use of a standard change, or ended as one.
 var used = predicate.Funcs{
-	CreateFunc: func(e event.CreateEvent) bool { return len(standardChangeOf(e.Object)) > 0 },
+	CreateFunc: func(e event.CreateEvent) bool { return standardChangeOf(e.Object) != "" },
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		before, wasChange := e.ObjectOld.(*v1alpha1.Change)
 		after, isChange := e.ObjectNew.(*v1alpha1.Change)
@@ -53,17 +51,17 @@ var used = predicate.Funcs{
 		return was != is || old != now
 	},
 	// Those whose retention time is over are counted no more.
-	DeleteFunc: func(e event.DeleteEvent) bool { return len(standardChangeOf(e.Object)) > 0 },
+	DeleteFunc: func(e event.DeleteEvent) bool { return standardChangeOf(e.Object) != "" },
 }
 
 // policiesUsedBy are the policies that have the standard change which a Change names.
 func (r *Reconciler) policiesUsedBy(ctx context.Context, o client.Object) []ctrl.Request {
-	names := standardChangeOf(o)
-	if len(names) == 0 {
+	name := standardChangeOf(o)
+	if name == "" {
 		return nil
 	}
 	return r.policies(ctx, func(p *v1alpha1.ChangePolicy) bool {
-		return slices.ContainsFunc(p.Spec.StandardChanges, func(c v1alpha1.StandardChange) bool { return c.Name == names[0] })
+		return slices.ContainsFunc(p.Spec.StandardChanges, func(c v1alpha1.StandardChange) bool { return c.Name == name })
 	})
 }
 

@@ -23,6 +23,7 @@ import (
 	practice "github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 	"github.com/itil-dev/itil-operator/internal/testing/builder"
+	"github.com/itil-dev/itil-operator/internal/testing/fakeclient"
 )
 
 var checkout = configuration.Key{Group: "apps", Kind: "Deployment", Namespace: "shop", Name: "checkout"}
@@ -40,22 +41,24 @@ type cluster struct {
 func newCluster(t *testing.T, objects ...client.Object) *cluster {
 	t.Helper()
 	c := &cluster{clock: clocktesting.NewFakePassiveClock(now)}
-	c.Client = fake.NewClientBuilder().WithScheme(scheme.New()).WithObjects(objects...).
-		WithStatusSubresource(&v1alpha1.ChangePolicy{}, &v1alpha1.Change{}).
-		WithIndex(&v1alpha1.Change{}, standardChangeIndex, standardChangeOf).
-		WithInterceptorFuncs(interceptor.Funcs{
-			SubResourcePatch: func(ctx context.Context, k client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
-				if f := c.before; f != nil {
-					c.before = nil
-					f()
-				}
-				if c.fail != nil {
-					return c.fail
-				}
-				c.writes++
-				return k.SubResource(sub).Patch(ctx, o, p, opts...)
-			},
-		}).Build()
+	b := fake.NewClientBuilder().WithScheme(scheme.New()).WithObjects(objects...).
+		WithStatusSubresource(&v1alpha1.ChangePolicy{}, &v1alpha1.Change{})
+	if err := addIndexes(t.Context(), fakeclient.Indexer{ClientBuilder: b}); err != nil {
+		t.Fatal(err)
+	}
+	c.Client = b.WithInterceptorFuncs(interceptor.Funcs{
+		SubResourcePatch: func(ctx context.Context, k client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
+			if f := c.before; f != nil {
+				c.before = nil
+				f()
+			}
+			if c.fail != nil {
+				return c.fail
+			}
+			c.writes++
+			return k.SubResource(sub).Patch(ctx, o, p, opts...)
+		},
+	}).Build()
 	return c
 }
 

@@ -47,7 +47,7 @@ type Reconciler struct {
 
 // SetupWithManager registers the indexes, the reconcilers of Services and of Releases, and the metrics.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
+	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
 	exported.Show(ctx, mgr.Elected(), (&Collector{Reader: r.Client}).Collect)

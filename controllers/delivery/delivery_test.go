@@ -23,6 +23,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/kube/scheme"
 	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
 	"github.com/itil-dev/itil-operator/internal/testing/builder"
+	"github.com/itil-dev/itil-operator/internal/testing/fakeclient"
 )
 
 var t0 = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -32,13 +33,6 @@ const day = 24 * time.Hour
 func at(d time.Duration) *metav1.Time {
 	out := metav1.NewTime(t0.Add(d))
 	return &out
-}
-
-type indexer struct{ *fake.ClientBuilder }
-
-func (b indexer) IndexField(_ context.Context, o client.Object, field string, f client.IndexerFunc) error {
-	b.WithIndex(o, field, f)
-	return nil
 }
 
 type scene struct {
@@ -75,7 +69,7 @@ func newScene(t *testing.T) *scene {
 	good := change("shop-2-4", -80*day, v1alpha1.RolloutComplete)
 	objects := []client.Object{service, good, broken, oom, rel}
 	b := fake.NewClientBuilder().WithScheme(scheme.New()).WithObjects(objects...).WithStatusSubresource(&v1alpha1.Service{}, &v1alpha1.Release{})
-	if err := index(t.Context(), indexer{b}); err != nil {
+	if err := addIndexes(t.Context(), fakeclient.Indexer{ClientBuilder: b}); err != nil {
 		t.Fatal(err)
 	}
 	s := &scene{t: t, clock: clocktesting.NewFakePassiveClock(t0)}

@@ -3,13 +3,13 @@ package delivery
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/kube/index"
 	"github.com/itil-dev/itil-operator/internal/practice/change"
 )
 
@@ -22,58 +22,33 @@ const (
 	releaseService = "delivery/release.spec.serviceRefs"
 )
 
-func index(ctx context.Context, indexer client.FieldIndexer) error {
-	for _, i := range []struct {
-		kind  client.Object
-		field string
-		of    client.IndexerFunc
-	}{
-		{&v1alpha1.Change{}, changeWorkload, func(o client.Object) []string {
+func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
+	return index.Add(ctx, indexer,
+		index.By(changeWorkload, func(c *v1alpha1.Change) []string {
 			var out []string
-			if c, ok := o.(*v1alpha1.Change); ok && deploys(c) {
+			if deploys(c) {
 				for _, w := range workloadsOf(c) {
 					out = append(out, string(w.Kind)+"/"+string(w.Name))
 				}
 			}
 			return out
-		}},
-		{&v1alpha1.Change{}, changeEnded, endedOf},
-		{&v1alpha1.Change{}, changeIncident, func(o client.Object) []string {
+		}),
+		index.By(changeEnded, endedOf),
+		index.By(changeIncident, func(c *v1alpha1.Change) []string {
 			var out []string
-			if c, ok := o.(*v1alpha1.Change); ok {
-				for _, ref := range c.Status.CausedIncidents {
-					out = append(out, incidentOf(c, ref).String())
-				}
+			for _, ref := range c.Status.CausedIncidents {
+				out = append(out, incidentOf(c, ref).String())
 			}
 			return out
-		}},
-		{&v1alpha1.Release{}, releaseChange, func(o client.Object) []string {
-			if r, ok := o.(*v1alpha1.Release); ok && r.Status.ChangeRef != nil {
-				return []string{string(r.Status.ChangeRef.Name)}
-			}
-			return nil
-		}},
-		{&v1alpha1.Release{}, releaseService, func(o client.Object) []string {
-			var out []string
-			if r, ok := o.(*v1alpha1.Release); ok {
-				for _, ref := range r.Spec.ServiceRefs {
-					out = append(out, string(ref.Name))
-				}
-			}
-			return out
-		}},
-	} {
-		if err := indexer.IndexField(ctx, i.kind, i.field, i.of); err != nil {
-			return fmt.Errorf("indexing %T by %s: %w", i.kind, i.field, err)
-		}
-	}
-	return nil
+		}),
+		index.By(releaseChange, func(r *v1alpha1.Release) []string { return index.Names(r.Status.ChangeRef) }),
+		index.By(releaseService, func(r *v1alpha1.Release) []string { return index.NamesIn(r.Spec.ServiceRefs) }),
+	)
 }
 
 // endedOf are the workloads of a Change that ended, as those are counted that are kept (--changes-per-workload).
-func endedOf(o client.Object) []string {
-	c, ok := o.(*v1alpha1.Change)
-	if !ok || change.EndedAt(c).IsZero() {
+func endedOf(c *v1alpha1.Change) []string {
+	if change.EndedAt(c).IsZero() {
 		return nil
 	}
 	var out []string

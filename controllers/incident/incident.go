@@ -88,7 +88,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 	if r.Concurrency == 0 {
 		r.Concurrency = defaultConcurrency
 	}
-	if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
+	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
 	if err := register(&Collector{Reader: mgr.GetClient()}); err != nil {

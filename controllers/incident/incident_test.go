@@ -26,6 +26,7 @@ import (
 	practice "github.com/itil-dev/itil-operator/internal/practice/incident"
 	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
 	"github.com/itil-dev/itil-operator/internal/testing/builder"
+	"github.com/itil-dev/itil-operator/internal/testing/fakeclient"
 )
 
 // Monday, 09:00.
@@ -50,7 +51,7 @@ func newScene(t *testing.T, objects ...client.Object) *scene {
 	s := &scene{t: t, clock: clocktesting.NewFakePassiveClock(t0), told: events.NewFakeRecorder(100)}
 	b := fake.NewClientBuilder().WithScheme(scheme.New()).WithObjects(append(objects, anIncident())...).
 		WithStatusSubresource(&v1alpha1.Incident{}, &v1alpha1.Change{}, &v1alpha1.Problem{})
-	if err := index(t.Context(), indexer{b}); err != nil {
+	if err := addIndexes(t.Context(), fakeclient.Indexer{ClientBuilder: b}); err != nil {
 		t.Fatal(err)
 	}
 	s.server = b.Build()
@@ -73,13 +74,6 @@ func newScene(t *testing.T, objects ...client.Object) *scene {
 }
 
 // indexer lets the fake client have the indexes of the cache.
-type indexer struct{ *fake.ClientBuilder }
-
-func (i indexer) IndexField(_ context.Context, o client.Object, field string, of client.IndexerFunc) error {
-	i.WithIndex(o, field, of)
-	return nil
-}
-
 func anIncident() *v1alpha1.Incident {
 	at := metav1.NewTime(t0)
 	return &v1alpha1.Incident{

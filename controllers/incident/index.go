@@ -2,7 +2,6 @@ package incident
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -10,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/kube/index"
 	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
 )
 
@@ -23,70 +23,26 @@ const (
 	byFingerprint = "lifecycle.fingerprint"
 )
 
-func index(ctx context.Context, indexer client.FieldIndexer) error {
-	for _, i := range []struct {
-		kind  client.Object
-		field string
-		of    client.IndexerFunc
-	}{
-		{&v1alpha1.Incident{}, byParent, ofIncident(func(i *v1alpha1.Incident) []string {
-			if parent := parentOf(i); parent.Name != "" {
-				return []string{parent.String()}
-			}
-			return nil
-		})},
-		{&v1alpha1.Incident{}, byChange, ofIncident(func(i *v1alpha1.Incident) []string {
-			var names []string
-			for _, ref := range i.Spec.ChangeRefs {
-				names = append(names, string(ref.Name))
-			}
-			return names
-		})},
-		{&v1alpha1.Incident{}, byProblem, ofIncident(func(i *v1alpha1.Incident) []string {
-			if i.Spec.ProblemRef == nil {
+func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
+	return index.Add(ctx, indexer,
+		index.By(byParent, func(i *v1alpha1.Incident) []string { return index.Key(parentOf(i)) }),
+		index.By(byChange, func(i *v1alpha1.Incident) []string { return index.NamesIn(i.Spec.ChangeRefs) }),
+		index.By(byProblem, func(i *v1alpha1.Incident) []string { return index.Names(i.Spec.ProblemRef) }),
+		index.By(byFingerprint, func(i *v1alpha1.Incident) []string {
+			if i.Status.State == v1alpha1.IncidentClosed {
 				return nil
 			}
-			return []string{string(i.Spec.ProblemRef.Name)}
-		})},
-		{&v1alpha1.Incident{}, byFingerprint, ofIncident(func(i *v1alpha1.Incident) []string {
-			if i.Status.Fingerprint == "" || i.Status.State == v1alpha1.IncidentClosed {
+			return index.Value(i.Status.Fingerprint)
+		}),
+		index.By(byService, func(a *v1alpha1.ServiceLevelAgreement) []string { return index.Value(a.Spec.ServiceRef.Name) }),
+		index.By(byDuplicateOf, func(p *v1alpha1.Problem) []string {
+			if p.Spec.Decision == nil {
 				return nil
 			}
-			return []string{i.Status.Fingerprint}
-		})},
-		{&v1alpha1.ServiceLevelAgreement{}, byService, func(o client.Object) []string {
-			if a, ok := o.(*v1alpha1.ServiceLevelAgreement); ok {
-				return []string{string(a.Spec.ServiceRef.Name)}
-			}
-			return nil
-		}},
-		{&v1alpha1.Problem{}, byDuplicateOf, func(o client.Object) []string {
-			if p, ok := o.(*v1alpha1.Problem); ok && p.Spec.Decision != nil && p.Spec.Decision.DuplicateOf != nil {
-				return []string{string(p.Spec.Decision.DuplicateOf.Name)}
-			}
-			return nil
-		}},
-		{&v1alpha1.Problem{}, byFingerprint, func(o client.Object) []string {
-			if p, ok := o.(*v1alpha1.Problem); ok && p.Spec.Fingerprint != "" {
-				return []string{p.Spec.Fingerprint}
-			}
-			return nil
-		}},
-	} {
-		if err := indexer.IndexField(ctx, i.kind, i.field, i.of); err != nil {
-			return fmt.Errorf("index %T by %s: %w", i.kind, i.field, err)
-		}
-	}
-	return nil
-}
-
-func ofIncident(of func(*v1alpha1.Incident) []string) client.IndexerFunc {
-	return func(o client.Object) []string {
-		if i, ok := o.(*v1alpha1.Incident); ok {
-			return of(i)
-		}
-		return nil
-	}
+			return index.Names(p.Spec.Decision.DuplicateOf)
+		}),
+		index.By(byFingerprint, func(p *v1alpha1.Problem) []string { return index.Value(p.Spec.Fingerprint) }),
+	)
 }
 
 // ofService are the open Incidents on a Service.

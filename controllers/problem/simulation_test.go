@@ -25,6 +25,7 @@ import (
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/kube/scheme"
 	practice "github.com/itil-dev/itil-operator/internal/practice/problem"
+	"github.com/itil-dev/itil-operator/internal/testing/fakeclient"
 )
 
 var t0 = time.Date(2026, 9, 1, 8, 0, 0, 0, time.UTC)
@@ -57,18 +58,11 @@ type cluster struct {
 }
 
 // builderIndexer gives the fake client the indexes of the cache.
-type builderIndexer struct{ *fake.ClientBuilder }
-
-func (b builderIndexer) IndexField(_ context.Context, o client.Object, field string, f client.IndexerFunc) error {
-	b.WithIndex(o, field, f)
-	return nil
-}
-
 func newCluster(t *testing.T, seed uint64) *cluster {
 	t.Helper()
 	b := fake.NewClientBuilder().WithScheme(scheme.New()).
 		WithStatusSubresource(&v1alpha1.Problem{}, &v1alpha1.Incident{}, &v1alpha1.Change{})
-	if err := index(t.Context(), builderIndexer{b}); err != nil {
+	if err := addIndexes(t.Context(), fakeclient.Indexer{ClientBuilder: b}); err != nil {
 		t.Fatal(err)
 	}
 	c := &cluster{

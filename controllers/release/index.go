@@ -2,7 +2,6 @@ package release
 
 import (
 	"context"
-	"fmt"
 
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -10,8 +9,10 @@ import (
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/kube/index"
 	"github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+	"github.com/itil-dev/itil-operator/internal/practice/incident"
 	practice "github.com/itil-dev/itil-operator/internal/practice/release"
 )
 
@@ -26,59 +27,24 @@ const (
 
 // Index lets a cache find what concerns a Release. SetupWithManager calls it.
 func Index(ctx context.Context, indexer client.FieldIndexer) error {
-	for _, i := range []struct {
-		obj  client.Object
-		name string
-		keys client.IndexerFunc
-	}{
-		{&v1alpha1.Incident{}, suspectedIndex, func(o client.Object) []string { return keysOf(suspected(o)) }},
-		{&v1alpha1.Incident{}, incidentsIndex, func(o client.Object) []string { return keysOf(incidentService(o)) }},
-		{&v1alpha1.ServiceLevelAgreement{}, agreementsIndex, func(o client.Object) []string { return keysOf(agreementService(o)) }},
-	} {
-		if err := indexer.IndexField(ctx, i.obj, i.name, i.keys); err != nil {
-			return fmt.Errorf("indexing %T by %s: %w", i.obj, i.name, err)
-		}
-	}
-	return nil
+	return index.Add(ctx, indexer,
+		index.By(suspectedIndex, func(i *v1alpha1.Incident) []string { return index.Key(incident.Suspected(i)) }),
+		index.By(incidentsIndex, func(i *v1alpha1.Incident) []string { return index.Key(serviceOf(i)) }),
+		index.By(agreementsIndex, func(a *v1alpha1.ServiceLevelAgreement) []string { return index.Key(promisedOn(a)) }),
+	)
 }
 
-func keysOf(name types.NamespacedName) []string {
-	if name.Name == "" {
-		return nil
-	}
-	return []string{name.String()}
-}
-
-// suspected is the Change that an Incident suspects; none: no name.
-func suspected(o client.Object) types.NamespacedName {
-	incident, ok := o.(*v1alpha1.Incident)
-	if !ok || incident.Status.SuspectedChange == nil {
+// serviceOf is the Service that an Incident is on; none: no name.
+func serviceOf(i *v1alpha1.Incident) types.NamespacedName {
+	if i.Spec.ServiceRef == nil {
 		return types.NamespacedName{}
 	}
-	return within(incident.Namespace, string(incident.Status.SuspectedChange.Namespace), incident.Status.SuspectedChange.Name)
+	return types.NamespacedName{Namespace: i.Namespace, Name: string(i.Spec.ServiceRef.Name)}
 }
 
-func incidentService(o client.Object) types.NamespacedName {
-	incident, ok := o.(*v1alpha1.Incident)
-	if !ok || incident.Spec.ServiceRef == nil {
-		return types.NamespacedName{}
-	}
-	return types.NamespacedName{Namespace: incident.Namespace, Name: string(incident.Spec.ServiceRef.Name)}
-}
-
-func agreementService(o client.Object) types.NamespacedName {
-	agreement, ok := o.(*v1alpha1.ServiceLevelAgreement)
-	if !ok {
-		return types.NamespacedName{}
-	}
-	return types.NamespacedName{Namespace: agreement.Namespace, Name: string(agreement.Spec.ServiceRef.Name)}
-}
-
-func within(namespace, other, name string) types.NamespacedName {
-	if other != "" {
-		namespace = other
-	}
-	return types.NamespacedName{Namespace: namespace, Name: name}
+// promisedOn is the Service that an agreement is about.
+func promisedOn(a *v1alpha1.ServiceLevelAgreement) types.NamespacedName {
+	return types.NamespacedName{Namespace: a.Namespace, Name: string(a.Spec.ServiceRef.Name)}
 }
 
 // concerned names the Releases whose status may differ after an event of the inventory.
@@ -126,17 +92,25 @@ func (r *Reconciler) pushWaiting(gone types.NamespacedName, push func(types.Name
 }
 
 func (r *Reconciler) ofIncident(_ context.Context, o client.Object) []ctrl.Request {
+	i, ok := o.(*v1alpha1.Incident)
+	if !ok {
+		return nil
+	}
 	var out []ctrl.Request
-	if name := suspected(o); name.Name != "" {
+	if name := incident.Suspected(i); name.Name != "" {
 		for _, rel := range r.Inventory.ReleasesUnder(name) {
 			out = append(out, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(rel)})
 		}
 	}
-	return append(out, r.ofService(incidentService(o))...)
+	return append(out, r.ofService(serviceOf(i))...)
 }
 
 func (r *Reconciler) ofAgreement(_ context.Context, o client.Object) []ctrl.Request {
-	return r.ofService(agreementService(o))
+	a, ok := o.(*v1alpha1.ServiceLevelAgreement)
+	if !ok {
+		return nil
+	}
+	return r.ofService(promisedOn(a))
 }
 
 // ofService are the Releases that go on and concern a Service.

@@ -1,27 +1,19 @@
 package release
 
 import (
-	"context"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/kube/scheme"
 	practice "github.com/itil-dev/itil-operator/internal/practice/release"
+	"github.com/itil-dev/itil-operator/internal/testing/fakeclient"
 )
 
 // fakeIndexer gives the fake client the indexes of the cache.
-type fakeIndexer struct{ *fake.ClientBuilder }
-
-func (b fakeIndexer) IndexField(_ context.Context, o client.Object, field string, f client.IndexerFunc) error {
-	b.WithIndex(o, field, f)
-	return nil
-}
-
 // An Incident that was opened before a Release, and fails again by it, is as good a reason to go back as a new one.
 func TestASuspicionBeginsWhenItFailsAgain(t *testing.T) {
 	began := metav1.NewTime(time.Date(2026, 11, 9, 9, 0, 0, 0, time.UTC))
@@ -38,7 +30,7 @@ func TestASuspicionBeginsWhenItFailsAgain(t *testing.T) {
 			i.Status.StartedAt, i.Status.ReopenedAt = &began, c.reopened
 			i.Status.SuspectedChange = &v1alpha1.SuspectedChange{Namespace: "shop", Name: "shop-2-5"}
 			b := fake.NewClientBuilder().WithScheme(scheme.New())
-			if err := Index(t.Context(), fakeIndexer{b}); err != nil {
+			if err := Index(t.Context(), fakeclient.Indexer{ClientBuilder: b}); err != nil {
 				t.Fatal(err)
 			}
 			r := &Reconciler{Client: b.WithObjects(i).Build()}

@@ -52,7 +52,7 @@ type look struct {
 
 // SetupWithManager registers the indexes, the reconciler and the metrics.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	if err := index(ctx, mgr.GetFieldIndexer()); err != nil {
+	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
 	exported.Show(ctx, mgr.Elected(), (&Collector{Reader: r.Client, Clock: r.Clock}).Collect)

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/kube/index"
 	practice "github.com/itil-dev/itil-operator/internal/practice/servicelevel"
 )
 
@@ -27,55 +28,15 @@ const (
 // maxTransitions is the API's bound for the changes of health in a Service's status.
 const maxTransitions = 20
 
-func index(ctx context.Context, indexer client.FieldIndexer) error {
-	for _, i := range []struct {
-		kind  client.Object
-		field string
-		of    client.IndexerFunc
-	}{
-		{&v1alpha1.ServiceLevelAgreement{}, agreementService, func(o client.Object) []string {
-			if a, ok := o.(*v1alpha1.ServiceLevelAgreement); ok {
-				return []string{string(a.Spec.ServiceRef.Name)}
-			}
-			return nil
-		}},
-		{&v1alpha1.ServiceLevelAgreement{}, agreementCalendar, func(o client.Object) []string {
-			a, ok := o.(*v1alpha1.ServiceLevelAgreement)
-			if !ok {
-				return nil
-			}
-			var names []string
-			for _, ref := range []*v1alpha1.LocalReference{a.Spec.CalendarRef, termsCalendar(a)} {
-				if ref != nil && !slices.Contains(names, string(ref.Name)) {
-					names = append(names, string(ref.Name))
-				}
-			}
-			return names
-		}},
-		{&v1alpha1.Service{}, serviceDependency, func(o client.Object) []string {
-			var keys []string
-			if s, ok := o.(*v1alpha1.Service); ok {
-				for _, name := range neededBy(s) {
-					keys = append(keys, name.String())
-				}
-			}
-			return keys
-		}},
-		{&v1alpha1.Incident{}, incidentService, func(o client.Object) []string {
-			var keys []string
-			if i, ok := o.(*v1alpha1.Incident); ok {
-				for _, service := range servicesOf(i) {
-					keys = append(keys, service.String())
-				}
-			}
-			return keys
-		}},
-	} {
-		if err := indexer.IndexField(ctx, i.kind, i.field, i.of); err != nil {
-			return fmt.Errorf("indexing %T by %s: %w", i.kind, i.field, err)
-		}
-	}
-	return nil
+func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
+	return index.Add(ctx, indexer,
+		index.By(agreementService, func(a *v1alpha1.ServiceLevelAgreement) []string { return index.Value(a.Spec.ServiceRef.Name) }),
+		index.By(agreementCalendar, func(a *v1alpha1.ServiceLevelAgreement) []string {
+			return slices.Compact(index.Names(a.Spec.CalendarRef, termsCalendar(a)))
+		}),
+		index.By(serviceDependency, func(s *v1alpha1.Service) []string { return index.Keys(neededBy(s)) }),
+		index.By(incidentService, func(i *v1alpha1.Incident) []string { return index.Keys(servicesOf(i)) }),
+	)
 }
 
 func termsCalendar(a *v1alpha1.ServiceLevelAgreement) *v1alpha1.LocalReference {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 )
 
@@ -92,6 +94,15 @@ func Suspect(list []Implementation, f Failure) *v1alpha1.SuspectedChange {
 		Namespace: v1alpha1.NamespaceName(newest.Namespace), Name: newest.Change,
 		Confidence: confidence, Reason: clip(reason, maxText),
 	}
+}
+
+// Suspected is the Change that an Incident suspects; no name: it suspects none, or one that no record tells of.
+func Suspected(i *v1alpha1.Incident) types.NamespacedName {
+	s := i.Status.SuspectedChange
+	if s == nil || s.Name == "" {
+		return types.NamespacedName{}
+	}
+	return types.NamespacedName{Namespace: cmp.Or(string(s.Namespace), i.Namespace), Name: s.Name}
 }
 
 // suspectedBefore prefers what went into the workload itself, then the newest.

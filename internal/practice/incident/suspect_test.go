@@ -5,6 +5,9 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/practice/incident"
 )
 
@@ -69,6 +72,24 @@ func TestSuspect(t *testing.T) {
 		}
 		if got != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+func TestSuspected(t *testing.T) {
+	for name, test := range map[string]struct {
+		suspects *v1alpha1.SuspectedChange
+		want     string
+	}{
+		"none":                 {nil, "/"},
+		"one without a record": {&v1alpha1.SuspectedChange{Namespace: "shop"}, "/"},
+		"one of its namespace": {&v1alpha1.SuspectedChange{Name: "web-2"}, "shop/web-2"},
+		"one of another":       {&v1alpha1.SuspectedChange{Namespace: "finance", Name: "ledger-7"}, "finance/ledger-7"},
+	} {
+		i := &v1alpha1.Incident{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "a"}}
+		i.Status.SuspectedChange = test.suspects
+		if got := incident.Suspected(i).String(); got != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
 		}
 	}
 }
