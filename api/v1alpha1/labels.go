@@ -32,6 +32,9 @@ const (
 	LabelIncidentsDisabled = "disabled"
 	// LabelIncidentsEnabled switches it on where it is off.
 	LabelIncidentsEnabled = "enabled"
+	// LabelEpisode on an Incident or Problem that the operator opened says the how manieth it is: of its workload, or of its
+	// fingerprint.
+	LabelEpisode = "itil.dev/episode"
 	// LabelWorkloadKind on what the operator creates is the kind of the workload that it is about.
 	LabelWorkloadKind = "itil.dev/workload-kind"
 	// LabelWorkload on what the operator creates is a hash of the workload's name, which may be too long for

@@ -230,7 +230,7 @@ func (r *Reconciler) newIncident(in *input, title string, episode int) *v1alpha1
 				v1alpha1.LabelManagedBy:    v1alpha1.ManagedBy,
 				v1alpha1.LabelWorkloadKind: in.Key.Kind,
 				v1alpha1.LabelWorkload:     incident.KeyHash(in.Key),
-				incident.LabelEpisode:      strconv.Itoa(episode),
+				v1alpha1.LabelEpisode:      strconv.Itoa(episode),
 			},
 		},
 		Spec: v1alpha1.IncidentSpec{

@@ -117,7 +117,7 @@ func TestAlreadyExists(t *testing.T) {
 	ref := incident.Reference(key)
 	existing := func(state v1alpha1.IncidentState, resolved time.Duration) *v1alpha1.Incident {
 		i := &v1alpha1.Incident{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: incident.Name(key, 1), UID: "uid", Labels: map[string]string{incident.LabelEpisode: "1"}},
+			ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: incident.Name(key, 1), UID: "uid", Labels: map[string]string{v1alpha1.LabelEpisode: "1"}},
 			Spec:       v1alpha1.IncidentSpec{Title: "web: it fails", Source: v1alpha1.IncidentSourceDetector, WorkloadRef: &ref},
 		}
 		i.Status.State = state

@@ -209,7 +209,7 @@ func TestAnAlertIsWrittenBeforeItIsAnswered(t *testing.T) {
 	for name, prepare := range map[string]func(*scene){
 		"its Incident was written meanwhile": func(s *scene) {
 			i := &v1alpha1.Incident{
-				ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: incident.Name(key, 1), Labels: map[string]string{incident.LabelEpisode: "1"}},
+				ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: incident.Name(key, 1), Labels: map[string]string{v1alpha1.LabelEpisode: "1"}},
 				Spec:       v1alpha1.IncidentSpec{Title: "web: alert Slow fires", Source: v1alpha1.IncidentSourceAlert, WorkloadRef: &ref},
 			}
 			if err := s.server.Create(t.Context(), i); err != nil {

@@ -143,7 +143,7 @@ func (o *opener) problem(f fingerprint, episode int, last practice.Incident, ope
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: f.Namespace,
 			Name:      practice.Name(last.Workload, last.Reason, f.Value, episode),
-			Labels:    map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, practice.LabelEpisode: strconv.Itoa(episode)},
+			Labels:    map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelEpisode: strconv.Itoa(episode)},
 		},
 		Spec: v1alpha1.ProblemSpec{
 			Statement:   practice.Statement(last, opening.Cause, opening.Count, o.Rules),

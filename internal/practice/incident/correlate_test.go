@@ -306,7 +306,7 @@ func TestTitles(t *testing.T) {
 
 func TestChoose(t *testing.T) {
 	record := func(episode int, state v1alpha1.IncidentState, resolved time.Duration, active bool) *v1alpha1.Incident {
-		i := &v1alpha1.Incident{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{incident.LabelEpisode: fmt.Sprint(episode)}}}
+		i := &v1alpha1.Incident{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{v1alpha1.LabelEpisode: fmt.Sprint(episode)}}}
 		i.Status.State = state
 		if state == v1alpha1.IncidentResolved || state == v1alpha1.IncidentClosed {
 			end := stamped(resolved)

@@ -21,9 +21,6 @@ const (
 )
 
 const (
-	// LabelEpisode on an Incident says the how manieth of its workload it is.
-	LabelEpisode = "itil.dev/episode"
-
 	// GroupDetection is the group of the record that counts what caps keep back.
 	GroupDetection = "itil.dev"
 	// KindDetection is its kind.
@@ -115,7 +112,7 @@ func StandsForOthers(key configuration.Key) bool {
 
 // Episode is the number that an Incident's label tells, 0 where it has none.
 func Episode(labels map[string]string) int {
-	n, err := strconv.Atoi(labels[LabelEpisode])
+	n, err := strconv.Atoi(labels[v1alpha1.LabelEpisode])
 	if err != nil || n < 0 {
 		return 0
 	}

@@ -302,7 +302,7 @@ func (w *world) create(key configuration.Key, r incident.Result) *v1alpha1.Incid
 	i := &v1alpha1.Incident{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: key.Namespace, Name: incident.Name(key, episode), CreationTimestamp: metav1.NewTime(w.now),
-			Labels: map[string]string{incident.LabelEpisode: strconv.Itoa(episode)}, Generation: 1,
+			Labels: map[string]string{v1alpha1.LabelEpisode: strconv.Itoa(episode)}, Generation: 1,
 		},
 		Spec: v1alpha1.IncidentSpec{
 			Title: incident.Title(key, r.Findings[0]), Source: v1alpha1.IncidentSourceDetector, WorkloadRef: &ref,

@@ -169,7 +169,7 @@ func TestOpens(t *testing.T) {
 	major := failed("m", 2*time.Hour)
 	major.Major = true
 	episode := func(n string) func(*v1alpha1.Problem) {
-		return func(p *v1alpha1.Problem) { p.Labels = map[string]string{LabelEpisode: n} }
+		return func(p *v1alpha1.Problem) { p.Labels = map[string]string{v1alpha1.LabelEpisode: n} }
 	}
 	other := named("other", 9)
 	cases := map[string]struct {

@@ -149,9 +149,6 @@ type Opening struct {
 	Episode int
 }
 
-// LabelEpisode on a Problem says the how manieth of its fingerprint it is.
-const LabelEpisode = "itil.dev/episode"
-
 // Opens says whether the incidents of one fingerprint ask for a Problem, beside those that there are. One that is open
 // answers for them, also one that another duplicates; so does one that is closed, for those until then; and an accepted
 // risk until its review, for all but a major Incident.
@@ -162,7 +159,7 @@ func Opens(problems []v1alpha1.Problem, lookup Lookup, incidents []Incident, rul
 		p := &problems[i]
 		home, _ := Home(p, lookup)
 		open = open || IsOpen(home)
-		if n, err := strconv.Atoi(p.Labels[LabelEpisode]); err == nil {
+		if n, err := strconv.Atoi(p.Labels[v1alpha1.LabelEpisode]); err == nil {
 			out.Episode = max(out.Episode, n+1)
 		}
 		for _, q := range []*v1alpha1.Problem{p, home} {
