@@ -12,7 +12,6 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -356,19 +355,40 @@ func (w *world) write(i *v1alpha1.Incident, status v1alpha1.IncidentStatus) {
 		return
 	}
 	w.writes[i.Name]++
-	raw, err := json.Marshal(i)
+	var changes map[string]any
+	if err := json.Unmarshal(patch, &changes); err != nil {
+		w.t.Fatal(err)
+	}
+	document, err := runtime.DefaultUnstructuredConverter.ToUnstructured(i)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	merged, err := jsonpatch.MergePatch(raw, patch)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	mergePatch(document, changes)
 	var out v1alpha1.Incident
-	if err := json.Unmarshal(merged, &out); err != nil {
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(document, &out); err != nil {
 		w.t.Fatal(err)
 	}
 	*i = out
+}
+
+// mergePatch changes a document by a JSON merge patch (RFC 7386).
+func mergePatch(document, changes map[string]any) {
+	for key, value := range changes {
+		inside, isObject := value.(map[string]any)
+		switch {
+		case value == nil:
+			delete(document, key)
+		case isObject:
+			before, wasObject := document[key].(map[string]any)
+			if !wasObject {
+				before = map[string]any{}
+			}
+			mergePatch(before, inside)
+			document[key] = before
+		default:
+			document[key] = value
+		}
+	}
 }
 
 // summary is what must be the same whatever order things came in.
