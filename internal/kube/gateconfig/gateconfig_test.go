@@ -1,12 +1,16 @@
 package gateconfig_test
 
 import (
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
@@ -104,4 +108,62 @@ func TestOtherSelectorsAreReplaced(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Admission policies share no variables, so each that is about governed namespaces says for itself which these are. All
+// must read the list as it is written here.
+func TestPoliciesReadTheListAsItIsWritten(t *testing.T) {
+	const enforced = `params.?webhooks.orValue([]).exists(w, w.name == '` + gateconfig.EnforceWebhook + `' &&
+  w.?namespaceSelector.?matchExpressions.orValue([]).exists(e,
+    e.key == '` + corev1.LabelMetadataName + `' && e.operator == 'In' && request.namespace in e.?values.orValue([])))`
+	policies := shippedPolicies(t)
+	var read []string
+	for name, p := range policies {
+		if p.Spec.ParamKind == nil || p.Spec.ParamKind.Kind != "ValidatingWebhookConfiguration" {
+			continue
+		}
+		read = append(read, name)
+		at := slices.IndexFunc(p.Spec.Variables, func(v admissionregistrationv1.Variable) bool { return v.Name == "enforced" })
+		if at < 0 {
+			t.Errorf("policy %s has the gate's configuration for a parameter, and no variable enforced", name)
+			continue
+		}
+		// A Namespace is in none: it is one.
+		got := strings.ReplaceAll(p.Spec.Variables[at].Expression, "oldObject.metadata.name", "request.namespace")
+		if diff := cmp.Diff(enforced, got); diff != "" {
+			t.Errorf("policy %s reads the list otherwise (-want +got):\n%s", name, diff)
+		}
+	}
+	slices.Sort(read)
+	want := []string{"itil-operator-copied-breakglass", "itil-operator-namespaces", "itil-operator-replicasets"}
+	if diff := cmp.Diff(want, read); diff != "" {
+		t.Errorf("policies that read the list (-want +got):\n%s", diff)
+	}
+}
+
+// shippedPolicies are the admission policies of all parts of the installation, by name.
+func shippedPolicies(t *testing.T) map[string]*admissionregistrationv1.ValidatingAdmissionPolicy {
+	t.Helper()
+	out := map[string]*admissionregistrationv1.ValidatingAdmissionPolicy{}
+	err := filepath.WalkDir("../../../config", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".yaml" {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for document := range strings.SplitSeq(string(content), "\n---\n") {
+			p := &admissionregistrationv1.ValidatingAdmissionPolicy{}
+			// Much of what is there is something else, and not every file is an object.
+			if err := yaml.Unmarshal([]byte(document), p); err == nil && p.Kind == "ValidatingAdmissionPolicy" {
+				out[p.Name] = p
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
