@@ -291,7 +291,7 @@ func (e *evaluation) resolution() (resolution *v1alpha1.Resolution, at time.Time
 		return nil, time.Time{}, ""
 	}
 	if recovered := e.Status.RecoveredAt; recovered != nil {
-		if end := recovered.Add(e.hold()); end.After(e.now) && !e.parentResolved() {
+		if end := recovered.Add(e.hold()); end.After(e.now) && !e.parentResolved() && !e.lasted() {
 			e.wake(end)
 			return nil, time.Time{}, ""
 		}
@@ -311,6 +311,13 @@ func (e *evaluation) resolution() (resolution *v1alpha1.Resolution, at time.Time
 		return fixed, e.now, operator
 	}
 	return nil, time.Time{}, ""
+}
+
+// lasted reports whether it was resolved by just this recovery, which had lasted then: that is recorded, and a clock that was
+// set back since does not undo it.
+func (e *evaluation) lasted() bool {
+	s := &e.Status
+	return s.State == v1alpha1.IncidentResolved && s.ResolvedAt != nil && s.ResolvedAt.Equal(s.RecoveredAt)
 }
 
 // fixed is the resolution of an incident on hold for a Problem to which a fix was applied since. It stays resolved when

@@ -260,6 +260,18 @@ func TestLife(t *testing.T) {
 			t.Errorf("resolved at %s, want %s: when it recovered", got, want)
 		}
 	})
+	t.Run("a clock that was set back opens nothing again", func(t *testing.T) {
+		k := aTicket(t).seeWell().pass(2 * minute).is("Resolved")
+		resolved, told := *k.i.Status.ResolvedAt, len(k.i.Status.Timeline)
+		for _, by := range []time.Duration{-hour, hour - 3*minute, minute, minute} {
+			k.pass(by).evaluate()
+			k.is("Resolved")
+		}
+		if s := &k.i.Status; s.Reopened != 0 || !s.ResolvedAt.Equal(&resolved) || len(s.Timeline) != told {
+			t.Errorf("reopened %d times, resolved at %s, want %s: %v", s.Reopened, s.ResolvedAt, resolved, s.Timeline)
+		}
+		k.fail().is("InProgress")
+	})
 	t.Run("reopened by a person", func(t *testing.T) {
 		k := emptyTicket(t)
 		k.i.Spec = v1alpha1.IncidentSpec{Title: "slow", Source: v1alpha1.IncidentSourceUser, Reporter: "bob", ServiceRef: &v1alpha1.LocalReference{Name: "shop"}}
