@@ -336,6 +336,10 @@ func EpisodeName(base string, episode int) string {
 	return base + "-" + strconv.Itoa(episode)
 }
 
+// maxEpisode is beyond what anything is filed for: whoever gives a Change of their own a name with a greater number does not
+// have the numbers come to their end, and a denial name that Change.
+const maxEpisode = 1_000_000
+
 // EpisodeOf returns which episode of a base name a name is; 0: none.
 func EpisodeOf(base, name string) int {
 	rest, found := strings.CutPrefix(name, base)
@@ -346,7 +350,7 @@ func EpisodeOf(base, name string) int {
 		return 1
 	}
 	n, err := strconv.Atoi(strings.TrimPrefix(rest, "-"))
-	if err != nil || n < 2 || rest != fmt.Sprintf("-%d", n) {
+	if err != nil || n < 2 || n > maxEpisode || rest != fmt.Sprintf("-%d", n) {
 		return 0
 	}
 	return n

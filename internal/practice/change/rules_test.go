@@ -312,6 +312,7 @@ func TestEpisodes(t *testing.T) {
 		"the first": {"checkout-5f3c9ab1", 1}, "the second": {"checkout-5f3c9ab1-2", 2}, "the tenth": {"checkout-5f3c9ab1-10", 10},
 		"another": {"checkout-5f3c9ab2", 0}, "not a number": {"checkout-5f3c9ab1-x", 0}, "one": {"checkout-5f3c9ab1-1", 0},
 		"zeros": {"checkout-5f3c9ab1-02", 0}, "a longer base": {"checkout-5f3c9ab12", 0}, "negative": {"checkout-5f3c9ab1--2", 0},
+		"the greatest number": {"checkout-5f3c9ab1-9223372036854775807", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := EpisodeOf("checkout-5f3c9ab1", test.name)
