@@ -14,6 +14,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/cli/complete"
 	"github.com/itil-dev/itil-operator/internal/cli/exit"
 	"github.com/itil-dev/itil-operator/internal/cli/output"
+	"github.com/itil-dev/itil-operator/internal/cli/screen"
 	"github.com/itil-dev/itil-operator/internal/cli/session"
 )
 
@@ -23,9 +24,9 @@ var priorities = []string{
 }
 
 type lister struct {
-	factory       *session.Factory
-	output        *output.Flags
-	allNamespaces bool
+	factory    *session.Factory
+	output     *output.Flags
+	namespaces session.Namespaces
 	// over: also those that are resolved or closed.
 	over       bool
 	mine       bool
@@ -61,7 +62,7 @@ detection, until the resolution, by the wall clock and in the service time that 
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVarP(&l.allNamespaces, "all-namespaces", "A", false, "Show Incidents of all namespaces.")
+	l.namespaces.AddTo(flags, "Incidents")
 	flags.BoolVar(&l.over, "all", false, "Show also Incidents that are resolved or closed.")
 	flags.BoolVar(&l.mine, "mine", false, "Show only Incidents that are assigned to you.")
 	flags.BoolVarP(&l.watch, "watch", "w", false, "Go on and show each Incident again when it changes.")
@@ -91,10 +92,7 @@ func (l *lister) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	namespace := s.Namespace
-	if l.allNamespaces {
-		namespace = ""
-	}
+	namespace := l.namespaces.Of(s)
 	keep, err := l.filter(ctx, s)
 	if err != nil {
 		return err
@@ -117,12 +115,17 @@ func (l *lister) run(ctx context.Context) error {
 		s.Screen.Notef("%s", l.nothing(namespace))
 		return nil
 	}
-	t := newTable(l.allNamespaces, l.output.Wide())
+	columns := l.columns()
+	t := newTable(columns)
 	times := newElapsed(s)
 	for i := range list.Items {
-		t.Add(row(&list.Items[i], s.Now(), l.allNamespaces, l.output.Wide(), func(i *v1alpha1.Incident) string { return times.text(ctx, i) })...)
+		t.Add(row(&list.Items[i], s.Now(), columns, func(i *v1alpha1.Incident) string { return times.text(ctx, i) })...)
 	}
 	return t.Write(s.Screen.Out, s.Screen.Palette)
+}
+
+func (l *lister) columns() screen.Columns {
+	return screen.Columns{Namespace: l.namespaces.All, Wide: l.output.Wide()}
 }
 
 // known refuses a Service that there is not: of a name that was mistyped, all is quiet. In all namespaces, and where it may
@@ -176,8 +179,5 @@ func (l *lister) nothing(namespace string) string {
 	if len(l.priorities) > 0 {
 		what += " of priority " + strings.Join(l.priorities, ", ")
 	}
-	if namespace == "" {
-		return what + " in any namespace."
-	}
-	return what + " in namespace " + namespace + "."
+	return what + " " + session.In(namespace) + "."
 }

@@ -2,7 +2,6 @@ package incidents
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 	"time"
 
@@ -95,20 +94,16 @@ func stateText(i *v1alpha1.Incident) string {
 	return string(stateOf(i))
 }
 
-func newTable(namespaces, wide bool) *screen.Table {
-	t := &screen.Table{Header: []string{"NAME", "PRIORITY", "STATE", "SERVICE", "WORKLOAD", "REASON", "ASSIGNEE", "DUE", "AGE"}}
-	if namespaces {
-		t.Header = slices.Insert(t.Header, 0, "NAMESPACE")
-	}
-	if wide {
-		t.Header = append(t.Header, "ELAPSED", "SUSPECTED-CHANGE", "KNOWN-ERROR", "SUMMARY")
-	}
-	return t
+func newTable(c screen.Columns) *screen.Table {
+	return c.Table(
+		[]string{"NAME", "PRIORITY", "STATE", "SERVICE", "WORKLOAD", "REASON", "ASSIGNEE", "DUE", "AGE"},
+		[]string{"ELAPSED", "SUSPECTED-CHANGE", "KNOWN-ERROR", "SUMMARY"},
+	)
 }
 
 // row of a table; elapsed is asked for where it is wide.
-func row(i *v1alpha1.Incident, now time.Time, namespaces, wide bool, elapsed func(*v1alpha1.Incident) string) []screen.Cell {
-	cells := []screen.Cell{
+func row(i *v1alpha1.Incident, now time.Time, c screen.Columns, elapsed func(*v1alpha1.Incident) string) []screen.Cell {
+	return c.Row(i.Namespace, []screen.Cell{
 		screen.Text(i.Name),
 		screen.Styled(priorityStyle(i), majorMark(i)),
 		screen.Styled(stateStyle(i), stateText(i)),
@@ -118,14 +113,11 @@ func row(i *v1alpha1.Incident, now time.Time, namespaces, wide bool, elapsed fun
 		screen.Text(string(i.Spec.Assignee)),
 		dueCell(i, now),
 		screen.Text(screen.Age(now, i.CreationTimestamp.Time)),
-	}
-	if namespaces {
-		cells = slices.Insert(cells, 0, screen.Text(i.Namespace))
-	}
-	if wide {
-		cells = append(cells, screen.Text(elapsed(i)), screen.Text(suspectOf(i)), screen.Text(knownErrorOf(i)), screen.Text(cmp.Or(i.Status.Summary, i.Spec.Title)))
-	}
-	return cells
+	}, func() []screen.Cell {
+		return []screen.Cell{
+			screen.Text(elapsed(i)), screen.Text(suspectOf(i)), screen.Text(knownErrorOf(i)), screen.Text(cmp.Or(i.Status.Summary, i.Spec.Title)),
+		}
+	})
 }
 
 func majorMark(i *v1alpha1.Incident) string {

@@ -89,10 +89,11 @@ func TestTable(t *testing.T) {
 		palette screen.Palette
 	}{"narrow": {}, "wide": {wide: true}, "coloured": {palette: screen.Palette{Colour: true}}} {
 		t.Run(name, func(t *testing.T) {
-			table := newTable(test.wide, test.wide)
+			columns := screen.Columns{Namespace: test.wide, Wide: test.wide}
+			table := newTable(columns)
 			items := ordered()
 			for i := range items {
-				table.Add(row(&items[i], now, test.wide, test.wide, func(*v1alpha1.Incident) string { return "2h, 1h agreed" })...)
+				table.Add(row(&items[i], now, columns, func(*v1alpha1.Incident) string { return "2h, 1h agreed" })...)
 			}
 			var out bytes.Buffer
 			if err := table.Write(&out, test.palette); err != nil {

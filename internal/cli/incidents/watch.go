@@ -33,7 +33,7 @@ type follower struct {
 func (l *lister) follow(ctx context.Context, s *session.Session, namespace string, keep func(*v1alpha1.Incident) bool) error {
 	f := &follower{
 		lister: l, session: s, namespace: namespace, keep: keep,
-		table: newTable(l.allNamespaces, l.output.Wide()), shown: map[types.UID]string{}, times: newElapsed(s),
+		table: newTable(l.columns()), shown: map[types.UID]string{}, times: newElapsed(s),
 	}
 	for {
 		expired, err := f.round(ctx)
@@ -135,7 +135,7 @@ func (f *follower) show(ctx context.Context, i *v1alpha1.Incident) error {
 		return f.output.Object(out.Out, i)
 	}
 	f.table.Rows = nil
-	f.table.Add(row(i, f.session.Now(), f.allNamespaces, f.output.Wide(), func(i *v1alpha1.Incident) string { return f.times.text(ctx, i) })...)
+	f.table.Add(row(i, f.session.Now(), f.columns(), func(i *v1alpha1.Incident) string { return f.times.text(ctx, i) })...)
 	if !f.header {
 		f.header = true
 		return f.table.Write(out.Out, out.Palette)

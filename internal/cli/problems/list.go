@@ -22,9 +22,9 @@ import (
 )
 
 type lister struct {
-	factory       *session.Factory
-	output        *output.Flags
-	allNamespaces bool
+	factory    *session.Factory
+	output     *output.Flags
+	namespaces session.Namespaces
 	// over: also those that are closed.
 	over    bool
 	mine    bool
@@ -52,7 +52,7 @@ how often they failed. The first few are worth the most.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVarP(&l.allNamespaces, "all-namespaces", "A", false, "Show Problems of all namespaces.")
+	l.namespaces.AddTo(flags, "Problems")
 	flags.BoolVar(&l.over, "all", false, "Show also Problems that are closed.")
 	flags.BoolVar(&l.mine, "mine", false, "Show only Problems that you own.")
 	flags.StringVar(&l.service, "service", "", "Show only Problems of this Service.")
@@ -67,10 +67,7 @@ func (l *lister) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	namespace := s.Namespace
-	if l.allNamespaces {
-		namespace = ""
-	}
+	namespace := l.namespaces.Of(s)
 	me := session.Identity{}
 	if l.mine {
 		if me, err = s.WhoAmI(ctx); err != nil {
@@ -90,14 +87,11 @@ func (l *lister) run(ctx context.Context) error {
 		return l.output.List(s.Screen.Out, list)
 	}
 	if len(list.Items) == 0 {
-		in := "in namespace " + namespace
-		if namespace == "" {
-			in = "in any namespace"
-		}
-		s.Screen.Notef("No open Problems %s.", in)
+		s.Screen.Notef("No open Problems %s.", session.In(namespace))
 		return nil
 	}
-	return table(list.Items, s.Now(), l.allNamespaces, l.output.Wide()).Write(s.Screen.Out, s.Screen.Palette)
+	columns := screen.Columns{Namespace: l.namespaces.All, Wide: l.output.Wide()}
+	return table(list.Items, s.Now(), columns).Write(s.Screen.Out, s.Screen.Palette)
 }
 
 // byHarm is the order of the ranking, over all namespaces; what is closed comes last.
@@ -125,23 +119,20 @@ func figures(p *v1alpha1.Problem) v1alpha1.ProblemIncidents {
 	return *p.Status.Incidents
 }
 
-func table(items []v1alpha1.Problem, now time.Time, namespaces, wide bool) *screen.Table {
-	t := &screen.Table{Header: []string{"RANK", "NAME", "STATE", "SERVICE", "OWNER", "DOWNTIME", "FAILURES", "OPEN", "LAST", "KNOWN-ERROR"}}
-	if namespaces {
-		t.Header = slices.Insert(t.Header, 0, "NAMESPACE")
-	}
-	if wide {
-		t.Header = append(t.Header, "CHANGES", "WORKAROUND", "NEXT")
-	}
+func table(items []v1alpha1.Problem, now time.Time, c screen.Columns) *screen.Table {
+	t := c.Table(
+		[]string{"RANK", "NAME", "STATE", "SERVICE", "OWNER", "DOWNTIME", "FAILURES", "OPEN", "LAST", "KNOWN-ERROR"},
+		[]string{"CHANGES", "WORKAROUND", "NEXT"},
+	)
 	for i := range items {
-		t.Add(row(&items[i], now, namespaces, wide)...)
+		t.Add(row(&items[i], now, c)...)
 	}
 	return t
 }
 
 const maxText = 80
 
-func row(p *v1alpha1.Problem, now time.Time, namespaces, wide bool) []screen.Cell {
+func row(p *v1alpha1.Problem, now time.Time, c screen.Columns) []screen.Cell {
 	f := figures(p)
 	rank := ""
 	if p.Status.Rank > 0 && p.Status.Rank < practice.LastRank {
@@ -151,7 +142,7 @@ func row(p *v1alpha1.Problem, now time.Time, namespaces, wide bool) []screen.Cel
 	if f.Last != nil {
 		last = screen.Ago(now, f.Last.Time)
 	}
-	cells := []screen.Cell{
+	return c.Row(p.Namespace, []screen.Cell{
 		screen.Text(rank),
 		screen.Text(p.Name),
 		screen.Styled(stateStyle(p), stateText(p)),
@@ -162,22 +153,17 @@ func row(p *v1alpha1.Problem, now time.Time, namespaces, wide bool) []screen.Cel
 		screen.Text(strconv.Itoa(int(f.Open))),
 		screen.Text(last),
 		screen.Text(knownErrorOf(p)),
-	}
-	if namespaces {
-		cells = slices.Insert(cells, 0, screen.Text(p.Namespace))
-	}
-	if wide {
+	}, func() []screen.Cell {
 		var changes []string
 		for _, c := range p.Status.Changes {
 			changes = append(changes, string(c.Name)+" "+string(c.State))
 		}
-		cells = append(cells,
+		return []screen.Cell{
 			screen.Text(strings.Join(changes, ",")),
 			screen.Text(screen.Cut(screen.Line(p.Spec.Workaround), maxText)),
 			screen.Text(screen.Line(p.Status.NextStep)),
-		)
-	}
-	return cells
+		}
+	})
 }
 
 func isOverdue(p *v1alpha1.Problem) bool {

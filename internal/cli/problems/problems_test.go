@@ -127,7 +127,7 @@ func TestTable(t *testing.T) {
 	for name, c := range map[string]struct{ wide, colour bool }{"narrow": {}, "wide": {wide: true}, "coloured": {colour: true}} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			if err := table(items, now, c.wide, c.wide).Write(&out, screen.Palette{Colour: c.colour}); err != nil {
+			if err := table(items, now, screen.Columns{Namespace: c.wide, Wide: c.wide}).Write(&out, screen.Palette{Colour: c.colour}); err != nil {
 				t.Fatal(err)
 			}
 			golden.Compare(t, out.String())

@@ -31,6 +31,40 @@ const (
 	absent = "-"
 )
 
+// Columns says which columns a table of records has besides those that it always has.
+type Columns struct {
+	// Namespace of each record, in front.
+	Namespace bool
+	// Wide has the columns at the end that only -o wide shows.
+	Wide bool
+}
+
+// Table is an empty one, with the columns that it always has and those of -o wide.
+func (c Columns) Table(always, wide []string) *Table {
+	t := &Table{}
+	if c.Namespace {
+		t.Header = append(t.Header, "NAMESPACE")
+	}
+	t.Header = append(t.Header, always...)
+	if c.Wide {
+		t.Header = append(t.Header, wide...)
+	}
+	return t
+}
+
+// Row is the row of a record of a namespace. What only -o wide shows is asked for where it is shown.
+func (c Columns) Row(namespace string, always []Cell, wide func() []Cell) []Cell {
+	row := make([]Cell, 0, len(always)+1)
+	if c.Namespace {
+		row = append(row, Text(namespace))
+	}
+	row = append(row, always...)
+	if c.Wide {
+		row = append(row, wide()...)
+	}
+	return row
+}
+
 // Add appends a row.
 func (t *Table) Add(cells ...Cell) { t.Rows = append(t.Rows, cells) }
 

@@ -19,9 +19,9 @@ import (
 const maxReads = 100
 
 type lister struct {
-	factory       *session.Factory
-	output        *output.Flags
-	allNamespaces bool
+	factory    *session.Factory
+	output     *output.Flags
+	namespaces session.Namespaces
 }
 
 // NewList makes `kubectl itil services`.
@@ -41,7 +41,7 @@ health, ready pods, open Incidents and what is left of the error budget. With a 
 		Args:              args.AtMost("NAME (or NAMESPACE/NAME)"),
 		ValidArgsFunction: complete.Names(f, func() client.ObjectList { return &v1alpha1.ServiceList{} }, nil),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			if l.allNamespaces && len(names) > 0 {
+			if l.namespaces.All && len(names) > 0 {
 				return args.Wrong(cmd, "give a NAME or -A, not both")
 			}
 			if err := l.output.Check(); err != nil {
@@ -50,7 +50,7 @@ health, ready pods, open Incidents and what is left of the error budget. With a 
 			return l.run(cmd.Context(), names)
 		},
 	}
-	cmd.Flags().BoolVarP(&l.allNamespaces, "all-namespaces", "A", false, "Show Services of all namespaces.")
+	l.namespaces.AddTo(cmd.Flags(), "Services")
 	l.output.AddTo(cmd)
 	return cmd
 }
@@ -61,7 +61,7 @@ func (l *lister) run(ctx context.Context, names []string) error {
 		return err
 	}
 	list := &v1alpha1.ServiceList{}
-	namespace := s.Namespace
+	var namespace string
 	if len(names) > 0 {
 		ref, err := s.Ref(names[0])
 		if err != nil {
@@ -74,9 +74,7 @@ func (l *lister) run(ctx context.Context, names []string) error {
 		}
 		list.Items = []v1alpha1.Service{root}
 	} else {
-		if l.allNamespaces {
-			namespace = ""
-		}
+		namespace = l.namespaces.Of(s)
 		if err := s.ReadAll(ctx, list, namespace); err != nil {
 			return err
 		}
@@ -85,11 +83,7 @@ func (l *lister) run(ctx context.Context, names []string) error {
 		return l.output.List(s.Screen.Out, list)
 	}
 	if len(list.Items) == 0 {
-		in := "in namespace " + namespace
-		if namespace == "" {
-			in = "in any namespace"
-		}
-		s.Screen.Notef("No Services %s.", in)
+		s.Screen.Notef("No Services %s.", session.In(namespace))
 		return nil
 	}
 	return l.draw(ctx, s, list.Items, namespace, len(names) > 0)

@@ -13,14 +13,15 @@ import (
 	"github.com/itil-dev/itil-operator/internal/cli/args"
 	"github.com/itil-dev/itil-operator/internal/cli/complete"
 	"github.com/itil-dev/itil-operator/internal/cli/output"
+	"github.com/itil-dev/itil-operator/internal/cli/screen"
 	"github.com/itil-dev/itil-operator/internal/cli/session"
 )
 
 type lister struct {
-	factory       *session.Factory
-	output        *output.Flags
-	allNamespaces bool
-	service       string
+	factory    *session.Factory
+	output     *output.Flags
+	namespaces session.Namespaces
+	service    string
 }
 
 func newAgreementList() client.ObjectList { return &v1alpha1.ServiceLevelAgreementList{} }
@@ -43,7 +44,7 @@ written, since they cannot be computed (you may not read what they follow from, 
 		Args:              args.AtMost("NAME (or NAMESPACE/NAME)"),
 		ValidArgsFunction: complete.Names(f, newAgreementList, nil),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			if l.allNamespaces && len(names) > 0 {
+			if l.namespaces.All && len(names) > 0 {
 				return args.Wrong(cmd, "give a NAME or -A, not both")
 			}
 			if err := l.output.Check(); err != nil {
@@ -53,7 +54,7 @@ written, since they cannot be computed (you may not read what they follow from, 
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVarP(&l.allNamespaces, "all-namespaces", "A", false, "Show agreements of all namespaces.")
+	l.namespaces.AddTo(flags, "agreements")
 	flags.StringVar(&l.service, "service", "", "Show only agreements about this Service.")
 	// It fails only where there is no such flag.
 	_ = cmd.RegisterFlagCompletionFunc("service", complete.Flag(f, func() client.ObjectList { return &v1alpha1.ServiceList{} }))
@@ -80,9 +81,7 @@ func (l *lister) run(ctx context.Context, names []string) error {
 		}
 		list.Items = []v1alpha1.ServiceLevelAgreement{one}
 	} else {
-		if l.allNamespaces {
-			namespace = ""
-		}
+		namespace = l.namespaces.Of(s)
 		if err := s.ReadAll(ctx, list, namespace); err != nil {
 			return err
 		}
@@ -97,18 +96,15 @@ func (l *lister) run(ctx context.Context, names []string) error {
 		return l.output.List(s.Screen.Out, list)
 	}
 	if len(list.Items) == 0 {
-		in := "in namespace " + namespace
-		if namespace == "" {
-			in = "in any namespace"
-		}
-		s.Screen.Notef("No ServiceLevelAgreements %s.", in)
+		s.Screen.Notef("No ServiceLevelAgreements %s.", session.In(namespace))
 		return nil
 	}
-	t, r := newTable(l.allNamespaces, l.output.Wide()), newReader(s)
+	columns := screen.Columns{Namespace: l.namespaces.All, Wide: l.output.Wide()}
+	t, r := newTable(columns), newReader(s)
 	for i := range list.Items {
 		a := &list.Items[i]
 		running, ok := r.running(ctx, a, s.Now())
-		t.Add(row(a, figuresOf(a, running, ok), s.Now(), l.allNamespaces, l.output.Wide())...)
+		t.Add(row(a, figuresOf(a, running, ok), s.Now(), columns)...)
 	}
 	return t.Write(s.Screen.Out, s.Screen.Palette)
 }

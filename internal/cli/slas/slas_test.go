@@ -36,10 +36,11 @@ func TestTable(t *testing.T) {
 	unknown.Status, unknown.Spec.Availability = v1alpha1.ServiceLevelAgreementStatus{}, nil
 	for name, c := range map[string]struct{ wide, colour bool }{"narrow": {}, "wide": {wide: true}, "coloured": {colour: true}} {
 		t.Run(name, func(t *testing.T) {
-			table := newTable(c.wide, c.wide)
-			table.Add(row(met, figuresOf(met, practice.RunningFigures{Terms: terms, Sums: sums}, true), now, c.wide, c.wide)...)
-			table.Add(row(stale, figuresOf(stale, practice.RunningFigures{}, false), now, c.wide, c.wide)...)
-			table.Add(row(unknown, figuresOf(unknown, practice.RunningFigures{}, false), now, c.wide, c.wide)...)
+			columns := screen.Columns{Namespace: c.wide, Wide: c.wide}
+			table := newTable(columns)
+			table.Add(row(met, figuresOf(met, practice.RunningFigures{Terms: terms, Sums: sums}, true), now, columns)...)
+			table.Add(row(stale, figuresOf(stale, practice.RunningFigures{}, false), now, columns)...)
+			table.Add(row(unknown, figuresOf(unknown, practice.RunningFigures{}, false), now, columns)...)
 			var out bytes.Buffer
 			if err := table.Write(&out, screen.Palette{Colour: c.colour}); err != nil {
 				t.Fatal(err)

@@ -2,7 +2,6 @@ package slas
 
 import (
 	"cmp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -77,18 +76,14 @@ func percent(n int64, decimals int) string {
 	return sign + whole + " %"
 }
 
-func newTable(namespaces, wide bool) *screen.Table {
-	t := &screen.Table{Header: []string{"NAME", "SERVICE", "COMPLIANCE", "PROMISED", "KEPT", "BUDGET-LEFT", "DOWNTIME", "PERIOD-ENDS"}}
-	if namespaces {
-		t.Header = slices.Insert(t.Header, 0, "NAMESPACE")
-	}
-	if wide {
-		t.Header = append(t.Header, "CUSTOMER", "OUTAGES", "MTRS", "MTBF", "RESPONSE", "RESOLUTION", "NEXT")
-	}
-	return t
+func newTable(c screen.Columns) *screen.Table {
+	return c.Table(
+		[]string{"NAME", "SERVICE", "COMPLIANCE", "PROMISED", "KEPT", "BUDGET-LEFT", "DOWNTIME", "PERIOD-ENDS"},
+		[]string{"CUSTOMER", "OUTAGES", "MTRS", "MTBF", "RESPONSE", "RESOLUTION", "NEXT"},
+	)
 }
 
-func row(a *v1alpha1.ServiceLevelAgreement, f figures, now time.Time, namespaces, wide bool) []screen.Cell {
+func row(a *v1alpha1.ServiceLevelAgreement, f figures, now time.Time, c screen.Columns) []screen.Cell {
 	promised, ends := "", ""
 	if a.Spec.Availability != nil && a.Spec.Availability.Target != "" {
 		promised = string(a.Spec.Availability.Target) + " %"
@@ -100,22 +95,19 @@ func row(a *v1alpha1.ServiceLevelAgreement, f figures, now time.Time, namespaces
 		}
 	}
 	is := cmp.Or(a.Status.Compliance, v1alpha1.ComplianceUnknown)
-	cells := []screen.Cell{
+	return c.Row(a.Namespace, []screen.Cell{
 		screen.Text(a.Name), screen.Text(string(a.Spec.ServiceRef.Name)), screen.Styled(style(is), string(is)),
 		screen.Text(promised), screen.Text(f.availability), screen.Text(f.left), screen.Text(f.down), screen.Text(ends),
-	}
-	if namespaces {
-		cells = slices.Insert(cells, 0, screen.Text(a.Namespace))
-	}
-	if wide {
+	}, func() []screen.Cell {
 		response, resolution := "", ""
 		if i := a.Status.Incidents; i != nil {
 			response, resolution = kept(i.ResponseMet, i.ResponseBreached), kept(i.ResolutionMet, i.ResolutionBreached)
 		}
-		cells = append(cells, screen.Text(a.Spec.Customer), screen.Text(strconv.Itoa(int(f.outages))), screen.Text(f.mtrs), screen.Text(f.mtbf),
-			screen.Text(response), screen.Text(resolution), screen.Text(a.Status.NextStep))
-	}
-	return cells
+		return []screen.Cell{
+			screen.Text(a.Spec.Customer), screen.Text(strconv.Itoa(int(f.outages))), screen.Text(f.mtrs), screen.Text(f.mtbf),
+			screen.Text(response), screen.Text(resolution), screen.Text(a.Status.NextStep),
+		}
+	})
 }
 
 // kept is how many Incidents were dealt with in time, of how many.
