@@ -21,9 +21,9 @@ import (
 )
 
 type lister struct {
-	factory       *session.Factory
-	output        *output.Flags
-	allNamespaces bool
+	factory    *session.Factory
+	output     *output.Flags
+	namespaces session.Namespaces
 	// ended: also those that have ended.
 	ended bool
 	// toApprove: only those that wait for a vote of the user.
@@ -72,7 +72,7 @@ error budgets that are spent.`,
 			return l.run(cmd)
 		},
 	}
-	cmd.Flags().BoolVarP(&l.allNamespaces, "all-namespaces", "A", false, "Show Changes of all namespaces.")
+	l.namespaces.AddTo(cmd.Flags(), "Changes")
 	cmd.Flags().BoolVar(&l.ended, "all", false, "Show also Changes that are closed, rejected or canceled.")
 	cmd.Flags().BoolVar(&l.toApprove, "to-approve", false, "Show only Changes that wait for a vote of yours.")
 	cmd.Flags().BoolVar(&l.calendar, "calendar", false, "Show them day by day, with change windows and freezes.")
@@ -96,10 +96,7 @@ func (l *lister) run(cmd *cobra.Command) error {
 			return args.Wrong(cmd, "%s", err)
 		}
 	}
-	namespace := s.Namespace
-	if l.allNamespaces {
-		namespace = ""
-	}
+	namespace := l.namespaces.Of(s)
 	calendar, err := l.plan(ctx, s, namespace, &zone)
 	if err != nil {
 		return err
@@ -116,14 +113,15 @@ func (l *lister) run(cmd *cobra.Command) error {
 	}
 	if calendar != nil {
 		calendar.changes, calendar.from, calendar.to = list.Items, l.filter.from, l.filter.to
-		_, err := calendar.page(l.allNamespaces, s.Screen.Palette).WriteTo(s.Screen.Out)
+		_, err := calendar.page(l.namespaces.All, s.Screen.Palette).WriteTo(s.Screen.Out)
 		return err
 	}
 	if len(list.Items) == 0 {
 		s.Screen.Notef("%s", l.nothing(namespace))
 		return nil
 	}
-	return changesTable(list.Items, s.Now(), l.allNamespaces, l.output.Wide()).Write(s.Screen.Out, s.Screen.Palette)
+	columns := screen.Columns{Namespace: l.namespaces.All, Wide: l.output.Wide()}
+	return changesTable(list.Items, s.Now(), columns).Write(s.Screen.Out, s.Screen.Palette)
 }
 
 // plan reads what a calendar needs, and finds its zone where none is given; nil where no calendar is wanted.
@@ -192,10 +190,7 @@ func (l *lister) nothing(namespace string) string {
 	case l.ended:
 		what = "No Changes"
 	}
-	if namespace == "" {
-		return what + " in any namespace."
-	}
-	return what + " in namespace " + namespace + "."
+	return what + " " + session.In(namespace) + "."
 }
 
 // awaitsVoteOf reports whether a vote of the user would bring a Change on.
@@ -230,38 +225,36 @@ func byWindow(a, b *v1alpha1.Change) int {
 	}
 }
 
-func changesTable(items []v1alpha1.Change, now time.Time, namespaces, wide bool) *screen.Table {
-	t := &screen.Table{Header: []string{"NAME", "STATE", "TYPE", "RISK", "VOTES", "WINDOW", "WAITS-FOR"}}
-	if namespaces {
-		t.Header = slices.Insert(t.Header, 0, "NAMESPACE")
-	}
-	if wide {
-		t.Header = append(t.Header, "REQUESTER", "TARGETS", "AGE", "SUMMARY")
-	}
+func changesTable(items []v1alpha1.Change, now time.Time, columns screen.Columns) *screen.Table {
+	t := columns.Table(
+		[]string{"NAME", "STATE", "TYPE", "RISK", "VOTES", "WINDOW", "WAITS-FOR"},
+		[]string{"REQUESTER", "TARGETS", "AGE", "SUMMARY"},
+	)
 	for i := range items {
-		t.Add(changeRow(&items[i], now, namespaces, wide)...)
+		t.Add(changeRow(&items[i], now, columns)...)
 	}
 	return t
 }
 
-func changeRow(c *v1alpha1.Change, now time.Time, namespaces, wide bool) []screen.Cell {
-	row := []screen.Cell{
+func changeRow(c *v1alpha1.Change, now time.Time, columns screen.Columns) []screen.Cell {
+	waits := screen.Line(strings.Join(waitsFor(c, now), "; "))
+	if !columns.Wide {
+		waits = screen.Cut(waits, maxWaits)
+	}
+	return columns.Row(c.Namespace, []screen.Cell{
 		screen.Text(c.Name),
 		screen.Styled(stateStyle(c), string(stateOf(c))),
 		screen.Text(string(cmp.Or(c.Spec.Type, v1alpha1.ChangeNormal))),
 		riskCell(c),
 		votesCell(c),
 		screen.Text(windowCell(c, now)),
-	}
-	if namespaces {
-		row = slices.Insert(row, 0, screen.Text(c.Namespace))
-	}
-	waits := screen.Line(strings.Join(waitsFor(c, now), "; "))
-	if !wide {
-		return append(row, screen.Text(screen.Cut(waits, maxWaits)))
-	}
-	return append(row, screen.Text(waits), screen.Text(string(c.Spec.Requester)), screen.Text(targetNames(c)),
-		screen.Text(screen.Age(now, c.CreationTimestamp.Time)), screen.Text(c.Spec.Summary))
+		screen.Text(waits),
+	}, func() []screen.Cell {
+		return []screen.Cell{
+			screen.Text(string(c.Spec.Requester)), screen.Text(targetNames(c)),
+			screen.Text(screen.Age(now, c.CreationTimestamp.Time)), screen.Text(c.Spec.Summary),
+		}
+	})
 }
 
 // maxWaits is how many columns of the last column are shown without -o wide.

@@ -124,7 +124,7 @@ func TestChangesTable(t *testing.T) {
 	for name, wide := range map[string]bool{"narrow": false, "wide": true} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			if err := changesTable(items, now, wide, wide).Write(&out, screen.Palette{}); err != nil {
+			if err := changesTable(items, now, screen.Columns{Namespace: wide, Wide: wide}).Write(&out, screen.Palette{}); err != nil {
 				t.Fatal(err)
 			}
 			golden.Compare(t, out.String())
