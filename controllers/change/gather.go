@@ -172,7 +172,7 @@ func (r *Reconciler) suspicions(ctx context.Context, name types.NamespacedName) 
 		suspecting := &incidents.Items[i]
 		s := practice.Suspicion{
 			Namespace: suspecting.Namespace, Name: suspecting.Name, Priority: suspecting.Status.Priority,
-			Confidence: suspecting.Status.SuspectedChange.Confidence, Open: isOpen(suspecting),
+			Confidence: suspecting.Status.SuspectedChange.Confidence, Open: incident.IsOpen(suspecting),
 		}
 		if at := suspecting.Status.StartedAt; at != nil {
 			s.At = at.Time
@@ -206,10 +206,6 @@ func (r *Reconciler) cleared(ctx context.Context, chg *v1alpha1.Change, suspicio
 		}
 	}
 	return out, nil
-}
-
-func isOpen(i *v1alpha1.Incident) bool {
-	return i.Status.State != v1alpha1.IncidentResolved && i.Status.State != v1alpha1.IncidentClosed
 }
 
 // concerned names the Changes whose status may differ after an event of the inventory.

@@ -136,7 +136,7 @@ func (r *Reconciler) noLongerListed(in *input, result incident.Result) {
 func (r *Reconciler) unlist(c *collection, record, key configuration.Key) {
 	listed := c.has(record, key)
 	for _, i := range r.incidents.of(record) {
-		listed = listed || isOpen(i) && incident.Listed(i.Status.Signals, key)
+		listed = listed || incident.IsOpen(i) && incident.Listed(i.Status.Signals, key)
 	}
 	if listed && c.put(record, incident.Entry{Key: key}) {
 		r.enqueue(record)
@@ -322,7 +322,7 @@ func (r *Reconciler) mayBeSuspected(i *v1alpha1.Incident, now time.Time) bool {
 	if i.Status.ReopenedAt != nil {
 		latest = i.Status.ReopenedAt
 	}
-	return isOpen(i) && (latest == nil || now.Sub(latest.Time) < suspicionPatience)
+	return incident.IsOpen(i) && (latest == nil || now.Sub(latest.Time) < suspicionPatience)
 }
 
 // suspectLater names a change that comes to light after the Incident was opened: the record of what was deployed may
@@ -427,7 +427,7 @@ func (r *Reconciler) suspect(in *input, d incident.Detected, result incident.Res
 // seenAt is when what an Incident tells of was first seen; zero where that is now.
 func seenAt(i *v1alpha1.Incident) time.Time {
 	switch {
-	case i == nil || !isOpen(i) || i.Status.DetectedAt == nil:
+	case !incident.IsOpen(i) || i.Status.DetectedAt == nil:
 		return time.Time{}
 	case i.Status.ReopenedAt != nil:
 		return i.Status.ReopenedAt.Time

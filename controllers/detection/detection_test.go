@@ -309,7 +309,7 @@ func TestCaps(t *testing.T) {
 		if key == incident.OverflowKey() && len(i.Status.Signals) != 1 {
 			t.Errorf("%d are counted", len(i.Status.Signals))
 		}
-		if isOpen(&i) && key.Kind == "Deployment" {
+		if incident.IsOpen(&i) && key.Kind == "Deployment" {
 			open++
 		}
 	}

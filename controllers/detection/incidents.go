@@ -137,7 +137,7 @@ func explanationOf(key configuration.Key, about bool, i *v1alpha1.Incident) expl
 		e.began = i.CreationTimestamp.Time
 	}
 	switch {
-	case !isOpen(i) || about && incident.StandsForOthers(key):
+	case !incident.IsOpen(i) || about && incident.StandsForOthers(key):
 	case about && key.Kind == incident.KindNode && key.Namespace == "":
 		// Of a node, an alert may tell as well.
 		if slices.ContainsFunc(i.Status.Signals, func(s v1alpha1.Signal) bool { return s.Reason == v1alpha1.SignalNodeLost }) {
@@ -195,7 +195,7 @@ func (x *incidentIndex) adopt(name types.NamespacedName, key configuration.Key, 
 			delete(x.children, before)
 		}
 	}
-	if i == nil || !isOpen(i) || i.Status.ParentRef == nil {
+	if !incident.IsOpen(i) || i.Status.ParentRef == nil {
 		return
 	}
 	parent := types.NamespacedName{Namespace: string(i.Status.ParentRef.Namespace), Name: string(i.Status.ParentRef.Name)}
@@ -271,7 +271,7 @@ func (x *incidentIndex) hasOpen(key configuration.Key) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, i := range x.byWorkload[key] {
-		if isOpen(i) {
+		if incident.IsOpen(i) {
 			return true
 		}
 	}
@@ -351,10 +351,10 @@ func (x *incidentIndex) recount(namespace string, key configuration.Key, old, ne
 		return false
 	}
 	change := 0
-	if isOpen(old) {
+	if incident.IsOpen(old) {
 		change--
 	}
-	if isOpen(next) {
+	if incident.IsOpen(next) {
 		change++
 	}
 	x.total += change
@@ -362,10 +362,6 @@ func (x *incidentIndex) recount(namespace string, key configuration.Key, old, ne
 		delete(x.open, namespace)
 	}
 	return change < 0
-}
-
-func isOpen(i *v1alpha1.Incident) bool {
-	return i != nil && i.Status.State != v1alpha1.IncidentResolved && i.Status.State != v1alpha1.IncidentClosed
 }
 
 // of are the incidents of a workload.

@@ -117,7 +117,7 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 		i := &list.Items[n]
 		s := &i.Status
 		counts[[3]string{string(s.State), string(s.Priority), string(s.Reason)}]++
-		if s.State == v1alpha1.IncidentResolved || s.State == v1alpha1.IncidentClosed || i.Spec.ServiceRef == nil {
+		if !practice.IsOpen(i) || i.Spec.ServiceRef == nil {
 			continue
 		}
 		name := serviceName{i.Namespace, string(i.Spec.ServiceRef.Name)}

@@ -18,6 +18,7 @@ import (
 	"github.com/itil-dev/itil-operator/internal/kube/backout"
 	"github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+	"github.com/itil-dev/itil-operator/internal/practice/incident"
 	practice "github.com/itil-dev/itil-operator/internal/practice/release"
 	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
 )
@@ -194,26 +195,22 @@ func (r *Reconciler) suspicions(ctx context.Context, in *practice.Input) error {
 		return fmt.Errorf("looking up the Incidents that suspect Change %s: %w", name, err)
 	}
 	for i := range incidents.Items {
-		incident := &incidents.Items[i]
+		suspecting := &incidents.Items[i]
 		s := practice.Suspicion{
-			Namespace: incident.Namespace, Name: incident.Name, Priority: incident.Status.Priority, Open: open(incident),
-			At: incident.CreationTimestamp.Time,
+			Namespace: suspecting.Namespace, Name: suspecting.Name, Priority: suspecting.Status.Priority, Open: incident.IsOpen(suspecting),
+			At: suspecting.CreationTimestamp.Time,
 		}
-		if at := incident.Status.StartedAt; at != nil {
+		if at := suspecting.Status.StartedAt; at != nil {
 			s.At = at.Time
 		}
 		// One that fails again suspects what went in this time.
-		if at := incident.Status.ReopenedAt; at != nil && at.After(s.At) {
+		if at := suspecting.Status.ReopenedAt; at != nil && at.After(s.At) {
 			s.At = at.Time
 		}
 		in.Suspicions = append(in.Suspicions, s)
 	}
 	slices.SortFunc(in.Suspicions, func(a, b practice.Suspicion) int { return a.At.Compare(b.At) })
 	return nil
-}
-
-func open(incident *v1alpha1.Incident) bool {
-	return incident.Status.State != v1alpha1.IncidentResolved && incident.Status.State != v1alpha1.IncidentClosed
 }
 
 // services of a Release: those that it names, and those that claim its units.
@@ -325,12 +322,12 @@ func (r *Reconciler) incidents(ctx context.Context, in *practice.Input) error {
 			return fmt.Errorf("looking up the Incidents of Service %s: %w", name, err)
 		}
 		for i := range list.Items {
-			incident := &list.Items[i]
-			if incident.CreationTimestamp.Before(rel.Status.StartedAt) || incident.Annotations[v1alpha1.AnnotationRelease] != "" ||
-				!incident.DeletionTimestamp.IsZero() || len(in.Carry) >= mostIncidents {
+			carried := &list.Items[i]
+			if carried.CreationTimestamp.Before(rel.Status.StartedAt) || carried.Annotations[v1alpha1.AnnotationRelease] != "" ||
+				!carried.DeletionTimestamp.IsZero() || len(in.Carry) >= mostIncidents {
 				continue
 			}
-			in.Carry = append(in.Carry, client.ObjectKeyFromObject(incident))
+			in.Carry = append(in.Carry, client.ObjectKeyFromObject(carried))
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+	"github.com/itil-dev/itil-operator/internal/practice/incident"
 	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
 )
 
@@ -105,7 +106,7 @@ func (i *Inventory) replaceIncident(old, next *v1alpha1.Incident, n *news) {
 }
 
 func openOn(obj *v1alpha1.Incident) []servicelevel.ServiceName {
-	if obj == nil || !openIncident(obj) {
+	if !incident.IsOpen(obj) {
 		return nil
 	}
 	return servicesOf(obj)
@@ -136,16 +137,12 @@ func servicesOf(obj *v1alpha1.Incident) []servicelevel.ServiceName {
 	return out
 }
 
-func openIncident(obj *v1alpha1.Incident) bool {
-	return obj.Status.State != v1alpha1.IncidentResolved && obj.Status.State != v1alpha1.IncidentClosed
-}
-
 func incidentFact(obj *v1alpha1.Incident) *change.IncidentFact {
 	if obj == nil {
 		return nil
 	}
 	f := &change.IncidentFact{
-		Name: obj.Name, Open: openIncident(obj), Reporter: string(obj.Spec.Reporter),
+		Name: obj.Name, Open: incident.IsOpen(obj), Reporter: string(obj.Spec.Reporter),
 		Observed: obj.Spec.Source == v1alpha1.IncidentSourceDetector || len(obj.Status.Signals) > 0,
 	}
 	for _, s := range servicesOf(obj) {

@@ -118,6 +118,11 @@ type Decision struct {
 // operator signs what it does itself in a timeline.
 const operator = "itil-operator"
 
+// IsOpen reports whether an Incident is neither resolved nor closed; of nil it is not.
+func IsOpen(i *v1alpha1.Incident) bool {
+	return i != nil && i.Status.State != v1alpha1.IncidentResolved && i.Status.State != v1alpha1.IncidentClosed
+}
+
 // Evaluate decides the state of an incident and all that follows from it. An incident of the detector is left alone
 // until the detector has said what it saw.
 func Evaluate(i *v1alpha1.Incident, facts Facts, now time.Time) Decision {
