@@ -1,6 +1,7 @@
 package detection
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -240,4 +241,10 @@ func (s *scene) seePod(p *corev1.Pod) {
 
 func keyOfDeployment(name string) configuration.Key {
 	return configuration.Key{Group: "apps", Kind: "Deployment", Namespace: "shop", Name: name}
+}
+
+type ctx = context.Context
+
+func unstructuredOf(o map[string]any) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: o}
 }

@@ -1,11 +1,19 @@
 package detection
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/practice/incident"
+	"github.com/itil-dev/itil-operator/internal/testing/builder"
 )
 
 // TestLogsNobodyWaitsFor: logs that were read for what is gone by then do not take the place of others.
@@ -61,5 +69,59 @@ func TestLogIsOfTheIncidentAsItIs(t *testing.T) {
 	}
 	if n := len(s.tails.read); n > 0 {
 		t.Errorf("%d logs are kept", n)
+	}
+}
+
+// TestLogs: the log is shown where the Service says so, once, and why there is none where that is not allowed.
+func TestLogs(t *testing.T) {
+	denied := apierrors.NewForbidden(corev1.Resource("pods"), "web-5d4f-0", errors.New("no"))
+	for name, test := range map[string]struct {
+		capture bool
+		err     error
+		lines   int
+		problem string
+	}{
+		"not asked for": {},
+		"asked for":     {capture: true, lines: 2},
+		"not allowed":   {capture: true, err: denied, problem: "bind ClusterRole itil-operator-log-reader"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			asked := 0
+			s.Logs = func(_ context.Context, _, pod string, o *corev1.PodLogOptions) (io.ReadCloser, error) {
+				asked++
+				if pod != "web-5d4f-0" || o.Container != "app" || !o.Previous || *o.TailLines != 20 || *o.LimitBytes != 320<<10 {
+					t.Errorf("asked for %s %+v", pod, o)
+				}
+				return io.NopCloser(strings.NewReader("starting\npanic: no database\n")), test.err
+			}
+			service := builder.MakeService("shop", "checkout").Claim(v1alpha1.WorkloadDeployment, "web").Obj()
+			service.Spec.Detection = &v1alpha1.Detection{CaptureLogs: test.capture}
+			s.Inventory.Put(service)
+			s.has(deployment("web", 1))
+			s.seePod(crashing("web", 0))
+			s.work()
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- s.readLogs(ctx) }()
+			for test.capture && s.one().Status.Log == nil && t.Context().Err() == nil {
+				s.work()
+			}
+			cancel()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+			s.tell()
+			s.work()
+			tail := s.one().Status.Log
+			switch {
+			case !test.capture:
+				if tail != nil || asked > 0 {
+					t.Errorf("log %+v, asked %d times", tail, asked)
+				}
+			case len(tail.Lines) != test.lines || !strings.Contains(tail.Problem, test.problem) || asked != 1:
+				t.Errorf("log %+v, asked %d times", tail, asked)
+			}
+		})
 	}
 }

@@ -1,17 +1,14 @@
 package detection
 
 import (
-	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
-	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 	"github.com/itil-dev/itil-operator/internal/practice/incident"
 	"github.com/itil-dev/itil-operator/internal/testing/builder"
 )
@@ -115,74 +112,63 @@ func TestScaledToZero(t *testing.T) {
 	}
 }
 
-// TestReplicaSetIsReadOnce: whose ReplicaSet it is, is asked for once, whatever becomes of its pods.
-func TestReplicaSetIsReadOnce(t *testing.T) {
-	s := newScene(t, replicaSet("web-5d4f", "uid-set-web", &metav1.OwnerReference{
-		APIVersion: "argoproj.io/v1alpha1", Kind: kindRollout, Name: "web",
-	}))
-	reads := 0
-	s.Reader = interceptor.NewClient(s.server.(client.WithWatch), interceptor.Funcs{
-		Get: func(ctx ctx, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
-			if _, is := o.(*metav1.PartialObjectMetadata); is {
-				reads++
-			}
-			return s.getLive(ctx, c, key, o, opts...)
-		},
-	})
-	for n := range 5 {
-		s.seePod(pod("web", n))
-		s.work()
-	}
-	for n := range 5 {
-		s.seePod(crashing("web", n))
-		s.work()
-	}
-	key := configuration.Key{Group: groupRollouts, Kind: kindRollout, Namespace: "shop", Name: "web"}
-	if i := s.one(); reads != 1 || i.Spec.WorkloadRef.Kind != kindRollout || len(s.pods.of(key)) != 5 {
-		t.Errorf("read %d times; an Incident about %+v, which has %d pods", reads, i.Spec.WorkloadRef, len(s.pods.of(key)))
-	}
-}
-
-// TestAControllerThatNobodyReads: of a kind that is not watched its pods are all that is known. That they are replaced is
-// nothing; that there are none for two minutes ends its Incident, which does not say that it knows more; what fails then
-// fails again.
-func TestAControllerThatNobodyReads(t *testing.T) {
-	s := newScene(t)
-	fails := crashing("build", 0)
-	fails.OwnerReferences[0].APIVersion, fails.OwnerReferences[0].Kind, fails.OwnerReferences[0].Name = "tekton.dev/v1", "TaskRun", "build"
-	key := configuration.Key{Group: "tekton.dev", Kind: "TaskRun", Namespace: "shop", Name: "build"}
-	look := func(after time.Duration) *v1alpha1.Incident {
-		s.at(after)
-		s.enqueue(key)
-		s.work()
-		return s.one()
-	}
-	s.seePod(fails)
-	if i := look(0); !incident.Active(i.Status.Signals) {
-		t.Fatalf("signals %+v", i.Status.Signals)
-	}
-	s.removePod(record(fails))
-	s.work()
-	if i := look(recreated - time.Second); !incident.Active(i.Status.Signals) {
-		t.Error("a deleted pod clears what failed")
-	}
-	i := look(recreated)
-	if incident.Active(i.Status.Signals) || len(i.Status.Evidence) != 1 {
-		t.Fatalf("signals %+v, evidence %+v", i.Status.Signals, i.Status.Evidence)
-	}
-	if e := i.Status.Evidence[0]; e.Reason != incident.EvidenceGone || !strings.Contains(e.Message, "not watched") {
-		t.Errorf("it says %q", e.Message)
-	}
-	again := fails.DeepCopy()
-	end := metav1.NewTime(t0.Add(recreated + 50*time.Second))
-	again.UID, again.CreationTimestamp, again.Status.StartTime = "uid-again", end, &end
-	again.Status.ContainerStatuses[0].LastTerminationState.Terminated.StartedAt = end
-	again.Status.ContainerStatuses[0].LastTerminationState.Terminated.FinishedAt = end
-	s.seePod(again)
-	if i := look(recreated + time.Minute); !incident.Active(i.Status.Signals) {
-		t.Error("it fails, and nothing tells")
-	}
-}
-
 // recreated is how long what is gone may take to come back.
 const recreated = 2 * time.Minute
+
+func TestScope(t *testing.T) {
+	muted := map[string]string{v1alpha1.LabelIncidents: v1alpha1.LabelIncidentsDisabled}
+	for name, test := range map[string]struct {
+		prepare func(*scene)
+		want    int
+	}{
+		"everything": {func(*scene) {}, 1},
+		"a muted workload": {func(s *scene) {
+			s.has(builder.MakeDeployment("shop", "web").Label(v1alpha1.LabelIncidents, "disabled").Generation(1).Status(1, 1, 0).Obj())
+		}, 0},
+		"services only": {func(s *scene) { s.Scope = ScopeServices }, 0},
+		"services only, claimed": {func(s *scene) {
+			s.Scope = ScopeServices
+			s.hasService(builder.MakeService("shop", "checkout").Claim(v1alpha1.WorkloadDeployment, "web"))
+		}, 1},
+		"a service that is planned": {func(s *scene) {
+			s.hasService(builder.MakeService("shop", "checkout").Lifecycle(v1alpha1.LifecyclePipeline).Claim(v1alpha1.WorkloadDeployment, "web"))
+		}, 0},
+		"the operator's namespace": {func(s *scene) { s.Namespace = "shop" }, 0},
+		"a muted namespace": {func(s *scene) {
+			ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: muted}}
+			if err := s.server.Update(s.t.Context(), ns); err != nil {
+				s.t.Fatal(err)
+			}
+		}, 0},
+		"a namespace that goes away": {func(s *scene) {
+			ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}, Status: corev1.NamespaceStatus{Phase: corev1.NamespaceTerminating}}
+			if err := s.server.Status().Update(s.t.Context(), ns); err != nil {
+				s.t.Fatal(err)
+			}
+		}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			s.has(deployment("web", 1))
+			test.prepare(s)
+			s.seePod(crashing("web", 0))
+			s.work()
+			if got := len(s.list()); got != test.want {
+				t.Errorf("%d incidents, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+func TestSwitchedOffWhileItFails(t *testing.T) {
+	s := newScene(t)
+	s.has(deployment("web", 1))
+	s.seePod(crashing("web", 0))
+	s.work()
+	s.has(builder.MakeDeployment("shop", "web").Label(v1alpha1.LabelIncidents, "disabled").Generation(1).Status(1, 1, 0).Obj())
+	s.work()
+	i := s.one()
+	if incident.Active(i.Status.Signals) || i.Status.Evidence[0].Reason != incident.EvidenceSwitched {
+		t.Errorf("status %+v", i.Status)
+	}
+}

@@ -125,3 +125,60 @@ func TestSuspectedThoughAClockIsBehind(t *testing.T) {
 		})
 	}
 }
+
+func TestSuspectedChange(t *testing.T) {
+	s := newScene(t)
+	item := &v1alpha1.ConfigurationItem{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: configuration.ItemName("Deployment", "web")},
+		Spec:       v1alpha1.ConfigurationItemSpec{WorkloadRef: v1alpha1.WorkloadReference{Kind: "Deployment", Name: "web"}},
+	}
+	s.has(deployment("web", 1))
+	s.seePod(crashing("web", 0))
+	s.work()
+	if i := s.one(); i.Status.SuspectedChange != nil {
+		t.Errorf("suspected is %v", i.Status.SuspectedChange)
+	}
+	// The record of what went in comes a moment later.
+	item.Status.Baselines = []v1alpha1.Baseline{{TemplateHash: "v1:b", Source: v1alpha1.BaselineChange, Change: "web-2", From: metav1.NewTime(t0.Add(-time.Minute))}}
+	s.Inventory.Put(item)
+	s.work()
+	if c := s.one().Status.SuspectedChange; c == nil || c.Name != "web-2" || c.Confidence != v1alpha1.ConfidenceHigh {
+		t.Errorf("suspected is %v", c)
+	}
+}
+
+// TestSuspectedEmergency: who breaks the glass is recorded after the fact, by a Change that has ended for the gate.
+func TestSuspectedEmergency(t *testing.T) {
+	s := newScene(t)
+	begun := metav1.NewTime(t0.Add(-time.Minute))
+	s.Inventory.Put(&v1alpha1.ConfigurationItem{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: configuration.ItemName("Deployment", "web")},
+		Spec:       v1alpha1.ConfigurationItemSpec{WorkloadRef: v1alpha1.WorkloadReference{Kind: "Deployment", Name: "web"}},
+		Status:     v1alpha1.ConfigurationItemStatus{Baselines: []v1alpha1.Baseline{{TemplateHash: "v1:b", Source: v1alpha1.BaselineBreakGlass, From: begun}}},
+	})
+	s.has(deployment("web", 1))
+	s.seePod(crashing("web", 0))
+	s.work()
+	if c := s.one().Status.SuspectedChange; c == nil || c.Name != "" {
+		t.Fatalf("suspected is %v", c)
+	}
+	writes := s.writes[s.one().Name]
+	s.lookAtAll()
+	if n := s.writes[s.one().Name] - writes; n != 0 {
+		t.Errorf("%d writes of the same suspicion", n)
+	}
+	target := v1alpha1.WorkloadReference{Kind: "Deployment", Name: "web"}
+	s.Inventory.Put(&v1alpha1.Change{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web-record"},
+		Spec: v1alpha1.ChangeSpec{
+			Type: v1alpha1.ChangeEmergency, RecordOf: v1alpha1.RecordOfBreakGlass, Targets: []v1alpha1.ChangeTarget{{Workload: target}},
+		},
+		Status: v1alpha1.ChangeStatus{
+			State: v1alpha1.ChangeReview, Implementations: []v1alpha1.Implementation{{Workload: target, At: begun}},
+		},
+	})
+	s.work()
+	if c := s.one().Status.SuspectedChange; c == nil || c.Name != "web-record" || c.Confidence != v1alpha1.ConfidenceHigh {
+		t.Errorf("suspected is %v", c)
+	}
+}
