@@ -175,10 +175,6 @@ func (r *Reconciler) applyVote(ctx context.Context, vote *v1alpha1.ChangeApprova
 
 func (r *Reconciler) tell(chg *v1alpha1.Change, list []practice.Event) {
 	for _, e := range list {
-		kind := corev1.EventTypeNormal
-		if e.Warning {
-			kind = corev1.EventTypeWarning
-		}
-		r.Recorder.Eventf(chg, nil, kind, e.Reason, e.Action, "%s", e.Note)
+		r.Recorder.Eventf(chg, nil, e.Type(), e.Reason, e.Action, "%s", e.Note)
 	}
 }

@@ -212,7 +212,7 @@ func (r *Reconciler) apply(ctx context.Context, i *v1alpha1.Incident, d practice
 // tell emits what happened, after it was written.
 func (r *Reconciler) tell(ctx context.Context, i *v1alpha1.Incident, d practice.Decision) {
 	for _, e := range d.Events {
-		r.emit(i, e)
+		r.Recorder.Eventf(i, nil, e.Type(), e.Reason, e.Action, "%s", e.Note)
 	}
 	observe(i, d)
 	if d.ClosedNow {

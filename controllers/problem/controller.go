@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/tools/events"
@@ -143,11 +142,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 
 func (r *Reconciler) tell(ctx context.Context, p *v1alpha1.Problem, d practice.Decision) {
 	for _, e := range d.Events {
-		kind := corev1.EventTypeNormal
-		if e.Warning {
-			kind = corev1.EventTypeWarning
-		}
-		r.Recorder.Eventf(p, nil, kind, e.Reason, e.Action, "%s", e.Note)
+		r.Recorder.Eventf(p, nil, e.Type(), e.Reason, e.Action, "%s", e.Note)
 	}
 	if d.ClosedNow {
 		// One line that outlives the record.

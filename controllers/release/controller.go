@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
@@ -221,10 +220,6 @@ func (r *Reconciler) writeStatus(ctx context.Context, before, after *v1alpha1.Re
 
 func (r *Reconciler) tell(rel *v1alpha1.Release, list []practice.Event) {
 	for _, e := range list {
-		kind := corev1.EventTypeNormal
-		if e.Warning {
-			kind = corev1.EventTypeWarning
-		}
-		r.Recorder.Eventf(rel, nil, kind, e.Reason, e.Action, "%s", e.Note)
+		r.Recorder.Eventf(rel, nil, e.Type(), e.Reason, e.Action, "%s", e.Note)
 	}
 }

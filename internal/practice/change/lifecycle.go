@@ -8,6 +8,7 @@ import (
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+	"github.com/itil-dev/itil-operator/internal/practice/event"
 )
 
 // Subject is a Change with all that its status depends on. It is read only.
@@ -93,13 +94,7 @@ type Evaluation struct {
 }
 
 // Event is told about a Change after its status was written.
-type Event struct {
-	// Warning or Normal.
-	Warning bool
-	// Reason in CamelCase, Action what the operator did about it.
-	Reason, Action string
-	Note           string
-}
+type Event = event.Event
 
 // stuckAfter is how long after its window a rollout that does not end is waited for.
 const stuckAfter = 24 * time.Hour

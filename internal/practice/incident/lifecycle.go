@@ -13,6 +13,7 @@ import (
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+	"github.com/itil-dev/itil-operator/internal/practice/event"
 )
 
 // Rules of the life of incidents.
@@ -77,11 +78,7 @@ type FixApplied struct {
 }
 
 // Event is something to tell about an incident once its status is written.
-type Event struct {
-	Warning bool
-	// Reason is a word for machines, Action what was done, Note a sentence for people.
-	Reason, Action, Note string
-}
+type Event = event.Event
 
 // Reasons of events.
 const (

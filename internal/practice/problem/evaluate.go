@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/practice/event"
 )
 
 // operator signs what it does itself in a timeline.
@@ -22,11 +23,7 @@ const (
 )
 
 // Event is something to tell about a Problem once its status is written.
-type Event struct {
-	Warning bool
-	// Reason is a word for machines, Action what was done, Note a sentence for people.
-	Reason, Action, Note string
-}
+type Event = event.Event
 
 // Decision is what Evaluate concludes.
 type Decision struct {

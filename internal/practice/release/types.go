@@ -7,6 +7,7 @@ import (
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
+	"github.com/itil-dev/itil-operator/internal/practice/event"
 )
 
 // Input is all that Decide looks at. It is read only.
@@ -140,10 +141,4 @@ type Decision struct {
 }
 
 // Event is told about a Release after its status was written.
-type Event struct {
-	// Warning or Normal.
-	Warning bool
-	// Reason in CamelCase, Action what the operator did about it.
-	Reason, Action string
-	Note           string
-}
+type Event = event.Event
