@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	// FieldManager names the plugin in managedFields.
-	FieldManager = "kubectl-itil"
+	// fieldManager names the plugin in managedFields.
+	fieldManager = "kubectl-itil"
 	// A person waits for the answer: no client-side limit slows a command down, the API server has its own.
 	unlimited = -1
 	// pageSize is kubectl's: what one LIST request returns.
@@ -61,7 +61,7 @@ func NewFactory(out *screen.Screen, now func() time.Time, version string) *Facto
 func (f *Factory) AddFlags(flags *pflag.FlagSet) { f.Flags.AddFlags(flags) }
 
 func (f *Factory) wrap(config *rest.Config) *rest.Config {
-	config.UserAgent = FieldManager + "/" + f.Version
+	config.UserAgent = fieldManager + "/" + f.Version
 	config.QPS = unlimited
 	config.WarningHandlerWithContext = &warnings{screen: f.Screen}
 	return config
@@ -95,7 +95,7 @@ func (f *Factory) Connect() (*Session, error) {
 		return nil, badConfig(err)
 	}
 	c, err := client.NewWithWatch(config, client.Options{
-		Scheme: f.Scheme, Mapper: mapper, FieldOwner: FieldManager,
+		Scheme: f.Scheme, Mapper: mapper, FieldOwner: fieldManager,
 	})
 	if err != nil {
 		return nil, badConfig(err)

@@ -25,7 +25,7 @@ func ClaimsOf(spec v1alpha1.ServiceSpec) []Claim {
 	claims := make([]Claim, 0, len(spec.Workloads))
 	for _, w := range spec.Workloads {
 		c := Claim{
-			Kind: string(w.Kind), Name: string(w.Name), Selector: FromLabelSelector(w.Selector),
+			Kind: string(w.Kind), Name: string(w.Name), Selector: fromLabelSelector(w.Selector),
 			MinimumReady: intstr.FromInt32(1), ScaleToZero: w.ScaleToZero == v1alpha1.ScaleToZeroAllowed,
 		}
 		if w.MinimumReady != nil {
@@ -46,7 +46,7 @@ func (c Claim) Covers(kindName, name string, templateLabels map[string]string) b
 	if c.Name != "" {
 		return c.Kind != "" && c.Name == name
 	}
-	return c.Selector.Matches(templateLabels) && !c.Selector.RequiresNothing()
+	return c.Selector.Matches(templateLabels) && !c.Selector.requiresNothing()
 }
 
 // Claims reports whether the Service claims the workload; its namespace is the caller's to compare.

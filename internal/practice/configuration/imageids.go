@@ -31,8 +31,8 @@ func ImageDigest(imageID string) string {
 	return imageID
 }
 
-// ImagePinned reports whether an image is named by its digest, so that it cannot come to mean another one.
-func ImagePinned(image string) bool { return strings.Contains(image, "@") }
+// imagePinned reports whether an image is named by its digest, so that it cannot come to mean another one.
+func imagePinned(image string) bool { return strings.Contains(image, "@") }
 
 // ran takes down what a template that is rolled out runs: the first time as what its tags mean, later, where a tag
 // means another image by then, as moved. A restart that pulls images again is taken down with it.
@@ -57,7 +57,7 @@ func ran(b v1alpha1.Baseline, w *Workload, ids map[string]string) v1alpha1.Basel
 			}
 		case first[container] == "":
 			first[container] = id
-		case first[container] != id && !ImagePinned(b.Images[container]):
+		case first[container] != id && !imagePinned(b.Images[container]):
 			moved[container] = id
 		}
 	}

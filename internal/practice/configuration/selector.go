@@ -26,8 +26,8 @@ type Requirement struct {
 	Values   []string
 }
 
-// FromLabelSelector is the selector of our API; nil is undefined.
-func FromLabelSelector(s *v1alpha1.LabelSelector) Selector {
+// fromLabelSelector is the selector of our API; nil is undefined.
+func fromLabelSelector(s *v1alpha1.LabelSelector) Selector {
 	if s == nil {
 		return Selector{}
 	}
@@ -67,8 +67,8 @@ func (s Selector) Matches(labels map[string]string) bool {
 	return true
 }
 
-// RequiresNothing reports whether it is defined and matches everything.
-func (s Selector) RequiresNothing() bool {
+// requiresNothing reports whether it is defined and matches everything.
+func (s Selector) requiresNothing() bool {
 	return s.Defined && len(s.MatchLabels) == 0 && len(s.Expressions) == 0
 }
 

@@ -159,7 +159,7 @@ func (t *Template) readContainers(raw map[string]any) {
 		volume, _ := item.(map[string]any)
 		image := mapAt(volume, "image")
 		reference := stringAt(image, "reference")
-		if image == nil || ImagePinned(reference) {
+		if image == nil || imagePinned(reference) {
 			continue
 		}
 		t.TaggedVolumes = append(t.TaggedVolumes, volumeName(volume)+"="+reference)

@@ -182,7 +182,7 @@ func (e *evaluation) keep() {
 func (e *evaluation) grade() {
 	impact, urgency := v1alpha1.LevelLow, v1alpha1.LevelLow
 	if s := e.facts.Service; s != nil {
-		impact, urgency = ImpactOf(s.Health), UrgencyOf(s.Tier)
+		impact, urgency = impactOf(s.Health), urgencyOf(s.Tier)
 	}
 	if e.Status.State != "" {
 		impact = greater(e.Status.Impact, impact)

@@ -52,7 +52,7 @@ func (l *look) loops() {
 		return
 	}
 	for _, pod := range l.Pods {
-		if pod.OwnedByJob() {
+		if pod.ownedByJob() {
 			continue
 		}
 		s := l.standingOf(pod)

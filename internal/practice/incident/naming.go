@@ -16,8 +16,8 @@ import (
 const (
 	KindPod  = configuration.KindPod
 	KindNode = "Node"
-	// KindNamespace is that of a record that stands for several workloads of a namespace.
-	KindNamespace = "Namespace"
+	// kindNamespace is that of a record that stands for several workloads of a namespace.
+	kindNamespace = "Namespace"
 )
 
 const (
@@ -80,7 +80,7 @@ func KeyOf(i *v1alpha1.Incident) (configuration.Key, bool) {
 		key.Group = defaultGroup(ref.Kind)
 	}
 	switch key.Kind {
-	case KindNode, KindNamespace:
+	case KindNode, kindNamespace:
 		key.Namespace = ""
 	case KindDetection:
 		if key.Group == GroupDetection {
@@ -97,7 +97,7 @@ func defaultGroup(kind string) string {
 
 // BacklogKey is that of the record of what already failed in a namespace before the operator first saw it.
 func BacklogKey(namespace string) configuration.Key {
-	return configuration.Key{Kind: KindNamespace, Name: namespace}
+	return configuration.Key{Kind: kindNamespace, Name: namespace}
 }
 
 // OverflowKey is that of the record that counts what caps keep back.
@@ -107,7 +107,7 @@ func OverflowKey() configuration.Key {
 
 // StandsForOthers reports whether the key is of a record about several workloads. It has no clocks.
 func StandsForOthers(key configuration.Key) bool {
-	return key.Kind == KindNamespace && key.Group == "" || key == OverflowKey()
+	return key.Kind == kindNamespace && key.Group == "" || key == OverflowKey()
 }
 
 // Episode is the number that an Incident's label tells, 0 where it has none.

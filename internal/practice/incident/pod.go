@@ -161,8 +161,8 @@ func (r Run) Length() time.Duration {
 // Deleting reports whether it is being deleted.
 func (p *Pod) Deleting() bool { return p.DeletedAt.Known() }
 
-// OwnedByJob reports whether a Job controls it, which retries by rules of its own.
-func (p *Pod) OwnedByJob() bool {
+// ownedByJob reports whether a Job controls it, which retries by rules of its own.
+func (p *Pod) ownedByJob() bool {
 	return p.Owner != nil && p.Owner.Kind == "Job" && p.Owner.Group == "batch"
 }
 
@@ -189,7 +189,7 @@ func (s LabelSet) Map() map[string]string {
 const (
 	LabelTemplateHash        = "pod-template-hash"
 	labelControllerRevision  = "controller-revision-hash"
-	LabelRolloutTemplateHash = "rollouts-pod-template-hash"
+	labelRolloutTemplateHash = "rollouts-pod-template-hash"
 	labelStatefulSetPod      = "statefulset.kubernetes.io/pod-name"
 	labelPodIndex            = "apps.kubernetes.io/pod-index"
 )
@@ -238,7 +238,7 @@ func ownerOf(refs []metav1.OwnerReference) *PodOwner {
 }
 
 func revisionOf(labels map[string]string) string {
-	for _, key := range []string{LabelTemplateHash, LabelRolloutTemplateHash, labelControllerRevision} {
+	for _, key := range []string{LabelTemplateHash, labelRolloutTemplateHash, labelControllerRevision} {
 		if value := labels[key]; value != "" {
 			return value
 		}

@@ -107,7 +107,7 @@ func (l *look) waiting(pod *Pod) {
 			initEnd = max(initEnd, c.Ended.Finished)
 		}
 		state, text := c.failing()
-		if state == "" || pod.OwnedByJob() && c.Ended.Over {
+		if state == "" || pod.ownedByJob() && c.Ended.Over {
 			continue
 		}
 		least := max(pod.StartedAt, pod.CreatedAt, c.LatestRun().Finished)
@@ -205,7 +205,7 @@ func (l *look) terminating(pod *Pod) {
 func (l *look) failedPods() {
 	var rejected, ended, evicted []*Pod
 	for _, pod := range l.Pods {
-		if l.standingOf(pod) != failed || pod.OwnedByJob() {
+		if l.standingOf(pod) != failed || pod.ownedByJob() {
 			continue
 		}
 		switch {

@@ -2,9 +2,9 @@ package incident
 
 import "github.com/itil-dev/itil-operator/api/v1alpha1"
 
-// ImpactOf is by the real health of the service. Redundancy that is lost without users noticing, and workloads that no
+// impactOf is by the real health of the service. Redundancy that is lost without users noticing, and workloads that no
 // service claims, are low.
-func ImpactOf(health v1alpha1.Health) v1alpha1.Level {
+func impactOf(health v1alpha1.Health) v1alpha1.Level {
 	switch health {
 	case v1alpha1.HealthOutage:
 		return v1alpha1.LevelHigh
@@ -17,8 +17,8 @@ func ImpactOf(health v1alpha1.Health) v1alpha1.Level {
 	}
 }
 
-// UrgencyOf is by the tier of the service; 0 is none.
-func UrgencyOf(tier int32) v1alpha1.Level {
+// urgencyOf is by the tier of the service; 0 is none.
+func urgencyOf(tier int32) v1alpha1.Level {
 	switch tier {
 	case 1:
 		return v1alpha1.LevelHigh

@@ -69,15 +69,15 @@ func settlesFirst(a, b *v1alpha1.Problem) int {
 // IsOpen reports whether a Problem is worked on, or should be. A resolved one is: it takes up what recurs.
 func IsOpen(p *v1alpha1.Problem) bool { return p.Status.State != v1alpha1.ProblemClosed }
 
-// IsAcceptedRisk reports whether a Problem was closed because its failures are put up with.
-func IsAcceptedRisk(p *v1alpha1.Problem) bool {
+// isAcceptedRisk reports whether a Problem was closed because its failures are put up with.
+func isAcceptedRisk(p *v1alpha1.Problem) bool {
 	return !IsOpen(p) && p.Spec.Decision != nil && p.Spec.Decision.Type == v1alpha1.DecisionRiskAccepted
 }
 
 // KnownErrorOf is what incidents are told of a Problem: that its cause or a workaround is known. A closed one has
 // nothing to tell, but for an accepted risk: what is put up with needs its workaround more than anything.
 func KnownErrorOf(p *v1alpha1.Problem) *v1alpha1.KnownError {
-	if p == nil || p.Spec.RootCause == "" && p.Spec.Workaround == "" || !IsOpen(p) && !IsAcceptedRisk(p) {
+	if p == nil || p.Spec.RootCause == "" && p.Spec.Workaround == "" || !IsOpen(p) && !isAcceptedRisk(p) {
 		return nil
 	}
 	return &v1alpha1.KnownError{Problem: v1alpha1.ObjectName(p.Name), Workaround: p.Spec.Workaround}

@@ -168,7 +168,7 @@ func Opens(problems []v1alpha1.Problem, lookup Lookup, incidents []Incident, rul
 			}
 		}
 		review, _ := reviewOf(home)
-		accepted = accepted || IsAcceptedRisk(home) && review.After(now)
+		accepted = accepted || isAcceptedRisk(home) && review.After(now)
 	}
 	if open || len(incidents) == 0 {
 		return out

@@ -538,7 +538,7 @@ func (m *model) checkStatus(before *v1alpha1.ReleaseStatus, next *v1alpha1.Relea
 		m.t.Fatalf("%s: a backout began twice", next.Name)
 	}
 	for name, s := range m.releases {
-		if name != next.Name && AtWork(s.rel) && AtWork(next) && slices.ContainsFunc(Keys(next), func(k configuration.Key) bool { return slices.Contains(Keys(s.rel), k) }) {
+		if name != next.Name && atWork(s.rel) && atWork(next) && slices.ContainsFunc(Keys(next), func(k configuration.Key) bool { return slices.Contains(Keys(s.rel), k) }) {
 			m.t.Fatalf("Releases %s and %s are at work on one workload", name, next.Name)
 		}
 	}

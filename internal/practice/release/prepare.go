@@ -238,7 +238,7 @@ func (d *decider) first() *v1alpha1.Release {
 		if other.Name == d.Release.Name || len(d.common(other)) == 0 {
 			continue
 		}
-		if AtWork(other) {
+		if atWork(other) {
 			return other
 		}
 		s := &other.Status
@@ -250,8 +250,8 @@ func (d *decider) first() *v1alpha1.Release {
 	return inLine
 }
 
-// AtWork says whether a Release is deploying or being taken back.
-func AtWork(r *v1alpha1.Release) bool {
+// atWork says whether a Release is deploying or being taken back.
+func atWork(r *v1alpha1.Release) bool {
 	return r.Status.StartedAt != nil && r.Status.DeployedAt == nil && r.Status.EndedAt == nil
 }
 
