@@ -15,9 +15,7 @@ import (
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
-	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 	"github.com/itil-dev/itil-operator/internal/practice/incident"
-	"github.com/itil-dev/itil-operator/internal/practice/servicelevel"
 )
 
 // errBehind: what was found rests on what the API server does not have any more, so nothing was written.
@@ -81,66 +79,6 @@ func (r *Reconciler) isBacklog(in *input, d incident.Detected) bool {
 		return false
 	}
 	return d.StartedAt.Time.Before(r.InstalledAt)
-}
-
-// reserve takes a place for an Incident until release; none is left where as many are open as may be. What matters
-// most has no bound.
-func (r *Reconciler) reserve(in *input) (release func(), ok bool) {
-	const lastUncapped = 2
-	if in.service != nil && in.service.Tier() <= lastUncapped || in.Key.Kind == incident.KindNode {
-		return func() {}, true
-	}
-	return r.incidents.reserve(in.namespace, r.namespaceCap(), r.clusterCap())
-}
-
-func (r *Reconciler) namespaceCap() int { return cmp.Or(r.NamespaceCap, DefaultNamespaceCap) }
-
-func (r *Reconciler) clusterCap() int { return cmp.Or(r.ClusterCap, DefaultClusterCap) }
-
-// makeRoom lets some of those open that caps keep back: in the namespace in which one left, and where all namespaces
-// together were full, in any that is not.
-func (r *Reconciler) makeRoom(namespace string) {
-	const several = 5
-	_, all := r.incidents.counts(namespace)
-	wasFull := r.clusterCap()-all <= several
-	for _, key := range r.overflow.waiting(incident.OverflowKey(), several, func(key configuration.Key) bool {
-		if key.Namespace != namespace && !wasFull {
-			return false
-		}
-		there, all := r.incidents.counts(key.Namespace)
-		return there < r.namespaceCap() && all < r.clusterCap()
-	}) {
-		r.enqueue(key)
-	}
-}
-
-// list puts a workload on a record that stands for several.
-func (r *Reconciler) list(c *collection, record, key configuration.Key, f *incident.Finding) {
-	if c.put(record, incident.Entry{Key: key, Finding: f}) {
-		r.enqueue(record)
-	}
-}
-
-// noLongerListed takes a workload that is well off the records that stand for several.
-func (r *Reconciler) noLongerListed(in *input, result incident.Result) {
-	if len(result.Findings) > 0 && !in.subject.SwitchedOff {
-		return
-	}
-	if !result.Well.Evident && !result.Gone && !in.subject.SwitchedOff {
-		return
-	}
-	r.unlist(&r.backlog, incident.BacklogKey(in.namespace), in.Key)
-	r.unlist(&r.overflow, incident.OverflowKey(), in.Key)
-}
-
-func (r *Reconciler) unlist(c *collection, record, key configuration.Key) {
-	listed := c.has(record, key)
-	for _, i := range r.incidents.of(record) {
-		listed = listed || incident.IsOpen(i) && incident.Listed(i.Status.Signals, key)
-	}
-	if listed && c.put(record, incident.Entry{Key: key}) {
-		r.enqueue(record)
-	}
 }
 
 // open creates the Incident and says what was seen.
@@ -301,45 +239,6 @@ func returns(current *v1alpha1.Incident, d incident.Detected) bool {
 	return !incident.Active(current.Status.Signals) && incident.Active(d.Signals) || was != nil && !was.Equal(d.RecoveredAt)
 }
 
-// unnamed: nothing is suspected, or something of which no record is known yet.
-func unnamed(s *v1alpha1.SuspectedChange) bool { return s == nil || s.Name == "" }
-
-// suspectAnew keeps the suspicion that there is, unless a Change can be named now: who broke the glass is recorded
-// after the fact.
-func (r *Reconciler) suspectAnew(in *input, d incident.Detected, result incident.Result) *v1alpha1.SuspectedChange {
-	anew := r.suspect(in, d, result)
-	if d.SuspectedChange != nil && unnamed(anew) {
-		return d.SuspectedChange
-	}
-	return anew
-}
-
-// suspicionPatience is how long after an Incident was opened a change may still come to light.
-const suspicionPatience = 10 * time.Minute
-
-func (r *Reconciler) mayBeSuspected(i *v1alpha1.Incident, now time.Time) bool {
-	latest := i.Status.DetectedAt
-	if i.Status.ReopenedAt != nil {
-		latest = i.Status.ReopenedAt
-	}
-	return incident.IsOpen(i) && (latest == nil || now.Sub(latest.Time) < suspicionPatience)
-}
-
-// suspectLater names a change that comes to light after the Incident was opened: the record of what was deployed may
-// be written after the failure is seen.
-func (r *Reconciler) suspectLater(ctx context.Context, in *input, result incident.Result, now time.Time) error {
-	current := in.records.Current
-	if current == nil || current.Status.DetectedAt == nil || !unnamed(current.Status.SuspectedChange) || !r.mayBeSuspected(current, now) {
-		return nil
-	}
-	d := incident.DetectedOf(&current.Status)
-	before := d.SuspectedChange
-	if d.SuspectedChange = r.suspectAnew(in, d, result); d.SuspectedChange == before || d.SuspectedChange == nil {
-		return nil
-	}
-	return r.write(ctx, current, d)
-}
-
 func (r *Reconciler) write(ctx context.Context, current *v1alpha1.Incident, d incident.Detected) error {
 	next := current.DeepCopy()
 	next.Status = d.Into(next.Status)
@@ -390,65 +289,4 @@ func (r *Reconciler) evidence(ctx context.Context, in *input, result incident.Re
 
 func showsOnNoPod(f incident.Finding) bool {
 	return len(f.Pods) == 0 && f.Reason != v1alpha1.SignalAlertFiring
-}
-
-// suspect is the change that may have caused it: in the workload, or in what its service cannot do without.
-func (r *Reconciler) suspect(in *input, d incident.Detected, result incident.Result) *v1alpha1.SuspectedChange {
-	if d.StartedAt == nil || in.Key.Namespace == "" {
-		return nil
-	}
-	// What shows on no pod, as a rollout that is stuck, is a symptom of what fails.
-	shown := slices.DeleteFunc(slices.Clone(result.Findings), func(f incident.Finding) bool { return f.AffectedPods == 0 })
-	currentOnly := len(shown) > 0 && !slices.ContainsFunc(shown, func(f incident.Finding) bool { return !f.CurrentOnly })
-	list := r.implementations(in.Key)
-	if in.Key == incident.ServiceKey(in.Key.Namespace, in.Key.Name) {
-		for _, key := range r.Inventory.Members(servicelevel.ServiceName{Namespace: in.Key.Namespace, Name: in.Key.Name}) {
-			list = append(list, r.implementations(key)...)
-		}
-	}
-	if in.service != nil {
-		for _, dependency := range in.service.DependsOn {
-			if dependency.Strength != v1alpha1.DependencyHard {
-				continue
-			}
-			for _, key := range r.Inventory.Members(dependency.On) {
-				for _, i := range r.implementations(key) {
-					i.Dependency = true
-					list = append(list, i)
-				}
-			}
-		}
-	}
-	return incident.Suspect(list, incident.Failure{
-		Began: d.BeganAt(), Seen: seenAt(in.records.Current), CurrentOnly: currentOnly, TemplateHash: in.subject.TemplateHash,
-	})
-}
-
-// seenAt is when what an Incident tells of was first seen; zero where that is now.
-func seenAt(i *v1alpha1.Incident) time.Time {
-	switch {
-	case !incident.IsOpen(i) || i.Status.DetectedAt == nil:
-		return time.Time{}
-	case i.Status.ReopenedAt != nil:
-		return i.Status.ReopenedAt.Time
-	default:
-		return i.Status.DetectedAt.Time
-	}
-}
-
-// implementations are what went into a workload, as its baselines and its Changes tell.
-func (r *Reconciler) implementations(key configuration.Key) []incident.Implementation {
-	on := key.Kind + " " + key.Name
-	list := incident.Implementations(key.Namespace, on, r.Inventory.Baselines(key))
-	// What broke the glass is recorded by a Change that has ended for the gate.
-	for _, c := range r.Inventory.ChangesEverOf(key) {
-		for _, i := range c.Object.Status.Implementations {
-			if string(i.Workload.Kind) == key.Kind && string(i.Workload.Name) == key.Name {
-				list = append(list, incident.Implementation{
-					Namespace: key.Namespace, Change: c.Object.Name, At: i.At.Time, On: on, TemplateHash: i.TemplateHash,
-				})
-			}
-		}
-	}
-	return list
 }
