@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -73,7 +74,10 @@ func (r *RecordKeeper) Reconcile(ctx context.Context, key configuration.Key) (ct
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
 	r.nameManager(ctx, key, owed)
-	if err := r.Client.Create(ctx, owed); err != nil && !apierrors.IsAlreadyExists(err) {
+	switch err := r.Client.Create(ctx, owed); {
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return ctrl.Result{}, nil // what it was owed for goes, with the records that there were
+	case err != nil && !apierrors.IsAlreadyExists(err):
 		return ctrl.Result{}, fmt.Errorf("filing Change %s: %w", client.ObjectKeyFromObject(owed), err)
 	}
 	return ctrl.Result{}, nil

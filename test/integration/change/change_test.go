@@ -7,7 +7,9 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -371,6 +373,16 @@ var _ = Describe("a baseline", func() {
 		Entry("by breaking the glass", v1alpha1.BaselineBreakGlass, v1alpha1.RecordOfBreakGlass),
 		Entry("past the gate", v1alpha1.BaselineUnauthorized, v1alpha1.RecordOfUnauthorized),
 	)
+
+	It("owes none in a namespace that is deleted", func(ctx SpecContext) {
+		s := open(ctx)
+		s.deploy(ctx, v24)
+		s.baseline(ctx, v24, v1alpha1.BaselineBreakGlass, "", "erin")
+		Expect(env.Admin().Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}})).To(Succeed())
+		_, err := s.records.Reconcile(ctx, s.key())
+		Expect(err).NotTo(HaveOccurred())
+		Expect(s.all(ctx)).To(BeEmpty())
+	})
 
 	It("has the Change of what was pre-authorised made again where it was lost", func(ctx SpecContext) {
 		s := open(ctx)
