@@ -205,6 +205,9 @@ func writeCourse(p *screen.Page, c *v1alpha1.Change, now time.Time) {
 		if im.By != "" {
 			line += ", by " + im.By
 		}
+		if im.Operation == v1alpha1.OperationDelete {
+			line += ", deleted"
+		}
 		p.Item(p.Palette.Paint(rolloutStyle(im.Rollout), string(im.Rollout)) + "  " + screen.Line(line))
 	}
 	if n := len(s.CausedIncidents); n > 0 {
@@ -291,7 +294,11 @@ func writeAnswers(p *screen.Page, c *v1alpha1.Change) {
 
 func writeVotes(p *screen.Page, c *v1alpha1.Change, now time.Time) {
 	a := c.Status.Approvals
-	if a == nil {
+	switch {
+	case c.Spec.RecordOf != "":
+		p.Field("Votes", "none: it records what went in without a Change, and owes a review")
+		return
+	case a == nil:
 		p.Field("Votes", "not known yet how many are needed")
 		return
 	}

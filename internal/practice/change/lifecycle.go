@@ -195,6 +195,9 @@ func (l *life) assess() {
 		l.status.Risk, l.status.ApprovedAt = nil, nil
 		return
 	}
+	if l.Change.Spec.Cancel && l.status.Risk != nil {
+		return // what was withdrawn stays as it was shown to whoever had to decide
+	}
 	if l.status.ApprovedAt == nil {
 		if diff, ok := l.recordedDiff(); ok {
 			l.status.Diff = diff

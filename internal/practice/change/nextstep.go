@@ -336,6 +336,11 @@ func (l *life) howToReview() string {
 	if undo := l.howToUndo(); undo != "" {
 		steps = append(steps, undo)
 	}
+	if l.status.Backout == nil && len(l.Releases) == 0 && outcome == v1alpha1.OutcomeUnsuccessful {
+		if names, back := l.stillRun(func(v1alpha1.WorkloadReference) bool { return true }); names != "" {
+			steps = append(steps, names+" runs it still. "+back)
+		}
+	}
 	if open := l.openIncidents(); open != "" {
 		steps = append(steps, open)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
@@ -157,4 +158,27 @@ func TestNobodyUndoesARolloutThatKubernetesCannot(t *testing.T) {
 	fact.Workload, fact.Baselines = isOf(report, cron(v24, 125, -20, 0)), append([]v1alpha1.Baseline{s.broughtIn(v24)}, fact.Baselines...)
 	s.fact(report, fact).is(v1alpha1.ChangeReview).outcome(v1alpha1.OutcomeUnsuccessful)
 	s.nextStepHas("cronjob/checkout could not be brought back", "apply the earlier manifest of cronjob/checkout").nextStepLacks("rollout undo")
+}
+
+// TestWhatWasWithdrawnStaysAsItWasShown: also where what it was filed for is in by now, and differs from nothing any more.
+func TestWhatWasWithdrawnStaysAsItWasShown(t *testing.T) {
+	s := told(t, pinnedTo(v24))
+	recorded := []v1alpha1.FieldDiff{{Path: "deployment/checkout: spec.containers[app].image", From: v23.Images["app"], To: v24.Images["app"]}}
+	s.subject.Change.Status.Diff = recorded
+	s.is(v1alpha1.ChangeAuthorize)
+	risk := s.last.Status.Risk
+	s.runs(rollingOut(v24), baseline(v24, by(v1alpha1.BaselineBreakGlass, ""))).edit(cancel).is(v1alpha1.ChangeCanceled).is(v1alpha1.ChangeCanceled)
+	if diff := cmp.Diff(recorded, s.last.Status.Diff); diff != "" {
+		t.Errorf("differences:\n%s", diff)
+	}
+	if diff := cmp.Diff(risk, s.last.Status.Risk); diff != "" {
+		t.Errorf("risk:\n%s", diff)
+	}
+}
+
+// TestWhatFailedAndRunsIsSaid to whoever is to review it: that comes first.
+func TestWhatFailedAndRunsIsSaid(t *testing.T) {
+	const runs, undo = "deployment/checkout runs it still", "kubectl rollout undo deployment/checkout -n shop"
+	in(t).suspectedBy(grave).is(v1alpha1.ChangeReview).nextStepHas(runs, undo, "change review shop/checkout-2-4").
+		runs(running(v23), baseline(v23, by(v1alpha1.BaselineRollback, "checkout-2-4"))).is(v1alpha1.ChangeReview).nextStepLacks(runs, undo)
 }
