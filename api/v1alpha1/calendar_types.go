@@ -66,6 +66,7 @@ type Weekday string
 
 // ClockTime is a time of day, "00:00" to "24:00".
 //
+// +kubebuilder:validation:XValidation:rule=`self.matches(r'^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$')`,message="must be a time of day as HH:MM from 00:00 to 24:00, for example 08:00"
 // +kubebuilder:validation:Pattern=`^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$`
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=16

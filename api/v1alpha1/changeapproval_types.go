@@ -58,6 +58,7 @@ type ChangeApprovalSpec struct {
 	ChangeRef LocalReference `json:"changeRef"`
 	// digest is the Change's status.digest that was read; a stale one does not count.
 	// +required
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^v[0-9]{1,3}:[0-9a-f]{64}$')`,message="must be a whole digest, v1: and 64 hex digits, as status.digest of the Change has it"
 	// +kubebuilder:validation:Pattern=`^v[0-9]{1,3}:[0-9a-f]{64}$`
 	// +kubebuilder:validation:MinLength=67
 	// +kubebuilder:validation:MaxLength=70

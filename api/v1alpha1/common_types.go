@@ -11,6 +11,7 @@ type Timestamp string
 
 // Date is a calendar day, for example "2026-12-25".
 //
+// +kubebuilder:validation:XValidation:rule=`self.matches(r'^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$')`,message="must be a day as YYYY-MM-DD, for example 2026-12-25"
 // +kubebuilder:validation:Pattern=`^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$`
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=16
@@ -18,6 +19,7 @@ type Date string
 
 // Duration is elapsed time in hours, minutes and seconds, for example "1h30m" or "45s".
 //
+// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([0-9]{1,4}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?$')`,message="must be a time in hours, minutes and seconds, in this order, for example 72h, 1h30m or 45s"
 // +kubebuilder:validation:Pattern=`^([0-9]{1,4}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?$`
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=32
@@ -26,6 +28,7 @@ type Duration string
 // ServiceTime is a duration of agreed service time in hours and minutes, for example "4h" or "1h30m". Only
 // the hours that the agreement's calendar calls service time count.
 //
+// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([1-9][0-9]{0,3}h([0-9]{1,2}m)?|[1-9][0-9]{0,4}m)$')`,message="must be service time in hours and minutes, for example 4h, 1h30m or 45m"
 // +kubebuilder:validation:Pattern=`^([1-9][0-9]{0,3}h([0-9]{1,2}m)?|[1-9][0-9]{0,4}m)$`
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=16
@@ -83,6 +86,7 @@ type ContainerName string
 // TemplateHash identifies the meaning of a pod template: a version, a colon and a SHA-256 in hex. See
 // internal/practice/configuration for what it covers.
 //
+// +kubebuilder:validation:XValidation:rule=`self.matches(r'^v[0-9]{1,3}:[0-9a-f]{64}$')`,message="must be a whole template hash, v1: and 64 hex digits, as the status of the ConfigurationItem has it"
 // +kubebuilder:validation:Pattern=`^v[0-9]{1,3}:[0-9a-f]{64}$`
 // +kubebuilder:validation:MinLength=67
 // +kubebuilder:validation:MaxLength=70

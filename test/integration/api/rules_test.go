@@ -36,7 +36,7 @@ var rules = slices.Concat(
 	selectorRules("ChangePolicy", "spec.namespaceSelector", func(selector string) string {
 		return "spec: {namespaceSelector: null}\n---\nspec: {namespaceSelector: " + selector + "}"
 	}),
-	serviceRules, changeRules, incidentRules, otherRules,
+	serviceRules, changeRules, incidentRules, otherRules, shapeRules,
 )
 
 func selectorRules(kind, path string, patch func(selector string) string) []rule {
