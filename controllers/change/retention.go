@@ -19,6 +19,7 @@ import (
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/kube/expire"
 	"github.com/itil-dev/itil-operator/internal/kube/index"
 	kubepush "github.com/itil-dev/itil-operator/internal/kube/push"
 	"github.com/itil-dev/itil-operator/internal/kube/retry"
@@ -170,12 +171,8 @@ func (r *Retirer) retire(ctx context.Context, chg *v1alpha1.Change) (gone bool, 
 		"kind": "Change", "namespace": chg.Namespace, "name": chg.Name, "uid": chg.UID,
 		"creationTimestamp": chg.CreationTimestamp, "spec": chg.Spec, "status": chg.Status,
 	})
-	err = r.Client.Delete(ctx, chg.DeepCopy(), client.Preconditions{UID: &chg.UID, ResourceVersion: &chg.ResourceVersion})
-	switch {
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("deleting Change %s after its retention time: %w", name, err)
+	if gone, err = expire.Record(ctx, r.Client, "Change", chg); !gone || err != nil {
+		return false, err
 	}
 	retired.Inc()
 	for _, vote := range r.Inventory.Approvals(name) {

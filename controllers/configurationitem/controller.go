@@ -25,6 +25,7 @@ import (
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/kube/expire"
 	"github.com/itil-dev/itil-operator/internal/kube/gateconfig"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
 	"github.com/itil-dev/itil-operator/internal/kube/push"
@@ -162,7 +163,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, key configuration.Key) (reco
 		}
 	case seen.expired(r.retention(), now):
 		r.forget(key)
-		return reconcile.Result{}, r.remove(ctx, seen.item)
+		_, err := expire.Record(ctx, r.Client, "ConfigurationItem", seen.item)
+		return reconcile.Result{}, err
 	}
 	result := decide(seen, r.recall(key), r.rules(seen), now)
 	r.nameManager(ctx, seen, &result, now)
@@ -229,15 +231,6 @@ func newItem(key configuration.Key) *v1alpha1.ConfigurationItem {
 		},
 		Spec: v1alpha1.ConfigurationItemSpec{WorkloadRef: change.ReferenceTo(key)},
 	}
-}
-
-// remove an item whose retention time is over, unless it was written meanwhile.
-func (r *Reconciler) remove(ctx context.Context, item *v1alpha1.ConfigurationItem) error {
-	err := r.Client.Delete(ctx, item, client.Preconditions{UID: &item.UID, ResourceVersion: &item.ResourceVersion})
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil
-	}
-	return err
 }
 
 // apply writes the status where it differs. Admissions are appended by other replicas at any time, hence the lock; the

@@ -24,6 +24,7 @@ import (
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/internal/inventory"
+	"github.com/itil-dev/itil-operator/internal/kube/expire"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
 	"github.com/itil-dev/itil-operator/internal/kube/push"
 	"github.com/itil-dev/itil-operator/internal/kube/retry"
@@ -154,7 +155,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	now := r.Clock.Now()
 	decision := practice.Evaluate(i, facts, now)
 	if decision.Expired {
-		return reconcile.Result{}, r.expire(ctx, i)
+		_, err := expire.Record(ctx, r.Client, "Incident", i)
+		return reconcile.Result{}, err
 	}
 	if believed, again, err := r.believe(ctx, i, decision); err != nil || !believed {
 		return reconcile.Result{RequeueAfter: again}, err
@@ -221,18 +223,6 @@ func (r *Reconciler) tell(ctx context.Context, i *v1alpha1.Incident, d practice.
 			"namespace": i.Namespace, "name": i.Name, "uid": i.UID, "spec": i.Spec, "status": i.Status,
 		})
 	}
-}
-
-// expire deletes a record that was kept long enough.
-func (r *Reconciler) expire(ctx context.Context, i *v1alpha1.Incident) error {
-	err := r.Client.Delete(ctx, i, client.Preconditions{UID: &i.UID, ResourceVersion: &i.ResourceVersion})
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("delete Incident %s/%s after its retention time: %w", i.Namespace, i.Name, err)
-	}
-	return nil
 }
 
 func after(next, now time.Time) reconcile.Result {

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
+	"github.com/itil-dev/itil-operator/internal/kube/expire"
 	"github.com/itil-dev/itil-operator/internal/kube/patch"
 	"github.com/itil-dev/itil-operator/internal/kube/retry"
 	practice "github.com/itil-dev/itil-operator/internal/practice/problem"
@@ -120,7 +121,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	now := r.Clock.Now()
 	decision := practice.Evaluate(in, now)
 	if decision.Expired {
-		return ctrl.Result{}, r.expire(ctx, p)
+		_, err := expire.Record(ctx, r.Client, "Problem", p)
+		return ctrl.Result{}, err
 	}
 	after := p.DeepCopy()
 	after.Status = decision.Status
@@ -150,16 +152,4 @@ func (r *Reconciler) tell(ctx context.Context, p *v1alpha1.Problem, d practice.D
 			"namespace": p.Namespace, "name": p.Name, "uid": p.UID, "spec": p.Spec, "status": p.Status,
 		})
 	}
-}
-
-// expire deletes a record that was kept long enough.
-func (r *Reconciler) expire(ctx context.Context, p *v1alpha1.Problem) error {
-	err := r.Client.Delete(ctx, p, client.Preconditions{UID: &p.UID, ResourceVersion: &p.ResourceVersion})
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("deleting Problem %s/%s after its retention time: %w", p.Namespace, p.Name, err)
-	}
-	return nil
 }
