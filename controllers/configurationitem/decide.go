@@ -274,6 +274,7 @@ const (
 	reasonUnauthorized = "Unauthorized"
 	reasonNoBaseline   = "NoBaseline"
 	reasonEarlier      = "EarlierTemplate"
+	reasonLetGo        = "HeldTemplateRuns"
 )
 
 // setDrift says whether what runs is what was agreed.
@@ -294,6 +295,10 @@ func setDrift(s *v1alpha1.ConfigurationItemStatus, seen *observed, prefixes []st
 	case len(seen.earlier) > 0:
 		set(v1alpha1.DriftDrifted, metav1.ConditionTrue, reasonEarlier, "ReplicaSet "+seen.earlier[0].set+": "+seen.earlier[0].detail)
 		s.NextStep = fmt.Sprintf("find out who paused it; to bring back what was agreed: kubectl rollout resume -n %s %s", seen.key.Namespace, name)
+	case seen.heldRuns > 0:
+		set(v1alpha1.DriftDrifted, metav1.ConditionTrue, reasonLetGo, fmt.Sprintf(
+			"a newer template is held back, no Change covers it any more, and it runs all the same: in %d of %d pods", seen.heldRuns, seen.workload.Current))
+		s.NextStep = fmt.Sprintf("find out who scaled it up or deleted its pods; to bring back what was agreed: kubectl rollout undo -n %s %s", seen.key.Namespace, name)
 	case !seen.workload.Template.IsBaseline(s.Baselines[0], prefixes):
 		set(v1alpha1.DriftNone, metav1.ConditionFalse, reasonHeld, "what was agreed runs; a newer template is held back")
 	case s.Baselines[0].Source == v1alpha1.BaselineUnauthorized:

@@ -23,6 +23,7 @@ func (r *Reconciler) announce(before, after *v1alpha1.ConfigurationItem) {
 		return
 	}
 	r.announceEarlier(before, after)
+	r.announceLetGo(before, after)
 	newest := after.Status.Baselines[0]
 	r.announceMoved(before, after)
 	if len(before.Status.Baselines) > 0 {

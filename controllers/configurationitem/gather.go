@@ -57,6 +57,8 @@ type observed struct {
 	imageIDs map[string]string
 	// earlier templates that its pods run, where they run none that is agreed.
 	earlier []earlier
+	// heldRuns is how many pods run a template that is held back, and that no Change covers any more.
+	heldRuns int32
 	// showsImages: somebody tells what pods run.
 	showsImages bool
 }
@@ -124,6 +126,7 @@ func (r *Reconciler) gather(ctx context.Context, key configuration.Key, now time
 	if o.earlier, err = r.runningEarlier(ctx, o); err != nil {
 		return nil, err
 	}
+	o.heldRuns = r.heldRuns(o)
 	o.derived = func(operation change.Operation) (*configuration.AdmissionRecord, *refusal) {
 		return r.derive(w, operation, now)
 	}
