@@ -248,7 +248,11 @@ func (o *outlook) writeTimes(p *screen.Page, now time.Time) {
 	}
 	p.Field("Gate now", text)
 	if w := look.Window; w != nil {
-		p.Item(screen.Line("the change window is closed (Calendar " + w.Name + " of ChangePolicy " + w.Policy + "); it does not hold up Standard and Emergency changes"))
+		closed := "the change window is closed (Calendar " + w.Name + " of ChangePolicy " + w.Policy + ")"
+		if w.Hours == nil {
+			closed = w.Closed()
+		}
+		p.Item(screen.Line(closed + "; it does not hold up Standard and Emergency changes"))
 	}
 	if f := look.Freeze; f != nil {
 		p.Item(screen.Line(freezeLine(f, zone)))

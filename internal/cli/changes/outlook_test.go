@@ -2,6 +2,7 @@ package changes
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,4 +122,17 @@ func TestWhyPage(t *testing.T) {
 		}
 		golden.Compare(t, out.String())
 	})
+}
+
+// TestWhyTellsOfACalendarThatIsNotThere: no waiting opens that window, and somebody must be asked.
+func TestWhyTellsOfACalendarThatIsNotThere(t *testing.T) {
+	service := []v1alpha1.Service{*builder.MakeService("shop", "checkout").Tier(1).Claim(v1alpha1.WorkloadDeployment, "checkout").Obj()}
+	r := production().knowing(service, builder.ConfigurationItem("shop", v1alpha1.WorkloadDeployment, "checkout", *baselineOf(checkout(oldImage).Unstructured())))
+	r.inventory.Remove(&v1alpha1.Calendar{ObjectMeta: metav1.ObjectMeta{Name: "office"}})
+	page := explain(tried(checkout(oldImage), checkout(oldImage)), false, r, now).page(now, screen.Palette{}).String()
+	for _, want := range []string{"closed for good", "until somebody makes Calendar office, which does not exist", "kubectl describe chgpol production"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("lacks %q:\n%s", want, page)
+		}
+	}
 }
