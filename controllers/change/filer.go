@@ -129,6 +129,11 @@ func (f *Filer) next(ctx context.Context, filing *practice.Filing) {
 	defer cancel()
 	logger := log.FromContext(ctx).WithValues("change", nameOf(filing).String(), "requester", filing.Requester)
 	key := practice.KeyOf(filing.Namespace, filing.Target.Workload)
+	if f.overtaken(filing) {
+		filings.WithLabelValues("Dropped").Inc()
+		logger.Info("Not filed: it waited long, and something else was asked for of the workload since")
+		return
+	}
 	if existing := f.existing(filing); existing != nil {
 		filings.WithLabelValues("Exists").Inc()
 		if existing.Candidate.Ended != practice.NotEnded {
@@ -161,6 +166,14 @@ func (f *Filer) next(ctx context.Context, filing *practice.Filing) {
 	if err := f.supersede(ctx, filing, filing.Name()); err != nil {
 		logger.Error(err, "Canceling what it supersedes")
 	}
+}
+
+// overtaken reports whether a filing comes too late: it would take the place of what was asked for after it.
+func (f *Filer) overtaken(filing *practice.Filing) bool {
+	now := f.Clock.Now()
+	return slices.ContainsFunc(f.Inventory.ChangesOf(practice.KeyOf(filing.Namespace, filing.Target.Workload)), func(other *inventory.Change) bool {
+		return filing.Overtaken(other.Candidate, other.Object, now)
+	})
 }
 
 // existing is the Change as the inventory knows it already, or another one that may still go in for exactly the same: a gate

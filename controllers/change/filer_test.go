@@ -223,6 +223,7 @@ func TestARetryCancelsWhatIsSuperseded(t *testing.T) {
 			}
 			again := filing("checkout", test.asks)
 			again.At = now.Add(test.at)
+			f.Clock = clocktesting.NewFakePassiveClock(again.At)
 			f.next(t.Context(), &again)
 			if got := fmt.Sprint(s.patched); got != test.want {
 				t.Errorf("canceled %s, want %s", got, test.want)
@@ -243,6 +244,35 @@ func TestWhatIsFiledLateCancelsNoLaterOne(t *testing.T) {
 	f.next(t.Context(), &late)
 	if s.created != 1 || len(s.patched) > 0 {
 		t.Errorf("%d were made, canceled %v", s.created, s.patched)
+	}
+}
+
+// What waited in a queue for minutes takes the place of nothing that was asked for meanwhile, whether it was filed before or not.
+func TestWhatWaitedLongIsOvertaken(t *testing.T) {
+	for name, filedBefore := range map[string]bool{"it was filed before": true, "it was not": false} {
+		t.Run(name, func(t *testing.T) {
+			f, s := newFiler(t)
+			f.queue()
+			waited, since := filing("checkout", "v1:aaaa"), filing("checkout", "v1:bbbb")
+			waited.At, since.At = now.Add(-5*time.Minute), now.Add(-3*time.Minute)
+			f.Inventory.Put(since.Object())
+			if filedBefore {
+				f.Inventory.Put(waited.Object())
+			}
+			f.next(t.Context(), &waited)
+			if s.created != 0 || len(s.patched) > 0 {
+				t.Errorf("%d were made, canceled %v", s.created, s.patched)
+			}
+			// Of another workload, or by somebody who asks now, it is filed.
+			elsewhere := filing("cart", "v1:aaaa")
+			elsewhere.At = waited.At
+			f.next(t.Context(), &elsewhere)
+			waited.At = now
+			f.next(t.Context(), &waited)
+			if want := map[bool]int{true: 1, false: 2}[filedBefore]; s.created != want {
+				t.Errorf("%d were made, want %d", s.created, want)
+			}
+		})
 	}
 }
 

@@ -30,6 +30,9 @@ const AnnotationAskedAt = "itil.dev/asked-at"
 // lateFiling is how long a filing may be under way; who seems to have asked later than that has another clock.
 const lateFiling = time.Minute
 
+// longQueued is how long a filing may have waited that is still made within lateFiling.
+const longQueued = lateFiling / 2
+
 // diffWithin is how long after a Change was filed its differences are waited for: who files it may die in between.
 const diffWithin = 5 * time.Second
 
@@ -79,6 +82,14 @@ func (f *Filing) Supersedes(c *Candidate, chg *v1alpha1.Change) bool {
 		return false
 	}
 	return !f.PreAuthorised && c.Name != f.Name() && undecided(c, chg) && c.Targets[0].Key == KeyOf(f.Namespace, f.Target.Workload) && !f.Is(chg)
+}
+
+// Overtaken says whether a filing waited for so long that whoever compares its time may take it for another clock's, and a Change
+// was filed meanwhile for what was asked for later of the same workload.
+func (f *Filing) Overtaken(c *Candidate, chg *v1alpha1.Change, now time.Time) bool {
+	asked, known := askedAt(chg)
+	return !f.PreAuthorised && now.Sub(f.At) >= longQueued && known && asked.After(f.At) &&
+		undecided(c, chg) && c.Targets[0].Key == KeyOf(f.Namespace, f.Target.Workload) && !f.Is(chg)
 }
 
 // undecided says whether a Change was filed for what was denied of one workload, and nobody decided on it.
