@@ -44,11 +44,12 @@ func TestRulesFollowPoliciesAndCalendars(t *testing.T) {
 
 	i := with(production, chg)
 	told := 0
-	defer i.Subscribe(func(e inventory.Event) {
+	stop := i.Subscribe(func(e inventory.Event) {
 		if e.Namespace == "shop" {
 			told++
 		}
-	})()
+	})
+	defer stop()
 	const never = time.Weekday(-1)
 	for n, step := range []struct {
 		what    string
