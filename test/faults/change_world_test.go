@@ -18,7 +18,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
-	"github.com/itil-dev/itil-operator/internal/kube/owner"
 	practice "github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
@@ -535,7 +534,7 @@ func (d *delivery) revision(ctx context.Context, g *governed, of *appsv1.Deploym
 	rs := builder.ReplicaSet(d.namespace, name)
 	rs.Spec.Template, rs.Spec.Selector, rs.Labels = template, &metav1.LabelSelector{MatchLabels: template.Labels}, template.Labels
 	rs.Annotations = map[string]string{"deployment.kubernetes.io/revision": fmt.Sprint(of.Generation)}
-	rs.OwnerReferences = []metav1.OwnerReference{owner.Reference(appsv1.SchemeGroupVersion.WithKind("Deployment"), of.Name, of.UID)}
+	rs.OwnerReferences = []metav1.OwnerReference{builder.Controller(appsv1.SchemeGroupVersion.WithKind("Deployment"), of.Name, of.UID)}
 	rs.UID, rs.Generation, rs.CreationTimestamp = "", 0, metav1.Time{}
 	if err := client.IgnoreAlreadyExists(d.controller.Create(ctx, rs)); err != nil {
 		return err

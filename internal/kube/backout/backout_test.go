@@ -17,7 +17,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/itil-dev/itil-operator/internal/kube/backout"
-	"github.com/itil-dev/itil-operator/internal/kube/owner"
 	"github.com/itil-dev/itil-operator/internal/testing/apiserver"
 	"github.com/itil-dev/itil-operator/internal/testing/builder"
 )
@@ -99,7 +98,7 @@ func (b *bench) replicaSet(d *appsv1.Deployment, name, revision string, t corev1
 	rs.Spec.Selector.MatchLabels = map[string]string{"app": "checkout", "pod-template-hash": name}
 	rs.Labels = rs.Spec.Selector.MatchLabels
 	rs.Annotations = map[string]string{"deployment.kubernetes.io/revision": revision}
-	rs.OwnerReferences = []metav1.OwnerReference{owner.Reference(appsv1.SchemeGroupVersion.WithKind("Deployment"), d.Name, d.UID)}
+	rs.OwnerReferences = []metav1.OwnerReference{builder.Controller(appsv1.SchemeGroupVersion.WithKind("Deployment"), d.Name, d.UID)}
 	b.create(rs)
 }
 
@@ -118,7 +117,7 @@ func (b *bench) controllerRevision(of client.Object, kind, name string, number i
 	b.create(&appsv1.ControllerRevision{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: b.namespace, Name: name, Labels: maps.Clone(t.Labels),
-			OwnerReferences: []metav1.OwnerReference{owner.Reference(appsv1.SchemeGroupVersion.WithKind(kind), of.GetName(), of.GetUID())},
+			OwnerReferences: []metav1.OwnerReference{builder.Controller(appsv1.SchemeGroupVersion.WithKind(kind), of.GetName(), of.GetUID())},
 		},
 		Data: runtime.RawExtension{Raw: data}, Revision: number,
 	})
@@ -360,7 +359,7 @@ func (b *bench) pod(of client.Object, kind, name, revision string, ready bool) {
 		Namespace: b.namespace, Name: name, Labels: map[string]string{"app": "checkout", "controller-revision-hash": revision},
 	}, Spec: template(bad).Spec}
 	if of != nil {
-		p.OwnerReferences = []metav1.OwnerReference{owner.Reference(appsv1.SchemeGroupVersion.WithKind(kind), of.GetName(), of.GetUID())}
+		p.OwnerReferences = []metav1.OwnerReference{builder.Controller(appsv1.SchemeGroupVersion.WithKind(kind), of.GetName(), of.GetUID())}
 	}
 	b.create(p)
 	status := corev1.ConditionFalse

@@ -9,12 +9,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/itil-dev/itil-operator/internal/kube/owner"
+	"github.com/itil-dev/itil-operator/internal/testing/builder"
 )
 
 func TestOwner(t *testing.T) {
-	ref := owner.Reference(appsv1.SchemeGroupVersion.WithKind("Deployment"), "checkout", "uid-1")
+	ref := builder.Controller(appsv1.SchemeGroupVersion.WithKind("Deployment"), "checkout", "uid-1")
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{Name: "other", UID: "uid-2"}, ref}}}
-	if ref.APIVersion != "apps/v1" || ref.BlockOwnerDeletion != nil {
+	if ref.APIVersion != "apps/v1" {
 		t.Errorf("reference is %v", ref)
 	}
 	for uid, want := range map[types.UID]bool{"uid-1": true, "uid-2": false, "": false} {

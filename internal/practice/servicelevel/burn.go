@@ -48,12 +48,8 @@ type Burnt struct {
 	Agreed, Downtime int64
 }
 
-// Burnt is the downtime of a window that ends at a time. What was before the agreement counted is not in it; what was
-// before the running period is.
-func (t Terms) Burnt(a Account, declared []Interval, window time.Duration, at time.Time) Burnt {
-	return t.burnt(t.downtime(a, declared), window, at)
-}
-
+// burnt is what a window holds that ends at a time. What was before the agreement counted is not in it; what was before
+// the running period is.
 func (t Terms) burnt(down []Interval, window time.Duration, at time.Time) Burnt {
 	span := Interval{Start: later(at.Add(-window), t.From), End: at}
 	return Burnt{Agreed: t.seconds(span, []Interval{span}), Downtime: t.seconds(span, down)}

@@ -32,7 +32,7 @@ func TestFactors(t *testing.T) {
 			terms := Terms{Period: period(t, "", "UTC", 0), Calendar: c.calendar, Target: c.target}
 			sums := terms.Sum(Account{}, nil, terms.Period.At(c.at), c.at)
 			for i, p := range BurnPairs() {
-				factor, ok := terms.Factor(p, terms.Burnt(Account{}, nil, p.Long.Length, c.at), sums)
+				factor, ok := terms.Factor(p, terms.burnt(nil, p.Long.Length, c.at), sums)
 				if ok == math.IsNaN(c.want[i]) || ok && math.Abs(factor-c.want[i]) > 1e-9 {
 					t.Errorf("%s: %v (%t), want %v", p.Long.Name, factor, ok, c.want[i])
 				}

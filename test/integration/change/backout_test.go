@@ -17,7 +17,6 @@ import (
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
 	"github.com/itil-dev/itil-operator/controllers/change"
 	"github.com/itil-dev/itil-operator/internal/kube/backout"
-	"github.com/itil-dev/itil-operator/internal/kube/owner"
 	practice "github.com/itil-dev/itil-operator/internal/practice/change"
 	"github.com/itil-dev/itil-operator/internal/testing/builder"
 )
@@ -37,7 +36,7 @@ func (s *shop) revision(ctx SpecContext, name, number string) {
 	rs.Spec.Selector = &metav1.LabelSelector{MatchLabels: rs.Spec.Template.Labels}
 	rs.Labels = rs.Spec.Template.Labels
 	rs.Annotations = map[string]string{"deployment.kubernetes.io/revision": number}
-	rs.OwnerReferences = []metav1.OwnerReference{owner.Reference(appsv1.SchemeGroupVersion.WithKind("Deployment"), d.Name, d.UID)}
+	rs.OwnerReferences = []metav1.OwnerReference{builder.Controller(appsv1.SchemeGroupVersion.WithKind("Deployment"), d.Name, d.UID)}
 	s.create(ctx, rs)
 }
 

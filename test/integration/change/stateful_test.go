@@ -13,7 +13,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/itil-dev/itil-operator/api/v1alpha1"
-	"github.com/itil-dev/itil-operator/internal/kube/owner"
 	"github.com/itil-dev/itil-operator/internal/practice/configuration"
 	"github.com/itil-dev/itil-operator/internal/testing/builder"
 )
@@ -69,7 +68,7 @@ func (l *stateful) revision(ctx SpecContext, number int64) {
 	l.create(ctx, &appsv1.ControllerRevision{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: l.namespace, Name: fmt.Sprintf("ledger-%d", number), Labels: set.Spec.Template.Labels,
-			OwnerReferences: []metav1.OwnerReference{owner.Reference(appsv1.SchemeGroupVersion.WithKind("StatefulSet"), set.Name, set.UID)},
+			OwnerReferences: []metav1.OwnerReference{builder.Controller(appsv1.SchemeGroupVersion.WithKind("StatefulSet"), set.Name, set.UID)},
 		},
 		Data: runtime.RawExtension{Raw: data}, Revision: number,
 	})
