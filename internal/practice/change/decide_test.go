@@ -414,6 +414,7 @@ func TestFilingIsThatOfTheRequest(t *testing.T) {
 		},
 		At:      hour(5),
 		Summary: "Change deployment/checkout: image app=" + repository + "2.4.0",
+		Diff:    []v1alpha1.FieldDiff{{Path: "deployment/checkout: spec.containers[app].image", From: repository + "2.3.0", To: repository + "2.4.0"}},
 	}
 	if diff := cmp.Diff(want, d.File); diff != "" {
 		t.Errorf("filing (-want +got):\n%s", diff)

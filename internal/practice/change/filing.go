@@ -268,17 +268,35 @@ func (f *draft) filing(preauthorised bool) *Filing {
 	return out
 }
 
-// diff is what differs from the baseline; nil where the request does not begin with it, so that nobody can tell.
+// diff is what differs from the baseline; nil where nobody can tell.
 func (f *draft) diff() []v1alpha1.FieldDiff {
 	r := f.request
-	if r.Diff == nil || r.Old == nil || f.baseline == nil || !f.isBaseline(r.Old) {
+	switch {
+	case r.New == nil || f.baseline == nil:
 		return nil
+	case r.Diff == nil || r.Old == nil || !f.isBaseline(r.Old):
+		return f.imageDiffs()
 	}
 	diff := slices.Clone(r.Diff())
 	for i := range diff {
 		diff[i].Path = diffPath(ReferenceTo(r.Key), diff[i].Path)
 	}
 	return diff[:min(len(diff), maxDiff)]
+}
+
+// imageDiffs are what differs from the baseline where a request does not begin with it, as when a held template is let go: the
+// hashes tell whether that is no more than images. Else nobody can tell.
+func (f *draft) imageDiffs() []v1alpha1.FieldDiff {
+	if f.otherFields {
+		return nil
+	}
+	var diff []v1alpha1.FieldDiff
+	for _, container := range slices.Sorted(maps.Keys(f.request.New.Images)) {
+		if from, to := f.baseline.Images[container], f.request.New.Images[container]; from != to && len(diff) < maxDiff {
+			diff = append(diff, imageDiff(ReferenceTo(f.request.Key), container, from, to))
+		}
+	}
+	return diff
 }
 
 func (f *draft) summary() string {
