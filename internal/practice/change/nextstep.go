@@ -241,9 +241,13 @@ func (l *life) whatIsAwaited() string {
 	why := l.whyBlocked()
 	at, ok := l.Rules.nextChance(l.candidate.Type, l.candidate.Window, l.now)
 	switch {
+	case len(l.impossible) > 0 && len(l.status.Implementations) > 0: // its spec cannot be edited any more
+		return "The rest cannot go in as it is: " + strings.Join(l.impossible, "; ") + ". " + l.anotherForTheRest()
 	case len(l.impossible) > 0:
 		return "It cannot go in as it is: " + strings.Join(l.impossible, "; ") + ". Edit spec, which makes a new version to vote on (kubectl edit chg " +
 			l.Change.Name + " -n " + l.Change.Namespace + "), or cancel it."
+	case !ok && !l.candidate.Window.IsZero() && len(l.status.Implementations) > 0:
+		return "The rest cannot go in any more within its window: " + why + ". " + l.anotherForTheRest()
 	case !ok && !l.candidate.Window.IsZero():
 		return "It cannot go in any more within its window: " + why + ". Edit spec.window, or cancel it."
 	case !ok:
@@ -252,6 +256,11 @@ func (l *life) whatIsAwaited() string {
 		return "Nothing to do before " + l.Rules.show(at) + ", when the gate opens for it."
 	}
 	return "Wait: " + why + "."
+}
+
+// anotherForTheRest is what to do where part of it is in, since its spec cannot be edited any more.
+func (l *life) anotherForTheRest() string {
+	return "File another Change for that, and cancel this one: kubectl itil change cancel " + l.ref() + "."
 }
 
 func (l *life) howToImplement() string {

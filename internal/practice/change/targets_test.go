@@ -182,3 +182,9 @@ func TestWhatFailedAndRunsIsSaid(t *testing.T) {
 	in(t).suspectedBy(grave).is(v1alpha1.ChangeReview).nextStepHas(runs, undo, "change review shop/checkout-2-4").
 		runs(running(v23), baseline(v23, by(v1alpha1.BaselineRollback, "checkout-2-4"))).is(v1alpha1.ChangeReview).nextStepLacks(runs, undo)
 }
+
+// TestNobodyIsToldToEditWhatHasBegun: its spec is what was agreed to, and cannot be edited any more.
+func TestNobodyIsToldToEditWhatHasBegun(t *testing.T) {
+	s := ofTwo(t).fact(cart, WorkloadFact{Workload: isOf(cart, running(v23)), Risk: RiskFacts{Tier: 1}}).is(v1alpha1.ChangeImplement)
+	s.lets(checkout, running(v24)).is(v1alpha1.ChangeImplement).nextStepHas("deployment/cart", "File another Change", "kubectl itil change cancel shop/checkout-2-4").nextStepLacks("Edit spec")
+}
