@@ -297,8 +297,9 @@ func setDrift(s *v1alpha1.ConfigurationItemStatus, seen *observed, prefixes []st
 		s.NextStep = fmt.Sprintf("find out who paused it; to bring back what was agreed: kubectl rollout resume -n %s %s", seen.key.Namespace, name)
 	case seen.heldRuns > 0:
 		set(v1alpha1.DriftDrifted, metav1.ConditionTrue, reasonLetGo, fmt.Sprintf(
-			"a newer template is held back, no Change covers it any more, and it runs all the same: in %d of %d pods", seen.heldRuns, seen.workload.Current))
-		s.NextStep = fmt.Sprintf("find out who scaled it up or deleted its pods; to bring back what was agreed: kubectl rollout undo -n %s %s", seen.key.Namespace, name)
+			"a template that was held back, and that no Change covers any more, runs in %d of %d pods", seen.heldRuns, seen.workload.Current))
+		s.NextStep = fmt.Sprintf("find out who scaled it up or deleted its pods; to bring back what was agreed: kubectl rollout undo -n %s %s, "+
+			"and then lower the partition, or delete those pods", seen.key.Namespace, name)
 	case !seen.workload.Template.IsBaseline(s.Baselines[0], prefixes):
 		set(v1alpha1.DriftNone, metav1.ConditionFalse, reasonHeld, "what was agreed runs; a newer template is held back")
 	case s.Baselines[0].Source == v1alpha1.BaselineUnauthorized:

@@ -29,6 +29,10 @@ func (r *Reconciler) heldRuns(o *observed) int32 {
 		prefixes = o.rules.IgnoredAnnotationPrefixes
 	}
 	if w.Template.IsBaseline(o.item.Status.Baselines[0], prefixes) {
+		// It was taken back, and what holds back keeps the pods that were made of it.
+		if foundLetGo(o.item) {
+			return max(0, w.Current-w.Updated)
+		}
 		return 0
 	}
 	if record := recordOf(o, prefixes); record != nil {
@@ -40,13 +44,15 @@ func (r *Reconciler) heldRuns(o *observed) int32 {
 	return w.Updated
 }
 
+// foundLetGo reports whether an item says so.
+func foundLetGo(item *v1alpha1.ConfigurationItem) bool {
+	drifted := meta.FindStatusCondition(item.Status.Conditions, v1alpha1.ConditionDrifted)
+	return drifted != nil && drifted.Reason == reasonLetGo
+}
+
 // announceLetGo tells of it once, when it is found.
 func (r *Reconciler) announceLetGo(before, after *v1alpha1.ConfigurationItem) {
-	found := func(item *v1alpha1.ConfigurationItem) bool {
-		drifted := meta.FindStatusCondition(item.Status.Conditions, v1alpha1.ConditionDrifted)
-		return drifted != nil && drifted.Reason == reasonLetGo
-	}
-	if !found(after) || found(before) {
+	if !foundLetGo(after) || foundLetGo(before) {
 		return
 	}
 	ref := after.Spec.WorkloadRef

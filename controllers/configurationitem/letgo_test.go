@@ -62,6 +62,10 @@ func TestAHeldTemplateThatRunsInPart(t *testing.T) {
 		t.Errorf("told %q, next step %q", told, item.Status.NextStep)
 	}
 	expect("still", v1alpha1.DriftDrifted, 0)
-	c.put(set("2", 4, 2, 2, 0))
-	expect("held back again", v1alpha1.DriftNone, 0)
+	c.put(set("1", 4, 2, 3, 2))
+	expect("taken back, but for a pod that the partition keeps", v1alpha1.DriftDrifted, 0)
+	c.put(set("1", 5, 0, 3, 3))
+	expect("once that is gone", v1alpha1.DriftNone, 0)
+	c.put(set("1", 6, 2, 3, 1))
+	expect("restarted in part, of which nothing was let go", v1alpha1.DriftNone, 0)
 }
