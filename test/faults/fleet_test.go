@@ -65,7 +65,6 @@ func newFleet(t *testing.T, w *world, count int, alter ...func(*replica.Config))
 	}
 	if w.promises != nil {
 		f.config.Between = append(f.config.Between, w.promises.between())
-		w.promises.contested = !f.config.LeaderElect
 	}
 	for _, s := range f.slots {
 		f.wait.Go(func() { f.keep(ctx, s) })

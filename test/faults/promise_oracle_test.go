@@ -80,8 +80,6 @@ type promise struct {
 	outages      []outage
 	// unwatched are times in which nobody did: what the pods do not show of them may count as not known.
 	unwatched []span
-	// contested: two led at once, and may have told of an end twice.
-	contested bool
 }
 
 // judge says what is wrong with what an agreement shows when all is well again. It knows nothing of how it came about.
@@ -194,9 +192,6 @@ func (f *findings) sums(p *promise, s *v1alpha1.ServiceLevelAgreementStatus, dow
 				most++
 			}
 		}
-	}
-	if p.contested {
-		most *= 2
 	}
 	if n := int(figures.Outages); n < least || n > most {
 		f.add("%s had %d outages, at most %d by what was watched, and its agreement counts %d", p.service, least, most, n)

@@ -36,8 +36,8 @@ type promises struct {
 	each     []*promised
 	services *track[*v1alpha1.Service]
 	leases   *track[*coordinationv1.Lease]
-	// alone: no replica is there. contested: two lead at once, and each tells of an end when it has seen enough of it.
-	alone, contested bool
+	// alone: no replica is there.
+	alone bool
 	// agreed is when all of them were seen to be told as they are.
 	agreed []time.Time
 }
@@ -157,7 +157,7 @@ func (p *promises) judge(ctx context.Context) (wrong []string) {
 		if err := env.Admin().Get(ctx, each.service, a); err != nil {
 			return []string{err.Error()}
 		}
-		known := promise{service: each.service.Name, from: each.from, unwatched: unwatched, contested: p.contested}
+		known := promise{service: each.service.Name, from: each.from, unwatched: unwatched}
 		known.looked, _ = p.told(services, each, each.from, v1alpha1.HealthOperational)
 		for _, t := range each.turns {
 			edge := p.dated(services, each, t)
@@ -179,9 +179,6 @@ func (p *promises) dated(services []*v1alpha1.Service, each *promised, t turn) s
 	if t.down {
 		health, hold = v1alpha1.HealthOutage, 0
 	}
-	if p.contested && !t.down {
-		return span{t.from, latest(t.until, p.settled(services, each, t.from))}
-	}
 	if at, told := p.told(services, each, t.from, health); told && !t.alone {
 		return span{t.from, latest(t.until, at.Add(-hold))}
 	}
@@ -199,22 +196,6 @@ func (p *promises) told(services []*v1alpha1.Service, each *promised, after time
 		}
 	}
 	return time.Time{}, false
-}
-
-// settled is when a Service was last told to be well after a time, before it failed again. Of two leaders the one that saw
-// it recover later takes back for a moment what the other one has told.
-func (p *promises) settled(services []*v1alpha1.Service, each *promised, after time.Time) (at time.Time) {
-	next := p.w.clock.Now()
-	for _, t := range each.turns {
-		if t.down && t.from.After(after) {
-			next = earliest(next, t.from)
-		}
-	}
-	for told, known := p.told(services, each, after, v1alpha1.HealthOperational); known && told.Before(next); {
-		at = told
-		told, known = p.told(services, each, told, v1alpha1.HealthOperational)
-	}
-	return at
 }
 
 // unwatched are the times in which nobody led: since a leader renewed its lease last until another one's Services were

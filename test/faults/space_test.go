@@ -110,7 +110,7 @@ func (b *lateBody) Read(p []byte) (int, error) {
 // Some workloads recovered and others failed by then, of which the operator hears only afterwards. An administrator makes
 // room. The lease is longer than that takes: replicas that end for want of a lease are TestNoSpace's.
 func TestEtcdWithoutSpace(t *testing.T) {
-	w := newWorld(t, size(6, 10))
+	w := newWorld(t, size(6, 10)).governedInLong()
 	late, refused := &lateness{}, &outOfSpace{}
 	f := newFleet(t, w, 2, func(c *replica.Config) {
 		c.Lease = time.Minute

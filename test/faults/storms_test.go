@@ -348,7 +348,9 @@ func TestClockSteps(t *testing.T) {
 		t.Log("in `make faults`: what ends after a step back is believed an hour later")
 		return
 	}
-	w := newWorld(t, size(6, 10))
+	w := newWorld(t, size(6, 10)).governed()
+	// An hour of the operator's is a minute of the machine's, which is nearly all of the usual patience.
+	w.g.SetDefaultEventuallyTimeout(persistence)
 	newFleet(t, w, 1)
 	ctx := t.Context()
 	w.round(ctx)
@@ -393,7 +395,7 @@ func (d *fullDisk) middleware(next http.RoundTripper) http.RoundTripper {
 // version leases run out and replicas end meanwhile. The world's own writes go on, which is harder than an etcd without space: more happens
 // unrecorded.
 func TestNoSpace(t *testing.T) {
-	w := newWorld(t, size(6, 10))
+	w := newWorld(t, size(6, 10)).governedInLong()
 	disk := &fullDisk{}
 	f := newFleet(t, w, 2, func(c *replica.Config) { c.Between = []replica.Middleware{disk.middleware} })
 	ctx := t.Context()
