@@ -97,6 +97,12 @@ func undecided(c *Candidate, chg *v1alpha1.Change) bool {
 	return c.Ended == NotEnded && !c.Approval.Approved && len(c.Targets) == 1 && c.Targets[0].Rollout == "" && chg.Labels[LabelFiledFor] == FiledForDenied
 }
 
+// unusedPreAuthorised says whether a Change was filed for what needed no vote of one workload, and nothing went in by it.
+func unusedPreAuthorised(c *Candidate, chg *v1alpha1.Change, baselines []v1alpha1.Baseline) bool {
+	return c.Ended == NotEnded && len(c.Targets) == 1 && chg.Labels[LabelFiledFor] == FiledForPreAuthorised &&
+		len(chg.Status.Implementations) == 0 && newestOf(chg.Name, baselines) < 0
+}
+
 // askedAt is when what a Change was filed for was asked for; known is false where it does not say.
 func askedAt(chg *v1alpha1.Change) (at time.Time, known bool) {
 	at, err := time.Parse(time.RFC3339Nano, chg.Annotations[AnnotationAskedAt])
@@ -123,10 +129,11 @@ func SupersededBy(c *Candidate, chg *v1alpha1.Change, others iter.Seq[*v1alpha1.
 }
 
 // OvertakenBy names the Change by which a workload runs what one was filed for, when that was denied, and that nobody decided on:
-// whoever could not wait broke the glass, say. Empty: it does not run that, or no Change tells of it. Nobody need agree to it
-// any more; what is owed is owed by the other.
+// whoever could not wait broke the glass, say. Or one that was filed for what needed no vote, twice where the gate was asked
+// twice: it would go before others until its window ends. Empty: it does not run that, or no Change tells of it. Nobody need
+// agree to it any more; what is owed is owed by the other.
 func OvertakenBy(c *Candidate, chg *v1alpha1.Change, baselines []v1alpha1.Baseline) string {
-	if !undecided(c, chg) || len(baselines) == 0 {
+	if !undecided(c, chg) && !unusedPreAuthorised(c, chg, baselines) || len(baselines) == 0 {
 		return ""
 	}
 	b, wanted := &baselines[0], c.Targets[0].TemplateHash
