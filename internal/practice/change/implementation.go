@@ -176,13 +176,20 @@ func failedToRollOut(fact *WorkloadFact, at int) bool {
 	return !w.FailedAt.IsZero()
 }
 
-// deleted says whether a target that may be deleted is gone, after the Change could have gone in.
+// deleted says whether a target that may be deleted is gone, after the Change could have gone in: the gate needs no status of
+// a leader that was not there when the last vote was cast.
 func (l *life) deleted(t *v1alpha1.ChangeTarget, fact *WorkloadFact) bool {
 	recorded := slices.ContainsFunc(l.before.Implementations, func(i v1alpha1.Implementation) bool {
 		return i.Workload == t.Workload && i.Operation == v1alpha1.OperationDelete
 	})
-	return !recorded && fact.Workload == nil && len(fact.Baselines) > 0 && l.before.State == v1alpha1.ChangeImplement &&
-		slices.Contains(operationsOf(t), v1alpha1.OperationDelete)
+	return !recorded && fact.Workload == nil && len(fact.Baselines) > 0 && slices.Contains(operationsOf(t), v1alpha1.OperationDelete) &&
+		(l.before.State == v1alpha1.ChangeImplement || l.begunUnseen())
+}
+
+// begunUnseen says whether it is approved and its window has begun, whatever its status says yet.
+func (l *life) begunUnseen() bool {
+	c := Prepare(l.Agreed)
+	return c.Ended == NotEnded && c.Approval.Approved && !c.Window.From.IsZero() && !c.Window.From.After(l.now)
 }
 
 func appendNew(list []v1alpha1.Implementation, im *v1alpha1.Implementation) []v1alpha1.Implementation {

@@ -337,6 +337,13 @@ func TestWaysToEnd(t *testing.T) {
 			s.runs(nil).is(v1alpha1.ChangeImplement).condition(v1alpha1.ConditionImplemented, metav1.ConditionTrue, "Complete").wakes(3)
 			s.at(3).is(v1alpha1.ChangeReview).outcome(v1alpha1.OutcomeSuccessful)
 		},
+		"a deletion before a leader saw the last vote": func(x teller) {
+			s := x.told(operations(v1alpha1.OperationDelete)).is(v1alpha1.ChangeAuthorize).at(1).votes("bob", "carol").runs(nil)
+			s.at(2).is(v1alpha1.ChangeImplement).condition(v1alpha1.ConditionImplemented, metav1.ConditionTrue, "Complete")
+		},
+		"a deletion that lacks a vote": func(x teller) {
+			x.told(operations(v1alpha1.OperationDelete)).is(v1alpha1.ChangeAuthorize).at(1).votes("bob").runs(nil).at(2).is(v1alpha1.ChangeAuthorize)
+		},
 		"cancel comes too late": func(x teller) {
 			s := x.implementing().at(2)
 			s.runs(running(v24), s.broughtIn(v24)).is(v1alpha1.ChangeImplement).at(3).is(v1alpha1.ChangeClosed)
