@@ -71,7 +71,7 @@ type Gate struct {
 }
 
 // Webhook is the gate as an HTTP handler; a panic is an answer of 500.
-func (g *Gate) Webhook() *admission.Webhook { return &admission.Webhook{Handler: g} }
+func (g *Gate) Webhook() http.Handler { return front{&admission.Webhook{Handler: g}} }
 
 // judged is a request with the decision about it.
 type judged struct {

@@ -49,15 +49,24 @@ func FuzzWebhook(f *testing.F) {
 		if again := answerTo(t, world, body); !cmp.Equal(first, again) {
 			t.Errorf("another answer to the same body:\n%s", cmp.Diff(first, again))
 		}
+		library := answerOf(t, &admission.Webhook{Handler: gate(&known{world: world})}, body)
+		if !cmp.Equal(first, library) {
+			t.Errorf("another answer than the library's (-library +own):\n%s", cmp.Diff(library, first))
+		}
 	})
 }
 
 func answerTo(t *testing.T, world change.World, body []byte) admissionv1.AdmissionReview {
 	t.Helper()
+	return answerOf(t, gate(&known{world: world}).Webhook(), body)
+}
+
+func answerOf(t *testing.T, webhook http.Handler, body []byte) admissionv1.AdmissionReview {
+	t.Helper()
 	recorder := httptest.NewRecorder()
 	request := httptest.NewRequest(http.MethodPost, Path, bytes.NewReader(body))
 	request.Header.Set("Content-Type", "application/json")
-	gate(&known{world: world}).Webhook().ServeHTTP(recorder, request)
+	webhook.ServeHTTP(recorder, request)
 	if recorder.Code != http.StatusOK {
 		t.Fatalf("answered with %d", recorder.Code)
 	}

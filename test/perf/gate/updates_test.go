@@ -92,15 +92,15 @@ func newSite(b *testing.B) *site {
 		}
 	}
 	decides := &admission.Gate{Facts: w.inventory, Filer: nobody{}, Records: w.inventory, Clock: clocktesting.NewFakePassiveClock(now)}
-	nothing := ctrladmission.HandlerFunc(func(context.Context, ctrladmission.Request) ctrladmission.Response {
+	nothing := &ctrladmission.Webhook{Handler: ctrladmission.HandlerFunc(func(context.Context, ctrladmission.Request) ctrladmission.Response {
 		return ctrladmission.Allowed("")
-	})
+	})}
 	for _, name := range []string{floor, compare, noop} {
 		s.install(b, env, s.arm(name), nothing)
 	}
 	for _, name := range []string{gate, policies} {
 		s.govern(b, w.inventory, s.arm(name).namespace)
-		s.install(b, env, s.arm(name), decides)
+		s.install(b, env, s.arm(name), decides.Webhook())
 	}
 	s.installPolicies(b, env)
 	return s
@@ -138,11 +138,10 @@ func (s *site) govern(b *testing.B, facts *inventory.Inventory, namespace string
 	}
 }
 
-// install puts a handler behind the webhook of config/webhook/gate.yaml, with its rules and match conditions, for the
+// install puts what answers behind the webhook of config/webhook/gate.yaml, with its rules and match conditions, for the
 // namespace of an arm, and waits until the API server calls it.
-func (s *site) install(b *testing.B, env *apiserver.Env, a *arm, handler ctrladmission.Handler) {
+func (s *site) install(b *testing.B, env *apiserver.Env, a *arm, webhook http.Handler) {
 	b.Helper()
-	webhook := &ctrladmission.Webhook{Handler: handler}
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.called.Add(1)
 		webhook.ServeHTTP(w, r)
