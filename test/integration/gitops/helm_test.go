@@ -127,7 +127,11 @@ func (s *shop) staysBack(ctx SpecContext, w *way) {
 	Expect(s.runs(ctx)).To(Equal(agreedImage))
 	Expect(s.live(ctx).UID).To(Equal(uid))
 	Expect(w.wire.deleted).To(BeEmpty())
-	Eventually(func() []v1alpha1.Change { return s.changes(ctx) }).Should(HaveLen(2), "one more is filed, once")
+	Eventually(func() []v1alpha1.Change {
+		// At first the Change that was rolled back may not be known to have ended, and none is filed.
+		expectDenied(w.deploy(ctx, deployment(s.namespace, nextImage)))
+		return s.changes(ctx)
+	}).Should(HaveLen(2), "one more is filed, once")
 }
 
 // rolledBack is by whom what runs came back.
@@ -179,6 +183,8 @@ var _ = Describe("A deployment that is taken back", func() {
 		expectDenied(w.deploy(ctx, deployment(s.namespace, patched)), "going forward again needs a")
 		var filed v1alpha1.Change
 		Eventually(func(g Gomega) {
+			// It asks again and again. At first the Change that was rolled back is not known to have ended, and none is filed.
+			expectDenied(w.deploy(ctx, deployment(s.namespace, patched)))
 			for _, c := range s.changes(ctx) {
 				if c.Labels[practice.LabelFiledFor] == practice.FiledForDenied {
 					filed = c
